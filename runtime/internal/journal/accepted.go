@@ -16,27 +16,28 @@ import (
 
 var emptyRoot = sha256.Sum256(nil)
 
-// acceptedLog is the log of what one incarnation of the journal accepted. Its leaf 0
-// says where it begins; the event at sequence First has leaf 1.
+// acceptedLog is the log of the events that one incarnation of the journal accepted. Leaf 0
+// says where the log starts; the event at sequence First has leaf 1.
 type acceptedLog struct {
 	Name  string `json:"name"`
 	First uint64 `json:"first"`
 
-	size uint64 // of one that is closed
+	size uint64 // number of leaves of a closed log
 }
 
-// keyLogs is where the logs of what was accepted are listed, oldest first.
+// keyLogs is the key of the list of the logs of accepted events, oldest first.
 var keyLogs = MetaKey("accepted-logs")
 
-// AcceptedName is the name of the log of what an incarnation accepted.
+// AcceptedName returns the name of the log of the events that an incarnation accepted.
 func AcceptedName(incarnation string) string { return incarnation + "/accepted" }
 
-// DeliveredName is the name of the log of what a lane delivered under an incarnation.
+// DeliveredName returns the name of the log of the records that a lane delivered in an
+// incarnation.
 func DeliveredName(incarnation, lane string) string { return incarnation + "/delivered/" + lane }
 
-// openAccepted loads the log of what is accepted, and begins it where this incarnation
-// has none: a new journal, a restored or recovered one, or one of a program that kept
-// none.
+// openAccepted loads the log of accepted events, or starts one if this incarnation has none.
+// That is so for a new, restored or recovered journal, and for one of an older program that
+// kept no log.
 func (j *Journal) openAccepted() error {
 	plain, err := saltCipher(j.id.key[:])
 	if err != nil {
@@ -73,7 +74,7 @@ func (j *Journal) openAccepted() error {
 	return j.catchUp()
 }
 
-// beginAccepted begins the log of this incarnation, which closes the one before.
+// beginAccepted starts the log of this incarnation and closes the previous one.
 func (j *Journal) beginAccepted(name string) error {
 	begin := proof.Begin{First: j.state.Load().next}
 	if n := len(j.logs); n > 0 {
@@ -102,8 +103,8 @@ func (l *acceptedLog) originOf(journal string) string {
 	return proof.Origin(journal, l.Name[:len(l.Name)-len("/accepted")], "")
 }
 
-// catchUp makes the leaves of events that a program accepted that keeps no log: one
-// that was put back in this one's place for a while.
+// catchUp adds the leaves of events that a program without logs accepted, for example an older
+// version that ran for a while.
 func (j *Journal) catchUp() error {
 	log := &j.logs[len(j.logs)-1]
 	s := j.state.Load()
@@ -134,8 +135,8 @@ func (j *Journal) catchUp() error {
 	return nil
 }
 
-// leafOf makes the leaf of a stored event anew. One that nobody can read any more has
-// no commitment.
+// leafOf computes the leaf of a stored event. An unreadable event has a leaf without a
+// commitment.
 func (j *Journal) leafOf(sequence uint64) (proof.Hash, error) {
 	a, _, err := j.acceptedEntry(sequence)
 	if errors.Is(err, ErrErased) || errors.Is(err, ErrAbsent) {
@@ -147,7 +148,7 @@ func (j *Journal) leafOf(sequence uint64) (proof.Hash, error) {
 	return proof.LeafHash(a.Append(nil)), nil
 }
 
-// acceptedEntry returns the entry of a stored event, and the body that it commits to.
+// acceptedEntry returns the entry of a stored event, and the body to which the entry commits.
 func (j *Journal) acceptedEntry(sequence uint64) (proof.Accepted, []byte, error) {
 	a := proof.Accepted{Sequence: sequence}
 	record, closer, err := j.store.Get(eventKey(sequence))
@@ -177,7 +178,7 @@ func (g *group) accept() {
 	for i, p := range g.events {
 		a := proof.Accepted{Sequence: g.frame.first + uint64(i), Received: g.frame.received}
 		salt, err := j.salt(g.period, a.Sequence, acceptedTag)
-		g.keep(err) // cannot be: the current period is never destroyed
+		g.keep(err) // cannot happen: the current period is never destroyed
 		a.Commitment = proof.Commit(salt, p.digest)
 		leaves[i] = proof.LeafHash(a.Append(entry[:0]))
 	}
@@ -185,7 +186,7 @@ func (g *group) accept() {
 	g.accepted, g.leaves = &e, leaves
 }
 
-// AcceptedHead is the head of the log of what was accepted.
+// AcceptedHead is the head of the log of accepted events.
 type AcceptedHead struct {
 	Name  string
 	First uint64 // the sequence of leaf 1
@@ -193,15 +194,14 @@ type AcceptedHead struct {
 	Root  proof.Hash
 }
 
-// Accepted returns the head of this incarnation's log of what was accepted. All of it
-// is durable.
+// Accepted returns the head of this incarnation's log of accepted events. All of it is durable.
 func (j *Journal) Accepted() AcceptedHead {
 	e, log := j.accepted.Load(), &j.logs[len(j.logs)-1]
 	return AcceptedHead{Name: log.Name, First: log.First, Size: e.size, Root: e.root()}
 }
 
-// AcceptedLeaves returns the leaf hashes of the events in [from, to), all of which are
-// stored; zero for those that were accepted before there was a log.
+// AcceptedLeaves returns the leaf hashes of the events in [from, to), which must all be stored.
+// The hash of an event that was accepted before there was a log is zero.
 func (j *Journal) AcceptedLeaves(from, to uint64) ([]proof.Hash, error) {
 	done, err := j.reading()
 	if err != nil {
@@ -230,19 +230,19 @@ func (j *Journal) AcceptedLeaves(from, to uint64) ([]proof.Hash, error) {
 	return hashes, nil
 }
 
-// ProvenEvent is an event with all that its leaf in the log of what was accepted takes.
+// ProvenEvent is an event with all data of its leaf in the log of accepted events.
 type ProvenEvent struct {
 	Entry proof.Accepted
 	Salt  proof.Salt
-	Body  []byte // what the leaf commits to; see docs/reference/proofs.md
+	Body  []byte // the body to which the leaf commits; see docs/reference/proofs.md
 	Log   string
-	Index uint64 // of the leaf
+	Index uint64 // index of the leaf
 }
 
-// Prove returns what shows that the event at sequence was accepted.
+// Prove returns the proof that the event at sequence was accepted.
 //
-// Errors: ErrTrimmed, ErrErased, ErrCorrupt, and errors.ErrUnsupported where it was
-// accepted before there was a log.
+// Errors: ErrTrimmed, ErrErased, ErrCorrupt; errors.ErrUnsupported if the event was accepted
+// before there was a log.
 func (j *Journal) Prove(sequence uint64) (ProvenEvent, error) {
 	done, err := j.reading()
 	if err != nil {
@@ -271,7 +271,7 @@ func (j *Journal) Prove(sequence uint64) (ProvenEvent, error) {
 	return p, err
 }
 
-// AcceptedSalt names the salts of the log of what was accepted.
+// AcceptedSalt is the name of the salts of the log of accepted events.
 const AcceptedSalt = "accepted"
 
 var acceptedTag = saltTag(AcceptedSalt)
@@ -281,9 +281,9 @@ func saltTag(log string) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// saltCipher derives from a key the one that makes the salts. Salts are AES of the
-// sequence and of the log's tag: who has some of them knows nothing of the others, and
-// without the key nobody has any.
+// saltCipher derives from a key the cipher that generates salts. A salt is AES of the sequence
+// and the log's tag. So some salts reveal nothing about others, and without the key nobody can
+// compute any.
 func saltCipher(key []byte) (cipher.Block, error) {
 	derived, err := hkdf.Key(sha256.New, key, nil, "auditrelay salt 1", 32)
 	if err != nil {
@@ -292,8 +292,9 @@ func saltCipher(key []byte) (cipher.Block, error) {
 	return aes.NewCipher(derived)
 }
 
-// salt makes an event's salt. Without encryption the key is the journal's own, which
-// stands in it: the salts hide events from all who do not have the data directory.
+// salt returns an event's salt. Without encryption the key is the journal's own and is stored
+// in the journal. The salts then hide events from everyone who does not have the data
+// directory.
 func (j *Journal) salt(p *period, sequence, tag uint64) (salt proof.Salt, err error) {
 	block := j.plainSalt
 	switch {
@@ -309,8 +310,8 @@ func (j *Journal) salt(p *period, sequence, tag uint64) (salt proof.Salt, err er
 	return salt, nil
 }
 
-// Salts returns what makes the salts of what a log says of events, by their sequence.
-// ErrErased where the key of an event's period is destroyed.
+// Salts returns a function that returns the salt of an event in a log, by sequence. It returns
+// ErrErased if the key of the event's period was destroyed.
 func (j *Journal) Salts(log string) func(sequence uint64) (proof.Salt, error) {
 	tag := saltTag(log)
 	return func(sequence uint64) (proof.Salt, error) {

@@ -6,12 +6,12 @@ import (
 	"auditrelay"
 )
 
-// maxAlso bounds the further provenances kept for one event: a producer that
-// sends it again and again from new addresses must not make the journal grow.
+// maxAlso limits the stored further provenances of one event, so that repetitions from ever new
+// addresses cannot fill the journal.
 const maxAlso = 16
 
-// addProvenances records where the duplicates among out came from, as far as
-// that is new. After an error nothing was written.
+// addProvenances records the provenances of the duplicates in out, if they are new. After an
+// error nothing was written.
 func (g *group) addProvenances(tx *Tx, out []Appended) error {
 	type addition struct {
 		key   []byte
@@ -48,7 +48,7 @@ func (g *group) addProvenances(tx *Tx, out []Appended) error {
 	return nil
 }
 
-// provenances returns all known ways by which an event came, its own first.
+// provenances returns all known provenances of an event, its original one first.
 func (g *group) provenances(sequence uint64) ([]auditrelay.Provenance, error) {
 	var known []auditrelay.Provenance
 	if sequence >= g.frame.first {
@@ -67,8 +67,8 @@ func (g *group) provenances(sequence uint64) ([]auditrelay.Provenance, error) {
 	return append(known, g.also[sequence]...), nil
 }
 
-// AlsoFrom returns the other ways by which an equal event came, in their order;
-// the first way is the event's own Provenance. At most 16 are kept.
+// AlsoFrom returns the provenances of equal events that arrived later, in order and at most 16.
+// The event's own Provenance is the first one.
 func (j *Journal) AlsoFrom(sequence uint64) ([]auditrelay.Provenance, error) {
 	done, err := j.reading()
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// The anchor says, outside the database, how far the journal had come at least. A
-// database that holds less was damaged: its log may lose its torn end in a crash, but
-// never what was acknowledged. It is written in the background, in place, into the
-// older of two slots, so that a torn write leaves the other. What was acknowledged
-// after the last write, less than the interval ago, it does not cover.
+// The anchor is a file outside the database that records a minimum of the journal's progress. A
+// database with less was damaged: a crash may tear the end of its log, but never removes
+// acknowledged data. The anchor is written in the background, in place, into the older of two
+// slots, so that a torn write leaves the other slot intact. It does not cover data that was
+// acknowledged after its last write, which is at most one interval ago.
 const (
 	anchorName         = "ANCHOR"
 	slotBytes          = 4096
@@ -28,16 +28,16 @@ const (
 
 // anchor is the anchor's content.
 type anchor struct {
-	turn     uint64 // counts the writes; the greater one holds
+	turn     uint64 // number of writes; the slot with the larger number is valid
 	next     uint64
 	commits  uint64
-	received int64    // of the newest event, Unix ns
-	logs     []uint32 // of the engine, begun and not deleted
+	received int64    // time of the newest event, in Unix ns
+	logs     []uint32 // the engine's logs that exist
 }
 
 const anchorFormat = "auditrelay anchor 1\njournal %s\nturn %d\nnext %d\ncommits %d\nreceived %d\n"
 
-// slot is one slot of the file.
+// slot returns the content of one slot of the file.
 func (a *anchor) slot(id Identity) []byte {
 	b := fmt.Appendf(make([]byte, 0, slotBytes), anchorFormat, id, a.turn, a.next, a.commits, a.received)
 	b = append(b, "logs"...)
@@ -48,10 +48,10 @@ func (a *anchor) slot(id Identity) []byte {
 	return append(b, make([]byte, slotBytes-len(b))...)
 }
 
-// file is a whole file, both slots the same.
+// file returns a whole file with two equal slots.
 func (a *anchor) file(id Identity) []byte { return slices.Concat(a.slot(id), a.slot(id)) }
 
-// parseSlot accepts what slot makes, to the byte.
+// parseSlot accepts exactly the output of slot.
 func parseSlot(b []byte, id Identity) (*anchor, error) {
 	text := strings.TrimRight(string(b), "\x00")
 	if !markSumHolds([]byte(text)) {
@@ -80,7 +80,7 @@ func parseSlot(b []byte, id Identity) (*anchor, error) {
 	return a, nil
 }
 
-// readAnchor returns the newer of the two slots that is whole.
+// readAnchor returns the newer of the intact slots.
 func readAnchor(fsys vfs.FS, dir string, id Identity) (*anchor, error) {
 	b, err := readSmall(fsys, fsys.PathJoin(dir, anchorName), 2*slotBytes)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -110,7 +110,7 @@ func readAnchor(fsys vfs.FS, dir string, id Identity) (*anchor, error) {
 
 // anchoring writes the anchor of an open journal.
 type anchoring struct {
-	mu   sync.Mutex // held across the write
+	mu   sync.Mutex // held during the write
 	file vfs.File
 	last anchor
 	bad  bool // the last write failed
@@ -118,14 +118,14 @@ type anchoring struct {
 	logMu sync.Mutex
 	logs  []uint32
 
-	begun chan struct{} // a log was begun
+	begun chan struct{} // signals that the engine started a log
 	stop  chan struct{}
 	done  sync.WaitGroup
 }
 
 func newAnchoring() *anchoring { return &anchoring{begun: make(chan struct{}, 1)} }
 
-// listen has the anchor follow the engine's logs.
+// listen tracks the engine's logs for the anchor.
 func (g *anchoring) listen(l *pebble.EventListener) {
 	l.WALCreated = func(i pebble.WALCreateInfo) {
 		if i.Err != nil {
@@ -172,13 +172,13 @@ func (j *Journal) startAnchor(last *anchor) (err error) {
 			case <-tick.C:
 			case <-g.begun:
 			}
-			_ = j.writeAnchor(false) // logged; the next one tries again
+			_ = j.writeAnchor(false) // logged; the next write tries again
 		}
 	})
 	return nil
 }
 
-// stopAnchor ends the writing in the background; with final it writes both slots.
+// stopAnchor stops the background writes. With final it writes both slots.
 func (j *Journal) stopAnchor(final bool) (err error) {
 	g := j.anchor
 	if g.stop != nil {
@@ -194,7 +194,7 @@ func (j *Journal) stopAnchor(final bool) (err error) {
 	return errors.Join(err, g.file.Close())
 }
 
-// writeAnchor writes what is durable now, if that is more than stands there.
+// writeAnchor writes the durable progress if it exceeds the stored one.
 func (j *Journal) writeAnchor(force bool) error {
 	g := j.anchor
 	g.mu.Lock()
@@ -214,7 +214,7 @@ func (j *Journal) writeAnchor(force bool) error {
 	if err != nil {
 		err = fmt.Errorf("write %s: %w", anchorName, err)
 		if !g.bad {
-			// The events are durable all the same; only later damage could go unseen.
+			// The events are still durable. Only later damage could go unnoticed.
 			j.options.Logger.Warn("journal: the anchor cannot be written: damage to the log could go unseen", "error", err.Error())
 		}
 		g.bad = true
@@ -227,7 +227,7 @@ func (j *Journal) writeAnchor(force bool) error {
 	return nil
 }
 
-// private makes a file readable by its owner alone.
+// private makes a file readable only by its owner.
 func private(f vfs.File) error {
 	if fd := f.Fd(); fd != vfs.InvalidFd {
 		return syscall.Fchmod(int(fd), 0o600)

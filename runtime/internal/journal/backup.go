@@ -10,12 +10,12 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Backup writes a copy of the open journal j into the new directory dir, on the
-// same file system, while j goes on. Everything that was acknowledged when it
-// began is in it. Where it can it links files, so that the copy costs little
-// until j changes; copy it elsewhere to have a backup.
+// Backup copies the open journal j into the new directory dir, on the same file system. j stays
+// in use. The copy contains everything that was acknowledged before the call. Backup links
+// files if possible, so the copy takes little space until j changes. For a real backup, copy it
+// elsewhere.
 //
-// A backup holds j's own identity. Restore it before it is written to.
+// A backup has j's own identity. Restore it before you write to it.
 func Backup(j *Journal, dir string) error {
 	if j.db == nil {
 		return fmt.Errorf("journal: backup: %w: it is kept on a server, which has its own means", errors.ErrUnsupported)
@@ -36,33 +36,33 @@ func (j *Journal) backup(dir string) error {
 	if err := makeEmpty(fsys, dir); err != nil {
 		return err
 	}
-	j.blobs.removing.Lock() // each file that the copy of the database refers to is still there
+	j.blobs.removing.Lock() // all files that the copy of the database refers to still exist
 	defer j.blobs.removing.Unlock()
-	s := j.state.Load() // durable, so the copy has at least that
+	s := j.state.Load() // durable, so the copy has at least this state
 	if err := j.db.Checkpoint(fsys.PathJoin(dir, databaseName), pebble.WithFlushedWAL()); err != nil {
 		return err
 	}
 	if err := copyBlobs(fsys, j.dir, dir, true); err != nil {
 		return err
 	}
-	// After the database: every key that it needs is there. Not while the file is
-	// replaced, since what stood in it before may be overwritten.
+	// Copied after the database, so that every key that the copy needs exists. The lock
+	// prevents a copy during a replacement of the file, which may overwrite the old content.
 	j.keyMu.Lock()
 	err := copyKeyring(fsys, j.dir, dir)
 	j.keyMu.Unlock()
 	if err != nil {
 		return err
 	}
-	// Last, since a directory without it is no journal.
+	// The marker comes last, since a directory without it is not a journal.
 	if err := writeMarker(fsys, dir, j.id.Identity, s.anchor()); err != nil {
 		return err
 	}
 	return syncAncestors(fsys, dir)
 }
 
-// Restore copies the backup, or closed journal, at src into the new directory
-// dst and gives the copy a new incarnation. Of o it uses FS and Logger. A copy
-// that was interrupted is refused by Open; remove it and begin again.
+// Restore copies the backup or closed journal at src into the new directory dst, and gives the
+// copy a new incarnation. It uses only FS and Logger of o. Open rejects an interrupted copy:
+// remove it and call Restore again.
 func Restore(src, dst string, o Options) error {
 	if err := restore(src, dst, o.withDefaults()); err != nil {
 		return fmt.Errorf("journal: restore %s to %s: %w", src, dst, err)
@@ -91,7 +91,7 @@ func restore(src, dst string, o Options) (err error) {
 	} else if d != nil {
 		return &CorruptError{Err: errors.New(d.why)}
 	}
-	// Checked against the source's marker, then renamed, then given its own.
+	// First check against the source's marker, then rename, then write the new marker.
 	j := newJournal(dst, o)
 	if j.lock, err = lock(o.FS, dst); err != nil {
 		return err
@@ -115,10 +115,10 @@ func restore(src, dst string, o Options) (err error) {
 	return syncAncestors(o.FS, dst)
 }
 
-// Migrate brings the closed journal in dir to this program's format version. It
-// does nothing where it has it already.
+// Migrate converts the closed journal in dir to this program's format version. It changes
+// nothing if the journal already has it.
 //
-// Errors: ErrFormat where it cannot, ErrLocked, ErrCorrupt.
+// Errors: ErrFormat if it cannot convert; ErrLocked; ErrCorrupt.
 func Migrate(dir string, o Options) (err error) {
 	o = o.withDefaults()
 	defer func() {

@@ -5,13 +5,13 @@ import (
 	"encoding/binary"
 )
 
-// batch is what the scan of a log needs of one batch of the storage engine: its place
-// in the engine's own numbering, the state that it carries forward, and on request its
-// events. See Pebble's package batchrepr.
+// batch is the part of a batch of the storage engine that the scan of a log needs: its number
+// in the engine's own numbering, the state in it, and on request its events. See Pebble's
+// package batchrepr.
 type batch struct {
 	sequence uint64
 	count    uint32
-	head     *state // nil: it has none
+	head     *state // nil if it has none
 }
 
 const (
@@ -25,8 +25,8 @@ const (
 	batchDeleteSized  = 23
 )
 
-// lastHead returns the state at the end of a batch, where the journal puts it; nil:
-// there is none. b is the batch or the end of it.
+// lastHead returns the state at the end of a batch, where the journal puts it, or nil if there
+// is none. b is the batch or its end.
 func lastHead(b []byte) *state {
 	put := append([]byte{batchSet, byte(len(keyHead))}, keyHead...)
 	i := bytes.LastIndex(b, put)
@@ -47,8 +47,8 @@ func lastHead(b []byte) *state {
 
 func decodeBatch(record []byte) (*batch, error) { return visitBatch(record, nil) }
 
-// visitBatch takes a batch apart and calls set, if there is one, for each pair that it
-// sets. Both are parts of record.
+// visitBatch parses a batch. If set is not nil, it calls set for each pair that the batch sets.
+// Both arguments are parts of record.
 func visitBatch(record []byte, set func(key, value []byte)) (*batch, error) {
 	if len(record) < batchHeader {
 		return nil, errDamaged

@@ -7,11 +7,11 @@ import (
 	"auditrelay"
 )
 
-// behind keeps the events that were last read from disk, decoded, for the callbacks that
-// come after: those that fell behind are often at about the same place. It reads in steps
-// of its own, which are larger than what a callback short of memory takes.
+// behind caches the decoded events that were last read from disk. Callbacks that fell behind
+// are often near the same sequence. Its reads are larger than what a callback that is short of
+// memory takes.
 type behind struct {
-	mu       sync.Mutex // also held while it reads, so that nothing is read twice
+	mu       sync.Mutex // also held during a read, so that nothing is read twice
 	segments []readSegment
 	bytes    int64
 	clock    uint64
@@ -24,17 +24,18 @@ type readSegment struct {
 }
 
 const (
-	behindBytes  = 10 << 20 // of memory
+	behindBytes  = 10 << 20 // in memory
 	behindStep   = 1 << 20  // of data
 	behindEvents = behindStep / 256
-	// fewEvents: who asks for so few looks at single events, and goes nowhere from there.
+	// fewEvents: a caller that asks for this few reads single events and does not continue from
+	// there.
 	fewEvents = 16
 )
 
 func (s *readSegment) first() uint64 { return s.events[0].Sequence }
 func (s *readSegment) end() uint64   { return s.first() + uint64(len(s.events)) }
 
-// read is Journal.read, through what is kept.
+// read is Journal.read with the cache.
 func (b *behind) read(j *Journal, from, end uint64, maxEvents int, maxBytes int64) ([]auditrelay.Event, error) {
 	if maxEvents < fewEvents {
 		return j.read(from, end, maxEvents, maxBytes)
@@ -47,7 +48,7 @@ func (b *behind) read(j *Journal, from, end uint64, maxEvents int, maxBytes int6
 		s, err := b.segment(j, at, end)
 		if err != nil {
 			if len(events) > 0 {
-				return events, nil // the next read begins at what is wrong
+				return events, nil // the next read starts at the fault
 			}
 			return j.read(from, end, maxEvents, maxBytes)
 		}
@@ -63,7 +64,7 @@ func (b *behind) read(j *Journal, from, end uint64, maxEvents int, maxBytes int6
 	return events, nil
 }
 
-// segment returns what holds the event at a sequence. It is valid until the next call.
+// segment returns the segment with the event at a sequence. It is valid until the next call.
 func (b *behind) segment(j *Journal, at, end uint64) (*readSegment, error) {
 	b.clock++
 	i := sort.Search(len(b.segments), func(i int) bool { return b.segments[i].first() > at })

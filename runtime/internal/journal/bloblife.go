@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// settle notes what tx, with its values in file, did to the files when it was committed,
-// or that it was not.
+// settle updates the accounts of blob files after the commit of tx, whose values are in file,
+// or after its failure.
 func (j *Journal) settle(tx *Tx, file uint64, err error) {
 	b := j.blobs
 	if errors.Is(err, ErrFailed) {
-		return // nobody knows; the next Open does
+		return // the outcome is unknown until the next Open
 	}
 	b.mu.Lock()
 	if err == nil {
@@ -23,7 +23,7 @@ func (j *Journal) settle(tx *Tx, file uint64, err error) {
 	}
 	f := b.files[file]
 	if err != nil && f != nil {
-		_ = b.fs.Remove(b.path(file)) // nothing refers to it; the next Open would
+		_ = b.fs.Remove(b.path(file)) // nothing refers to it; otherwise the next Open removes it
 		delete(b.files, file)
 		b.bytes -= f.size
 	}
@@ -31,7 +31,7 @@ func (j *Journal) settle(tx *Tx, file uint64, err error) {
 	j.sweep(false)
 }
 
-// note follows one committed operation.
+// note accounts for one committed operation.
 func (b *blobs) note(o *op) {
 	if o.kind == opDeleteRange {
 		for k := range b.live {
@@ -53,7 +53,7 @@ func (b *blobs) note(o *op) {
 	}
 }
 
-// release notes that the value under a key is gone, if it is in a file.
+// release records that the value of a key is gone, if it is in a file.
 func (b *blobs) release(key string) {
 	file, ok := b.live[key]
 	if !ok {
@@ -72,9 +72,8 @@ func (b *blobs) bury(file uint64, f *blobFile) {
 	b.deadBytes += f.size
 }
 
-// sweep removes dead files if there are many, or if it must, and reports whether it does.
-// It makes the engine write out what it holds in memory first, which gives up the log, and
-// does not wait for that.
+// sweep removes dead files if there are many, or if must is set, and reports whether it does.
+// It makes the engine flush its memory, which releases the log. It does not wait for that.
 func (j *Journal) sweep(must bool) bool {
 	done, err := j.reading()
 	if err != nil {
@@ -126,15 +125,15 @@ func (j *Journal) sweep(must bool) bool {
 	return true
 }
 
-// disk returns how many bytes the files take.
+// disk returns the total size of the files.
 func (b *blobs) disk() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.bytes
 }
 
-// openBlobs finds the files of values that are there. The others are removed: their
-// transactions were never durable, or are over.
+// openBlobs finds the blob files. It removes those without live values: their transactions
+// never became durable, or their values were deleted.
 func (j *Journal) openBlobs() error {
 	b := j.blobs
 	names, err := b.fs.List(b.dir)
@@ -152,7 +151,7 @@ func (j *Journal) openBlobs() error {
 		file, err := strconv.ParseUint(strings.TrimSuffix(name, ".blob"), 16, 64)
 		info, statErr := b.fs.Stat(path)
 		if err != nil || statErr != nil || !strings.HasSuffix(name, ".blob") {
-			continue // not ours
+			continue // not a blob file
 		}
 		found[file] = path
 		b.files[file] = &blobFile{size: info.Size()}
@@ -197,7 +196,7 @@ func (j *Journal) openBlobs() error {
 	return nil
 }
 
-// close ends a sweep under way.
+// close stops a running sweep.
 func (b *blobs) close() {
 	close(b.stop)
 	b.swept.Wait()

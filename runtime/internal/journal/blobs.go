@@ -13,35 +13,34 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Large values that are deleted soon after they were written, rendered payloads above
-// all, stand in blob files beside the storage engine: one file for those of a
-// transaction, durable before the transaction is. The engine holds where they are.
-// Otherwise each would be written to the log, to a table, and again by each compaction
-// until it is deleted.
+// Large values that are soon deleted, mostly rendered payloads, are stored in blob files
+// outside the storage engine. Each transaction has one file, which is durable before the
+// transaction is. The engine stores only references. Otherwise each value would be written to
+// the log, to a table, and again by each compaction until it is deleted.
 //
-// A file goes when none of its values is live any more and the engine's log does not
-// hold the deletion: Recover may cut the log, and must find what it held before.
+// A file is removed when none of its values is live and the engine's log no longer contains the
+// deletion. Recover may cut the log, and must then find the values as they were before.
 type blobs struct {
 	fs     vfs.FS
-	dir    string // made for the first file
+	dir    string // created with the first file
 	noSync bool
-	least  int // bytes of a transaction that make a file
+	least  int // minimum bytes of a transaction for a file
 
 	maxDeadBytes int64
 	maxDeadFiles int
 
-	writing sync.Mutex // one file at a time: the door's log is on the same disk
-	made    bool       // dir is there, durably; guarded by writing
-	buffer  []byte     // likewise
+	writing sync.Mutex // one file at a time, since the disk also has the log that new events wait for
+	made    bool       // dir exists durably; guarded by writing
+	buffer  []byte     // guarded by writing
 	// removing is held while files are removed, and by a backup while it links them.
 	removing sync.Mutex
 
 	mu        sync.Mutex
 	last      uint64               // number of the newest file
-	live      map[string]uint64    // key to file
-	files     map[uint64]*blobFile // durable
-	bytes     int64                // of all files
-	dead      []uint64             // files without a live value
+	live      map[string]uint64    // file by key
+	files     map[uint64]*blobFile // durable files
+	bytes     int64                // size of all files
+	dead      []uint64             // files without live values
 	deadBytes int64
 	sweeping  bool
 	swept     sync.WaitGroup
@@ -50,19 +49,19 @@ type blobs struct {
 
 type blobFile struct {
 	size int64
-	live int // values
+	live int // number of live values
 }
 
 const (
 	blobsName = "blobs"
-	// defaultBlob: below it, making, syncing and removing a file costs more than the engine
-	// does.
+	// defaultBlob is the minimum size: below it, creating, syncing and removing a file costs
+	// more than the engine does.
 	defaultBlob = 16 << 10
-	// aloneBlob is how many times as large what is to be stated has to be where the bodies
-	// are smaller: most of it is deleted before the engine makes a table of it.
+	// aloneBlob is the factor for statements whose bodies are below the minimum. They need this
+	// multiple of the minimum, since most of them are deleted before the engine writes a table.
 	aloneBlob  = 16
 	blobBuffer = 256 << 10
-	// What may wait for the engine's log to be given up.
+	// The limits of dead files that wait for the engine to release its log.
 	maxDeadBytes = 32 << 20
 	maxDeadFiles = 256
 )
@@ -76,18 +75,18 @@ func newBlobs(o Options, dir string) *blobs {
 	return b
 }
 
-// separable reports whether values under k may stand in a blob file.
+// separable reports whether values of k may be stored in a blob file.
 func separable(k Key) bool {
 	kind := Kind(k[0])
 	return kind == KindBody || kind == KindStatement
 }
 
-// A value in a blob file is stored as
+// The engine stores a reference to a value in a blob file as
 //
 //	mark(4) blob(1) crc(4) file(8) offset(8) size(8) crc(4)
 //
-// with the first crc over what is behind it and the key, and the second over the value
-// and the key. The value in the file is as it would be stored in the engine.
+// The first crc covers all bytes after it and the key. The second covers the value and the key.
+// The file contains the value as the engine would store it.
 type blobRef struct {
 	file, offset, size uint64
 	sum                uint32
@@ -109,7 +108,7 @@ func (r *blobRef) record(key []byte) []byte {
 	return b
 }
 
-// refOf returns where a value is; ok is false if it is in the engine itself.
+// refOf returns the reference to a value. ok is false if the engine itself stores the value.
 func refOf(key, stored []byte) (r blobRef, ok bool, err error) {
 	if len(stored) <= len(valueMark) || [4]byte(stored) != valueMark || stored[len(valueMark)] != valueBlob {
 		return r, false, nil
@@ -126,7 +125,7 @@ func (b *blobs) path(file uint64) string {
 	return b.fs.PathJoin(b.dir, fmt.Sprintf("%016x.blob", file))
 }
 
-// read returns the value, with memory of its own.
+// read returns the value in newly allocated memory.
 func (b *blobs) read(key []byte, r blobRef) ([]byte, error) {
 	f, err := b.fs.Open(b.path(r.file))
 	if err != nil {
@@ -150,8 +149,8 @@ func (b *blobs) read(key []byte, r blobRef) ([]byte, error) {
 	return value, nil
 }
 
-// separate writes the large values of tx into a blob file and leaves in tx where they
-// are. It returns the file's number, 0 if there is none. After an error tx is as it was.
+// separate writes the large values of tx into a blob file and puts references into tx. It
+// returns the file's number, or 0 if there is none. After an error tx is unchanged.
 func (j *Journal) separate(tx *Tx) (file uint64, err error) {
 	size, bodies := 0, 0
 	for i := range tx.ops {
@@ -211,7 +210,7 @@ func (j *Journal) separate(tx *Tx) (file uint64, err error) {
 	return file, nil
 }
 
-// write makes a durable file of values.
+// write creates a durable file of values.
 func (b *blobs) write(q *queue, values [][]byte, size int64) (file uint64, err error) {
 	b.writing.Lock()
 	defer b.writing.Unlock()
@@ -234,7 +233,7 @@ func (b *blobs) write(q *queue, values [][]byte, size int64) (file uint64, err e
 	path := b.path(file)
 	defer func() {
 		if err != nil {
-			_ = b.fs.Remove(path) // the next Open would
+			_ = b.fs.Remove(path) // otherwise the next Open removes it
 		}
 	}()
 	f, err := b.fs.Create(path, vfs.WriteCategoryUnspecified)
@@ -245,7 +244,7 @@ func (b *blobs) write(q *queue, values [][]byte, size int64) (file uint64, err e
 		b.buffer = make([]byte, 0, n)
 	}
 	for _, v := range values {
-		for len(v) > 0 && err == nil { // a copy: what a file system is given it may change
+		for len(v) > 0 && err == nil { // written as a copy, since a file system may change its argument
 			n := min(len(v), cap(b.buffer))
 			_, err = f.Write(append(b.buffer[:0], v[:n]...))
 			v = v[n:]
@@ -274,7 +273,7 @@ func (b *blobs) synced(dir string) error {
 	return syncDir(b.fs, dir)
 }
 
-// blob returns the stored value itself where stored only tells where it is.
+// blob resolves a reference: it returns the stored value itself.
 func (j *Journal) blob(key, stored []byte) (value []byte, own bool, err error) {
 	r, ok, err := refOf(key, stored)
 	if err != nil || !ok {
@@ -284,8 +283,8 @@ func (j *Journal) blob(key, stored []byte) (value []byte, own bool, err error) {
 	return value, true, err
 }
 
-// copyBlobs links the blob files at src to dst, or copies them where files are not
-// linked. Those that no value refers to are removed when the copy is opened.
+// copyBlobs links the blob files at src to dst, or copies them if files are not linked. Opening
+// the copy removes files without live values.
 func copyBlobs(fsys vfs.FS, src, dst string, link bool) error {
 	from, to := fsys.PathJoin(src, blobsName), fsys.PathJoin(dst, blobsName)
 	names, err := fsys.List(from)

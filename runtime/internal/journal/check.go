@@ -2,7 +2,7 @@ package journal
 
 import "errors"
 
-// kindNames name the kinds of values to people.
+// kindNames are the names of the kinds of values for users.
 var kindNames = [kindEnd]string{
 	KindLane: "states of callbacks", KindChunk: "sealed chunks", KindPayload: "payloads", KindBody: "bodies of payloads", KindReceipt: "outcomes of payloads",
 	KindDeadLetter: "dead letters", KindMeta: "other values", KindModule: "uploaded modules", KindPiece: "parts of uploaded modules", KindSelection: "selected modules",
@@ -11,8 +11,8 @@ var kindNames = [kindEnd]string{
 }
 
 // Check reads all values of the journal except its events. For each kind with a damaged value
-// it calls fn once, with the first damage. Erased values are not damage. The error says that
-// Check could not read on.
+// it calls fn once, with the first damage. Erased values are not damage. An error means that
+// Check could not continue.
 func (j *Journal) Check(fn func(what string, err error)) error {
 	done, err := j.reading()
 	if err != nil {

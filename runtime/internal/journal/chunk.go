@@ -9,25 +9,26 @@ import (
 	"slices"
 )
 
-// The storage engine's log is a row of blocks of 32 KiB, and a block a row of chunks:
+// The storage engine's log consists of blocks of 32 KiB, and a block of chunks:
 //
 //	CRC (4) length (2) type (1) [log number (4)] [offset synced (8)] payload
 //
-// A record is one full chunk, or a first, any middle and a last one, each in a block of
-// its own. See Pebble's package record. This reader exists because Pebble's own takes
-// damage for the end of the log (v2.1.7): the offset that would prove it lags behind.
+// A record is one full chunk, or a first chunk, middle chunks and a last chunk, each in a
+// different block. See Pebble's package record. This file has its own reader because Pebble's
+// (v2.1.7) takes damage for the end of the log: the offset that would prove the damage lags
+// behind.
 
 const (
 	blockBytes      = 32 << 10
 	plainHeader     = 7  // types 1 to 4, in the manifest
 	numberedHeader  = 11 // types 5 to 8, with the log's number
-	syncHeader      = 19 // types 9 to 12, with the offset synced
-	trailerType     = 5  // a numbered full chunk without payload ends a log that was closed
+	syncHeader      = 19 // types 9 to 12, with the synced offset
+	trailerType     = 5  // a numbered full chunk without payload is the end of a closed log
 	firstNumbered   = 5
 	firstSynced     = 9
 	lastType        = 12
 	checksumBytes   = 4
-	checksummedFrom = 6 // the type and all behind it
+	checksummedFrom = 6 // covers the type and all bytes after it
 )
 
 // part says which part of a record a chunk is.
@@ -43,40 +44,40 @@ const (
 func (p part) begins() bool { return p == partFull || p == partFirst }
 func (p part) ends() bool   { return p == partFull || p == partLast }
 
-// chunk is one valid chunk. The payload is the reader's memory until its next call.
+// chunk is one valid chunk. The reader owns the payload, which is valid until its next call.
 type chunk struct {
 	part    part
-	at      int64 // where its header begins
-	end     int64 // where the next one may begin
+	at      int64 // start of its header
+	end     int64 // where the next chunk may start
 	payload []byte
 }
 
-// seen is what stands at a place in the log.
+// seen is the kind of content at a position in the log.
 type seen int
 
 const (
 	seenChunk   seen = iota // a valid chunk
-	seenBad                 // anything else, zeros included
-	seenTrailer             // the mark of a log that was closed
+	seenBad                 // anything else, including zeros
+	seenTrailer             // the end mark of a closed log
 	seenEnd                 // the end of the file
 )
 
-// chunks reads chunks of the log with this number; numbered is false for the manifest.
+// chunks reads the chunks of the log with a number. numbered is false for the manifest.
 type chunks struct {
 	file     io.ReaderAt
 	size     int64
 	number   uint32
 	numbered bool
 
-	block   []byte // the block in memory, at base
+	block   []byte // the block in memory, which starts at base
 	base    int64
-	fixed   []byte // a block that was mended, at fixedAt
+	fixed   []byte // a repaired block, which starts at fixedAt
 	fixedAt int64
 	buf     [blockBytes]byte
-	err     error // the first failed read
+	err     error // the first read error
 }
 
-// load brings the block at offset at into memory, as far as the file goes.
+// load reads the block at offset at into memory, up to the end of the file.
 func (c *chunks) load(at int64) []byte {
 	base := at - at%blockBytes
 	if c.block != nil && c.base == base {
@@ -98,7 +99,7 @@ func (c *chunks) load(at int64) []byte {
 	return c.block
 }
 
-// next reads the chunk at or, behind a block's padding, after pos.
+// next reads the chunk at pos, or after pos if a block's padding is there.
 func (c *chunks) next(pos int64) (chunk, seen) {
 	for {
 		block := c.load(pos)
@@ -123,7 +124,7 @@ func (c *chunks) header() int {
 
 func zero(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
 
-// parse takes apart what stands at an offset of the block in memory.
+// parse parses the content at an offset of the block in memory.
 func (c *chunks) parse(block []byte, at int) (chunk, seen) {
 	here := chunk{at: c.base + int64(at)}
 	h, size, ok := c.extent(block, at)
@@ -147,7 +148,7 @@ func (c *chunks) parse(block []byte, at int) (chunk, seen) {
 	return here, seenChunk
 }
 
-// extent returns the sizes of header and chunk that the header at an offset tells.
+// extent returns the sizes of header and chunk according to the header at an offset.
 func (c *chunks) extent(block []byte, at int) (header, size int, ok bool) {
 	if at+plainHeader > len(block) {
 		return 0, 0, false
@@ -166,15 +167,15 @@ func (c *chunks) extent(block []byte, at int) (header, size int, ok bool) {
 	return header, size, at+size <= len(block)
 }
 
-// storedSum is the checksum that stands in a header, without Pebble's masking.
+// storedSum returns the checksum in a header, without Pebble's masking.
 func storedSum(b []byte) uint32 {
 	return bits.RotateLeft32(binary.LittleEndian.Uint32(b)-0xa282ead8, -17)
 }
 
 func maskedSum(sum uint32) uint32 { return bits.RotateLeft32(sum, 17) + 0xa282ead8 }
 
-// walk calls visit for each chunk of the record that begins at pos, and returns where
-// it ends. bad is the place of the chunk that breaks it off.
+// walk calls visit for each chunk of the record that starts at pos, and returns where the
+// record ends. bad is the position of the chunk at which it breaks off.
 func (c *chunks) walk(pos int64, visit func(payload []byte)) (end int64, s seen, bad int64) {
 	within := false
 	for {
@@ -193,13 +194,13 @@ func (c *chunks) walk(pos int64, visit func(payload []byte)) (end int64, s seen,
 	}
 }
 
-// record appends the record that begins at pos to dst.
+// record appends the record that starts at pos to dst.
 func (c *chunks) record(dst []byte, pos int64) (record []byte, end int64, s seen) {
 	end, s, _ = c.walk(pos, func(payload []byte) { dst = append(dst, payload...) })
 	return dst, end, s
 }
 
-// find returns the next valid chunk at or after pos, wherever in its block it stands.
+// find returns the next valid chunk at or after pos, at any offset in its block.
 func (c *chunks) find(pos int64) (chunk, bool) {
 	number := binary.LittleEndian.AppendUint32(nil, c.number)
 	for pos < c.size && c.err == nil {
@@ -219,8 +220,8 @@ func (c *chunks) find(pos int64) (chunk, bool) {
 	return chunk{}, false
 }
 
-// mend flips the one bit, if there is one, that makes a valid chunk of what stands at
-// pos, in memory alone. What is torn does not become valid by one bit.
+// mend flips the one bit, if there is one, that makes the content at pos a valid chunk. It
+// changes only the memory. A torn write cannot become valid by one bit.
 func (c *chunks) mend(pos int64) bool {
 	c.fixed, c.fixedAt = slices.Clone(c.load(pos)), pos-pos%blockBytes
 	c.block = nil
@@ -229,7 +230,7 @@ func (c *chunks) mend(pos int64) bool {
 	if at+plainHeader > len(block) {
 		return false
 	}
-	// The type says where the header ends, and the length where the chunk does.
+	// The type determines where the header ends, and the length where the chunk ends.
 	for bit := range 8 * 3 {
 		i, mask := at+4+bit/8, byte(1)<<(bit%8)
 		block[i] ^= mask
@@ -253,10 +254,10 @@ func (c *chunks) mend(pos int64) bool {
 	return s == seenChunk
 }
 
-// flippedBit returns which one bit of n bytes changes their CRC-32C by difference.
+// flippedBit returns which single bit of n bytes changes their CRC-32C by difference.
 func flippedBit(n int, difference uint32) (bit int, ok bool) {
-	// What the last bit changes, moved on by one bit for each before it. The CRC is
-	// reflected: a byte's highest bit comes last.
+	// The effect of the last bit, moved by one bit for each earlier bit. The CRC is reflected:
+	// the highest bit of a byte comes last.
 	effect := castagnoli[0x80]
 	for at := n*8 - 1; at >= 0; at-- {
 		if effect == difference {

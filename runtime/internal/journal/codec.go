@@ -6,15 +6,14 @@ import (
 	"hash/crc32"
 )
 
-// Every value that the journal stores for itself begins with a CRC-32C, on top
-// of Pebble's own checksums, which do not reach from writer to reader and do not
-// tell one key's value from another's.
+// Every value of the journal starts with a CRC-32C. Pebble's own checksums do not reach from
+// writer to reader, and do not detect a value under a wrong key.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var errDamaged = errors.New("damaged record")
 
-// reader takes a record apart. After the first mistake it yields zero values and
-// keeps the error; no input makes it panic or allocate more than its own size.
+// reader parses a record. After the first error it returns zero values and keeps the error. No
+// input makes it panic or allocate more than the input's size.
 type reader struct {
 	b   []byte
 	err error
@@ -62,7 +61,7 @@ func (r *reader) uint64() uint64 {
 	return binary.BigEndian.Uint64(b)
 }
 
-// take returns the next n bytes, not copied.
+// take returns the next n bytes without copying.
 func (r *reader) take(n uint64) []byte {
 	if n > uint64(len(r.b)) {
 		r.fail()
@@ -80,14 +79,14 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
-// seal puts the checksum of a record's bytes and of its key before it.
+// sealRecord puts the checksum of a record's bytes and its key before the record.
 func sealRecord(key, body []byte) []byte {
 	out := make([]byte, 4, 4+len(body))
 	binary.BigEndian.PutUint32(out, recordSum(key, body))
 	return append(out, body...)
 }
 
-// openRecord checks and removes what sealRecord put there.
+// openRecord verifies and removes the checksum of sealRecord.
 func openRecord(key, record []byte) (*reader, error) {
 	if len(record) < 4 || binary.BigEndian.Uint32(record) != recordSum(key, record[4:]) {
 		return nil, errDamaged

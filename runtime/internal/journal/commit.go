@@ -6,38 +6,36 @@ import (
 	"time"
 )
 
-// The bounds of what is merged into one synced write. A transaction that alone
-// exceeds them is written by itself.
+// The limits of one synced write. A transaction that exceeds them is written alone.
 const (
 	maxGroupBytes  = 8 << 20
 	maxGroupEvents = 1 << 14
 )
 
-// queue brings concurrent transactions together. The one that finds no leader
-// leads: it writes for all that wait until its own is written, then hands over to the
-// first that waits.
+// queue groups concurrent transactions. A caller that finds no leader leads: it writes for all
+// waiting callers until its own transaction is written, and then passes the lead to the first
+// waiter.
 //
-// The door comes first: transactions that hold much beside new events, as seals do, are
-// bulk, and wait while others come. After each of their writes the others have the
-// journal for three times as long, so that bulk has a quarter of the time whatever
-// comes in, and all of it when it is quiet.
+// New events have priority. A transaction with much other data, such as a seal, is bulk: it
+// waits while others arrive. After each bulk write the others have the journal for three times
+// as long. So bulk has at least a quarter of the time, and all of it when nothing else arrives.
 type queue struct {
 	mu      sync.Mutex
 	small   []*waiter
 	bulk    []*waiter
 	leading bool
-	arrived chan struct{} // of one place: tells a leader that holds bulk back
+	arrived chan struct{} // has room for one value; wakes a leader that delays bulk
 
-	bulkAt time.Time // no bulk before, while others come
-	smalls time.Time // when one of the others was last written
+	bulkAt time.Time // no bulk before this time while others arrive
+	smalls time.Time // when the last other transaction was written
 }
 
-// What makes a transaction bulk, and what of it is written at a time. quiet is how long
-// nothing else must have come for bulk to go on at once.
+// The size that makes a transaction bulk, and the limit of one bulk write. If no other
+// transaction arrives for quiet, bulk continues at once.
 const (
 	bulkBytes    = 64 << 10
 	maxBulkBytes = 1 << 20
-	bulkShare    = 4 // bulk has one part of so many
+	bulkShare    = 4 // bulk has one part in this many
 	quiet        = 5 * time.Millisecond
 )
 
@@ -49,16 +47,15 @@ type waiter struct {
 	wake chan bool // true: lead; false: out and err are set
 }
 
-// Commit writes tx whole or not at all. When it returns without an error, all of
-// it is on disk. It returns what became of each appended event.
+// Commit writes tx as a whole or not at all. When it returns nil, all of tx is on disk. It
+// returns the result of each appended event.
 //
-// Errors: *ConflictError (nothing written, only after AllOrNothing), ErrFull
-// (nothing written; try again later), ErrTooLarge (nothing written, and never will
-// be), ErrErased (nothing written: a value is about events whose period's key is
-// destroyed), ErrFailed, ErrClosed, ErrCorrupt. After ErrFailed it is not known
-// whether the transaction is durable.
+// Errors: *ConflictError (nothing written; only after AllOrNothing), ErrFull (nothing written;
+// a retry may succeed), ErrTooLarge (nothing written; a retry fails too), ErrErased (nothing
+// written: a value is about events whose period's key was destroyed), ErrFailed, ErrClosed,
+// ErrCorrupt. After ErrFailed it is unknown whether the transaction is durable.
 //
-// It is safe for concurrent use.
+// Commit is safe for concurrent use.
 func (j *Journal) Commit(tx *Tx) ([]Appended, error) {
 	if err := tx.check(); err != nil {
 		return nil, err
@@ -84,7 +81,7 @@ func (j *Journal) Commit(tx *Tx) ([]Appended, error) {
 	return w.out, w.err
 }
 
-// join puts w into the queue, and reports whether it leads.
+// join adds w to the queue and reports whether w leads.
 func (q *queue) join(w *waiter) (leads bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -105,7 +102,7 @@ func (q *queue) join(w *waiter) (leads bool) {
 	return false
 }
 
-// arrival is called with mu held.
+// arrival must be called with mu held.
 func (q *queue) arrival() chan struct{} {
 	if q.arrived == nil {
 		q.arrived = make(chan struct{}, 1)
@@ -113,8 +110,8 @@ func (q *queue) arrival() chan struct{} {
 	return q.arrived
 }
 
-// lead writes groups until the caller's own transaction is written, and hands
-// leadership over.
+// lead writes groups until the caller's own transaction is written, and then passes the lead
+// on.
 func (j *Journal) lead(own *waiter) {
 	q := &j.queue
 	for !own.done {
@@ -148,8 +145,8 @@ func (j *Journal) lead(own *waiter) {
 	}
 }
 
-// take removes the next group from the queue. Where there is bulk alone and others may
-// come, there is none, and wait is how long to wait for them.
+// take removes the next group from the queue. If only bulk waits and others may arrive, it
+// returns no group, and wait is how long to wait for them.
 func (q *queue) take(now time.Time) (group []*waiter, bulk bool, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -166,7 +163,7 @@ func (q *queue) take(now time.Time) (group []*waiter, bulk bool, wait time.Durat
 	}
 }
 
-// held returns for how long bulk is still held back. It is called with mu held.
+// held returns how long bulk must still wait. The caller must hold mu.
 func (q *queue) held(now time.Time) time.Duration {
 	due := q.bulkAt
 	if len(q.small) == 0 {
@@ -177,7 +174,7 @@ func (q *queue) held(now time.Time) time.Duration {
 	return due.Sub(now)
 }
 
-// turn waits until bulk is not held back: for what is written beside the log.
+// turn waits until bulk may be written. It is for writes outside the log.
 func (q *queue) turn() {
 	for {
 		q.mu.Lock()
@@ -190,7 +187,7 @@ func (q *queue) turn() {
 	}
 }
 
-// wrote notes how long a group took.
+// wrote records the duration of a write.
 func (q *queue) wrote(bulk bool, begun, ended time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -201,7 +198,7 @@ func (q *queue) wrote(bulk bool, begun, ended time.Time) {
 	}
 }
 
-// first takes the first waiters whose transactions make one write.
+// first returns the first waiters whose transactions fit in one write.
 func first(waiting []*waiter, most int) (group, rest []*waiter) {
 	bytes, events, n := 0, 0, 0
 	for _, w := range waiting {
@@ -215,9 +212,9 @@ func first(waiting []*waiter, most int) (group, rest []*waiter) {
 	return waiting[:n:n], append([]*waiter(nil), waiting[n:]...)
 }
 
-// writeGroup gives every waiter its result. Only the leader runs it.
+// writeGroup sets every waiter's result. Only the leader calls it.
 func (j *Journal) writeGroup(group []*waiter) {
-	bytes := 1 << 10 // and the head
+	bytes := 1 << 10 // includes the head
 	for _, w := range group {
 		bytes += w.tx.bytes
 	}
@@ -239,8 +236,8 @@ func (j *Journal) writeGroup(group []*waiter) {
 	}
 }
 
-// apply writes a batch and makes every kind of failure, Pebble's panics and
-// fatal messages included, the journal's.
+// apply writes a batch. It turns every kind of failure, including Pebble's panics and fatal
+// messages, into a failure of the journal.
 func (j *Journal) apply(b Batch) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -257,7 +254,7 @@ func (j *Journal) apply(b Batch) (err error) {
 	return j.store.Commit(b)
 }
 
-// failed is the error of every Commit after the first failed write.
+// failed returns the error of every Commit after the first failed write.
 func (j *Journal) failed() error {
 	return fmt.Errorf("%w: %w; open it again to see what is durable", ErrFailed, j.fault.get())
 }

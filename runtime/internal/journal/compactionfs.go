@@ -9,21 +9,21 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// guard is a file system on which the engine's compactions leave alone what its
-// log and its flushes still need. A compaction writes its whole result before it
-// gives anything back: on a disk that is nearly full it would take the last byte,
-// fail, give all back, and begin again, with everything else failing meanwhile.
+// guard is a file system that keeps the engine's compactions from using space that its log and
+// its flushes need. A compaction writes its whole result before it frees anything. On a nearly
+// full disk it would use the last byte, fail, free its space, and start again, and meanwhile
+// everything else would fail.
 type guard struct {
 	vfs.FS
 	dir   string
-	floor int64        // what compactions leave free
-	owed  atomic.Int64 // what the engine has to flush, beside that
+	floor int64        // the space that compactions leave free
+	owed  atomic.Int64 // additional space that the engine needs for flushes
 }
 
 const (
 	compactionCategory = "pebble-compaction"
-	guardEvery         = 256 << 10              // bytes of a table between two looks
-	guardPause         = 200 * time.Millisecond // before a compaction that was refused is tried again
+	guardEvery         = 256 << 10              // bytes of a table between two checks
+	guardPause         = 200 * time.Millisecond // before the engine retries a rejected compaction
 )
 
 // Unwrap implements vfs.FS.
@@ -38,14 +38,14 @@ func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 	return &guardedFile{File: f, guard: g, unlooked: guardEvery}, nil
 }
 
-// room returns why a compaction may not go on.
+// room returns an error if a compaction must stop.
 func (g *guard) room() error {
 	u, err := g.GetDiskUsage(g.dir)
 	if err != nil || int64(min(u.AvailBytes, 1<<62))-g.owed.Load() >= g.floor {
 		return nil //nolint:nilerr // where nobody says, nobody is held to it
 	}
-	// The engine tries again at once. A cancelled compaction, unlike a failed one,
-	// does not keep it from these tables for a time.
+	// The engine retries at once. Cancelling a compaction, unlike failing it, does not make the
+	// engine avoid these tables for a time.
 	time.Sleep(guardPause)
 	return fmt.Errorf("%d bytes are left on the disk: %w", u.AvailBytes, pebble.ErrCancelledCompaction)
 }

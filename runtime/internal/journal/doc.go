@@ -1,15 +1,15 @@
-// Package journal is the durable, ordered log of accepted events, together with the
-// callbacks' durable state, in one Pebble database.
+// Package journal is the durable, ordered log of accepted events, together with the callbacks'
+// durable state, in one Pebble database.
 //
-// There is one writing call, [Journal.Commit]. A transaction of appended events and
-// state changes is applied whole or not at all, and is on disk when Commit returns.
-// Concurrent transactions share one synced write, without a goroutine for it. One
+// [Journal.Commit] is the only call that writes. It applies a transaction of appended events
+// and state changes as a whole or not at all, and the transaction is on disk when Commit
+// returns. Concurrent transactions share one synced write, without a goroutine for it. One
 // goroutine writes the anchor.
 //
-// Sequences are dense, from 1. Namespace and id identify an event. A bounded window of
-// recent identities in memory makes sure that an equal event that comes again is stored
-// once. Open rebuilds the window from small index frames, one for each shared write,
-// never from the events.
+// Sequences start at 1 and have no gaps. Namespace and id identify an event. The journal keeps
+// a limited window of recent identities in memory, and stores an equal event that is repeated
+// within the window once. Open rebuilds the window from small index frames, one for each shared
+// write, and does not read the events.
 //
 // # On disk
 //
@@ -17,13 +17,12 @@
 //
 //	LOCK     held by the one owner
 //	HEAD     format version and identity, with a checksum; see mark
-//	ANCHOR   how far the journal had come at least, in two slots; see anchor
+//	ANCHOR   a minimum of the journal's progress, in two slots; see anchor
 //	KEYRING  the periods' keys, wrapped, as JSON with a checksum; see keyringText.
 //	         Only if events are or were encrypted
 //	db/      the Pebble database
 //
-// The database's keys; a sequence or number is 8 bytes, big-endian, so that keys sort
-// by it:
+// The database's keys; a sequence or number is 8 bytes, big-endian, so that keys sort by it:
 //
 //	0x01 'h'                          the state: commits, next, oldest, ...; see state
 //	0x01 'i'                          identity and the key of the identity hashes
@@ -33,9 +32,9 @@
 //	0x40 ... name [number]            the callbacks' state, by Kind; a name ends with
 //	                                  0x00 0x01 and writes each zero byte as 0x00 0xff
 //
-// Each of the journal's own values begins with a CRC-32C over key and value (an event's
-// is over sequence, time and the rest), so that a value cannot pass for another key's.
-// "uvar" is an unsigned varint:
+// Each of the journal's own values starts with a CRC-32C over key and value (an event's is over
+// sequence, time and the rest), so that a value under another key is detected. "uvar" is an
+// unsigned varint:
 //
 //	+---------+------------+---------+-------------+--------+------+
 //	| crc (4) | received   | version | length of   | head   | data |   an event
@@ -48,9 +47,8 @@
 //	|         | (1)     | (8, ns)     | (uvar) | (uvar) | (8 each)    | the n events    |   frame
 //	+---------+---------+-------------+--------+--------+-------------+-----------------+
 //
-// With encryption, an event has version 3 and a box in place of the rest. Further
-// provenances, and values of the callbacks' state that are about events
-// (Kind.aboutEvents), are sealed:
+// With encryption, an event has version 3 and a box instead of the rest. Further provenances,
+// and values of the callbacks' state that are about events (Kind.aboutEvents), are sealed:
 //
 //	+----------+------------+---------+-----+
 //	| mark (4) | sealed (1) | crc (4) | box |                    a value of the state

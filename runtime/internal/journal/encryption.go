@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// Encryption has what is stored of events encrypted under keys that each serve for
-// a period of time, so that destroying one erases its period. The zero value is off.
+// Encryption encrypts the stored data of events. Each key is used for one period of time, so
+// that destroying a key erases its period. The zero value is off.
 //
-// The period keys stand in the keyring, wrapped under a key that is derived from Key.
+// The keyring stores the period keys, wrapped with a key that is derived from Key.
 type Encryption struct {
-	// Key is the master key: at least 32 bytes, from a source that cannot be guessed.
-	// Empty: nothing is encrypted, and a journal that holds what is cannot be opened.
+	// Key is the master key: at least 32 bytes from an unpredictable source. If it is empty,
+	// nothing is encrypted, and a journal with encrypted data cannot be opened.
 	Key []byte
-	// Previous is the master key before Key. A keyring that Key does not open and
-	// Previous does is wrapped anew under Key.
+	// Previous is the master key that Key replaces. If Previous opens the keyring and Key does
+	// not, Open wraps the keyring again with Key.
 	Previous []byte
-	// Period is how long one key serves; 0 is 24 hours. Periods end at multiples of it
-	// in UTC. Each takes some 300 bytes of the keyring, which is written whole.
+	// Period is how long one key is used; 0 means 24 hours. Periods end at multiples of it in
+	// UTC. Each takes about 300 bytes of the keyring, which is always written as a whole.
 	Period time.Duration
-	// Off: what is encrypted stays readable, and what is new is not encrypted.
+	// Off: encrypted data stays readable, and new data is not encrypted.
 	Off bool
 }
 
@@ -61,7 +61,7 @@ func (e *Encryption) period() time.Duration {
 // encrypts reports whether new records are encrypted.
 func (e *Encryption) encrypts() bool { return len(e.Key) > 0 && !e.Off }
 
-// wrapping derives from a master key the one that wraps this keyring's keys.
+// wrapping derives from a master key the key that wraps this keyring's keys.
 func wrapping(master, salt []byte, journal string) (cipher.AEAD, error) {
 	key, err := hkdf.Key(sha256.New, master, salt, "auditrelay keyring 1 "+journal, periodKeyBytes)
 	if err != nil {
@@ -80,12 +80,12 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// nonces never gives the same nonce twice. A counter alone would, under one key: what
-// a crash takes back is counted once more, and a restored backup counts beside its
-// original. So the counter stands behind 64 random bits that are drawn anew by every
-// Open, and when the counter is used up. That two of n draws under one period's key
-// meet has a probability of n²/2^65: with a restart every second of a day, 2^-32.
-// Unlike 96 random bits it gets no worse with the number of records.
+// nonces never returns the same nonce twice. A plain counter would repeat nonces under one key:
+// after a crash it counts lost numbers again, and a restored backup counts in parallel to its
+// original. So each Open draws 64 random bits for the counter, and draws again when the counter
+// is used up. Two of n draws under one period's key are equal with a probability of n²/2^65;
+// with a restart every second of a day that is 2^-32. Unlike with 96 random bits, the number of
+// records does not matter.
 type nonces struct {
 	mu    sync.Mutex
 	drawn bool
@@ -106,15 +106,15 @@ func (n *nonces) append(dst []byte) []byte {
 	return append(dst, n.next[:]...)
 }
 
-// A box is number(uvarint) nonce(12) ciphertext tag(16): something encrypted under the
-// key of the period with that number. What it is bound to, its place in the
-// database above all, is authenticated along with it.
+// A box is number(uvarint) nonce(12) ciphertext tag(16): data encrypted with the key of the
+// period with that number. The additional data, mainly its key in the database, is
+// authenticated too.
 
 func boxSize(number uint64, plain int) int {
 	return len(binary.AppendUvarint(nil, number)) + nonceBytes + plain + 16
 }
 
-// maxBoxOverhead is by how much a box is larger than what is in it, at most.
+// maxBoxOverhead is the maximum difference between the sizes of a box and its content.
 const maxBoxOverhead = binary.MaxVarintLen64 + nonceBytes + 16
 
 func (j *Journal) appendBox(dst []byte, p *period, bound, plain []byte) []byte {
@@ -123,8 +123,7 @@ func (j *Journal) appendBox(dst []byte, p *period, bound, plain []byte) []byte {
 	return p.aead.Seal(dst, dst[len(dst)-nonceBytes:], plain, bound)
 }
 
-// boxPeriod returns the number of the period under which something is encrypted, and
-// the rest of the box.
+// boxPeriod returns the number of a box's period, and the rest of the box.
 func boxPeriod(box []byte) (number uint64, rest []byte, err error) {
 	r := reader{b: box}
 	number = r.uvarint()
@@ -134,7 +133,8 @@ func boxPeriod(box []byte) (number uint64, rest []byte, err error) {
 	return number, r.b, nil
 }
 
-// openBox appends what is in a box to dst. *ErasedError where the key is destroyed.
+// openBox appends the content of a box to dst. It returns *ErasedError if the key was
+// destroyed.
 func (j *Journal) openBox(dst, bound, box []byte) ([]byte, error) {
 	number, rest, err := boxPeriod(box)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 var errMissing = errors.New("missing")
 
-// openPebble opens the database below dir. A panic on damaged files is an error.
+// openPebble opens the database below dir. It returns a panic on damaged files as an error.
 func openPebble(o Options, dir string, f *fault, g *anchoring, mustExist bool) (db *pebble.DB, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -51,12 +51,12 @@ func (j *Journal) openEngine(o Options, mustExist bool) error {
 	return nil
 }
 
-// fullMemtable is a memtable's size where there is room. Up to five are there at
-// a time under load: of twice the size they took the program beyond 256 MiB.
+// fullMemtable is the size of a memtable if there is enough space. Up to five exist at a time
+// under load; with twice the size the program used more than 256 MiB.
 const fullMemtable = 8 << 20
 
-// memtableSize is how much is held in memory before it becomes a table. Its log
-// stays on disk until then, and one is recycled: small journals get small ones.
+// memtableSize returns how much data is held in memory before it becomes a table. Its log stays
+// on disk until then, and one log is recycled, so small journals get small memtables.
 func memtableSize(o Options) int64 {
 	n := int64(fullMemtable)
 	if o.Quota > 0 {
@@ -79,8 +79,9 @@ func pebbleOptions(o Options, f *fault, g *anchoring, mustExist bool) *pebble.Op
 		MemTableStopWritesThreshold: 4,
 		CacheSize:                   8 << 20,
 		MaxOpenFiles:                256,
-		// State that callbacks write beside each other lies in the same tables of the next level: more
-		// at a time rewrites them less often, 7 % fewer bytes with 16 callbacks.
+		// Callbacks write their state next to each other, so it is in the same tables of the
+		// next level. Compacting more tables at a time rewrites them less often: 7 % fewer
+		// bytes with 16 callbacks.
 		L0CompactionThreshold: 8,
 		L0StopWritesThreshold: 24,
 		ErrorIfNotExists:      mustExist,
@@ -97,9 +98,8 @@ func pebbleOptions(o Options, f *fault, g *anchoring, mustExist bool) *pebble.Op
 		},
 	}
 	g.listen(p.EventListener)
-	// No table spans two key spaces. Events only ever follow each other, so their
-	// tables are moved down the levels and not rewritten again and again for the
-	// sake of a few keys of state beside them.
+	// No table spans two key spaces. Events are only appended. So the engine moves their tables
+	// down the levels without rewriting them for a few adjacent keys of state.
 	p.Experimental.SpanPolicyFunc = func(key []byte) (pebble.SpanPolicy, []byte, error) {
 		return pebble.SpanPolicy{}, []byte{key[0] + 1}, nil
 	}
@@ -109,8 +109,8 @@ func pebbleOptions(o Options, f *fault, g *anchoring, mustExist bool) *pebble.Op
 	return p
 }
 
-// seldom warns of something that comes in bursts: at once, and then at most once a minute, with how
-// often it came since. Safe for concurrent use.
+// seldom logs a warning that occurs in bursts: at once, and then at most once a minute with the
+// number of occurrences. It is safe for concurrent use.
 type seldom struct {
 	log *slog.Logger
 
@@ -129,11 +129,10 @@ func (s *seldom) warn(msg string, args ...any) {
 	}
 }
 
-// noRecycling deletes old logs. Pebble keeps up to five to write into again, each
-// as large as the largest transaction that it has seen, and gives them back never:
-// fast, and where space is short more than there is. That it keeps none is said by
-// a method that only its archive cleaner has; what is done is DeleteCleaner's,
-// which stands above.
+// noRecycling deletes old logs. Pebble otherwise keeps up to five for reuse, each as large as
+// the largest transaction so far, and never frees them. This is fast, but takes more space than
+// a small disk has. Pebble disables recycling if the cleaner has a method that only its archive
+// cleaner has. The embedded DeleteCleaner does the work.
 type noRecycling struct {
 	pebble.DeleteCleaner
 	keepsNone
@@ -141,16 +140,16 @@ type noRecycling struct {
 
 type keepsNone struct{ pebble.ArchiveCleaner }
 
-// engineLog is Pebble's logger. Pebble exits the process on a fatal message
-// unless its logger does something else: ours notes the fault, which fails every
-// later Commit, and lets readers go on.
+// engineLog is Pebble's logger. Pebble exits the process on a fatal message unless its logger
+// prevents that. engineLog records the fault, which fails every later Commit, and lets readers
+// continue.
 type engineLog struct {
 	log   *slog.Logger
 	fault *fault
 }
 
-// background logs failures of background work, which Pebble tries again at once:
-// one in a while is enough, most of all where it is the disk that is full.
+// background logs failures of background work. Pebble retries at once, so one line in a while
+// suffices, above all if the disk is full.
 func (l engineLog) background() func(error) {
 	var last atomic.Int64
 	return func(err error) {
@@ -200,7 +199,7 @@ func (f *fault) get() error {
 	return f.err
 }
 
-// lock takes the one ownership of dir.
+// lock takes exclusive ownership of dir.
 func lock(fsys vfs.FS, dir string) (io.Closer, error) {
 	l, err := fsys.Lock(fsys.PathJoin(dir, lockName))
 	switch {
@@ -212,8 +211,8 @@ func lock(fsys vfs.FS, dir string) (io.Closer, error) {
 	return nil, err
 }
 
-// damaged turns err into a CorruptError for these sequences where it means
-// damage; other errors pass, nil too.
+// damaged turns err into a CorruptError for these sequences if it means damage. It returns
+// other errors, and nil, unchanged.
 func (j *Journal) damaged(from, to uint64, err error) error {
 	if err == nil {
 		return nil
@@ -228,9 +227,9 @@ func (j *Journal) damaged(from, to uint64, err error) error {
 	return err
 }
 
-// manifestFS makes the name of a new manifest durable before a marker names it. The
-// engine (Pebble 2.1.7) syncs the directory once, after both: a power loss in between could
-// keep the marker alone, and the journal would not open.
+// manifestFS makes the name of a new manifest durable before a marker refers to it. The engine
+// (Pebble 2.1.7) syncs the directory once, after both. A power loss in between could keep only
+// the marker, and the journal would not open.
 type manifestFS struct{ vfs.FS }
 
 // Unwrap implements vfs.FS.

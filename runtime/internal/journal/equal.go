@@ -8,27 +8,26 @@ import (
 	"auditrelay/document"
 )
 
-// version is one telling of an event, of which another may come by another way.
+// version is one version of an event; the same event may arrive several times.
 type version struct {
 	data   []byte
-	time   time.Time // its own, zero where it has none
+	time   time.Time // the event's own time; zero if it has none
 	ingest *auditrelay.Ingest
 }
 
 func (p *pending) version() version { return version{data: p.Data(), time: p.time, ingest: p.ingest} }
 
-// DigestWith sets what digests the received form of an event, for comparing events
-// of which filters took something before they were stored: what is left of two that
-// differ may be the same. The digest is of the event without its time. To be called
-// before the first Commit of an event with an Ingest; without it such events are
-// equal to none.
+// DigestWith sets the digest of an event's received form, without its time. The journal needs
+// it to compare events that filters changed before they were stored, since different events may
+// be equal afterwards. Call DigestWith before the first Commit of an event with an Ingest.
+// Without it such events are equal to no other event.
 func (j *Journal) DigestWith(digest func(data []byte) [16]byte) {
 	j.windowMu.Lock()
 	j.digest = digest
 	j.windowMu.Unlock()
 }
 
-// equal reports whether two are the same event. It is called with windowMu held.
+// equal reports whether two versions are the same event. The caller must hold windowMu.
 func (j *Journal) equal(a, b version) bool {
 	if a.ingest == nil && b.ingest == nil {
 		return bytes.Equal(a.data, b.data) || document.Equal(a.data, b.data)
@@ -39,7 +38,7 @@ func (j *Journal) equal(a, b version) bool {
 	return a.time.IsZero() || b.time.IsZero() || document.SameTime(a.time, b.time)
 }
 
-// received is the digest of what came.
+// received returns the digest of the received form.
 func (j *Journal) received(v version) [16]byte {
 	if v.ingest != nil {
 		return v.ingest.Digest

@@ -8,48 +8,47 @@ import (
 	"auditrelay"
 )
 
-// The conditions on which callers act; match them with errors.Is.
+// Errors for callers; match them with errors.Is.
 var (
-	// ErrLocked: another owner, in this process or another, has the journal open.
+	// ErrLocked: another owner, in this or another process, has the journal open.
 	ErrLocked = errors.New("journal is in use")
-	// ErrCorrupt: what is on disk is not what was written. See CorruptError.
+	// ErrCorrupt: the data on disk differs from the written data. See CorruptError.
 	ErrCorrupt = errors.New("journal is corrupt")
-	// ErrFormat: written by another format version. See FormatError.
+	// ErrFormat: the journal has another format version. See FormatError.
 	ErrFormat = errors.New("journal has another format")
-	// ErrFull: quota or reserve is reached. See FullError.
+	// ErrFull: the quota or the reserve is reached. See FullError.
 	ErrFull = errors.New("journal is full")
-	// ErrTooLarge: the transaction is larger than any may be, or than the whole quota.
-	// The same transaction never passes.
+	// ErrTooLarge: the transaction exceeds the limits of any transaction, or the whole quota. A
+	// retry fails too.
 	ErrTooLarge = errors.New("too large for one transaction of the journal")
-	// ErrFailed: a write failed, so that what is durable is unknown until the
-	// journal is opened again. Reading goes on; every Commit fails.
+	// ErrFailed: a write failed, so it is unknown what is durable until the journal is opened
+	// again. Reads still work; every Commit fails.
 	ErrFailed = errors.New("journal has failed")
 	// ErrClosed: the journal was closed.
 	ErrClosed = errors.New("journal is closed")
-	// ErrConflict: an event with this identity and other content is stored. See
+	// ErrConflict: the journal has an event with this identity and different content. See
 	// ConflictError.
 	ErrConflict = errors.New("event conflicts with a stored one")
-	// ErrErased: the key of the period that it belongs to is destroyed. See
-	// ErasedError.
+	// ErrErased: the key of its period was destroyed. See ErasedError.
 	ErrErased = errors.New("erased: its period's key was destroyed")
-	// ErrNoKey: the journal holds encrypted events, and no master key was given.
+	// ErrNoKey: the journal has encrypted events, but there is no master key.
 	ErrNoKey = errors.New("journal is encrypted, and no key is given; configure journal.encryption.key, with decrypt_only: true to encrypt nothing from now on")
-	// ErrWrongKey: the master key is another one than the journal's.
+	// ErrWrongKey: the master key is not the journal's.
 	ErrWrongKey = errors.New("journal is encrypted under another key than the one given; after a change of the key the old one is to be given as journal.encryption.previous_key once")
 	// ErrNoPeriod: the keyring has no such period.
 	ErrNoPeriod = errors.New("no such period in the keyring")
-	// ErrTrimmed: the sequence asked for lies below Oldest.
+	// ErrTrimmed: the sequence is below Oldest.
 	ErrTrimmed = errors.New("event is past retention")
 )
 
-// CorruptError says what is damaged. From and To are the half-open range of
-// sequences concerned, both 0 where it is not known.
+// CorruptError describes the damage. From and To are the half-open range of damaged sequences,
+// both 0 if it is unknown.
 type CorruptError struct {
 	From, To uint64
-	Since    time.Time // the newest event before From was received then; zero: unknown
+	Since    time.Time // when the newest event before From was received; zero if unknown
 	Err      error
 
-	recoverable bool // Recover can open what is whole
+	recoverable bool // Recover can open the intact part
 }
 
 func (e *CorruptError) Error() string {
@@ -67,14 +66,14 @@ func (e *CorruptError) Error() string {
 	return text + "; restore a backup, or keep the directory for examination"
 }
 
-// Recoverable reports whether Recover can open what is whole.
+// Recoverable reports whether Recover can open the intact part.
 func (e *CorruptError) Recoverable() bool { return e.recoverable }
 
 func (e *CorruptError) Unwrap() error     { return e.Err }
 func (e *CorruptError) Is(err error) bool { return err == ErrCorrupt }
 
-// ErasedError says which period's key is destroyed. From and To are the half-open range
-// of sequences concerned, both 0 where it is a value.
+// ErasedError names the period whose key was destroyed. From and To are the half-open range of
+// erased sequences, both 0 for a value.
 type ErasedError struct {
 	Period   uint64
 	From, To uint64
@@ -89,7 +88,7 @@ func (e *ErasedError) Error() string {
 
 func (e *ErasedError) Is(err error) bool { return err == ErrErased }
 
-// FormatError is a journal of another format version.
+// FormatError reports a journal of another format version.
 type FormatError struct {
 	Found, Expected int
 }
@@ -104,13 +103,13 @@ func (e *FormatError) Error() string {
 
 func (e *FormatError) Is(err error) bool { return err == ErrFormat }
 
-// FullError is a refused transaction, with the numbers that led to it.
+// FullError reports a rejected transaction, with the figures that led to it.
 type FullError struct {
-	Quota, Used   int64 // bytes; Quota is 0 where the reserve was hit
-	Reserve, Free int64 // bytes
-	// SpareFiles and FreeFiles are inodes; SpareFiles is 0 where they were not hit.
+	Quota, Used   int64 // in bytes; Quota is 0 if the reserve was reached
+	Reserve, Free int64 // in bytes
+	// SpareFiles and FreeFiles are numbers of inodes. SpareFiles is 0 if there are enough.
 	SpareFiles, FreeFiles int64
-	Needed                int64 // bytes that writing it takes beside that, its rewriting included
+	Needed                int64 // additional bytes for writing the transaction, including its rewriting
 }
 
 func (e *FullError) Error() string {
@@ -128,7 +127,7 @@ func (e *FullError) Error() string {
 
 func (e *FullError) Is(err error) bool { return err == ErrFull }
 
-// size shows at most three decimals of the greatest fitting unit, rounded down.
+// size formats n with the largest unit that fits and at most three decimals, rounded down.
 func size(n int64) string {
 	for _, unit := range []struct {
 		name  string
@@ -141,15 +140,15 @@ func size(n int64) string {
 	return auditrelay.ByteSize(n).String()
 }
 
-// ConflictError names the events of an all-or-nothing transaction that
-// conflict. Nothing of the transaction was written.
+// ConflictError names the conflicting events of an all-or-nothing transaction. Nothing of the
+// transaction was written.
 type ConflictError struct {
 	Conflicts []ConflictAt
 }
 
-// ConflictAt is one conflicting event: its index among the transaction's
-// appends, and the sequence of the stored event with the same identity, 0 where
-// that one stands in the same transaction.
+// ConflictAt is one conflicting event: its index among the transaction's appends, and the
+// sequence of the stored event with the same identity. The sequence is 0 if the other event is
+// in the same transaction.
 type ConflictAt struct {
 	Index    int
 	Sequence uint64

@@ -14,15 +14,13 @@ import (
 //	crc(4) received(8, Unix ns) body
 //	body: version(1) len(uvarint) head data
 //
-// Version 2 is version 1 with what filters made of the event before it was stored
-// at the end of its head; programs that do not know it take such a record for
-// damaged rather than for the event as it came. Version 3 is one of these, encrypted;
-// see sealedVersion. Version 4 has the event's Mapping at the end of its head, behind what
-// filters made of it, if they did.
+// Version 2 is version 1 with the result of the filters before the journal at the end of its
+// head. Programs that do not know it report damage instead of reading it as an unfiltered
+// event. Version 3 is one of the others, encrypted; see sealedVersion. Version 4 has the
+// event's Mapping at the end of its head, after the result of the filters if there is one.
 //
-// The body is encoded where the event is handed over; crc and received are put
-// before it when the event gets its sequence. The crc covers body, sequence and
-// received.
+// Append encodes the body. When the event gets its sequence, crc and received are put before
+// the body. The crc covers body, sequence and received.
 const (
 	eventVersion  = 1
 	ingestVersion = 2
@@ -82,8 +80,8 @@ func appendBody(dst []byte, e *auditrelay.Event) []byte {
 	return append(dst, e.Data...)
 }
 
-// ownTime reports whether an event's Time is its own and so stored; otherwise it
-// equals Received.
+// ownTime reports whether an event's Time is its own and therefore stored. Otherwise it equals
+// Received.
 func ownTime(s auditrelay.TimeSource) bool {
 	return s != auditrelay.TimeMissing && s != auditrelay.TimeUnreadable
 }
@@ -94,7 +92,7 @@ func appendProvenance(dst []byte, p auditrelay.Provenance) []byte {
 	return appendString(dst, p.Address)
 }
 
-// eventSum finishes a body's checksum.
+// eventSum computes the final checksum from a body's checksum.
 func eventSum(body uint32, sequence uint64, received int64) uint32 {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], sequence)
@@ -107,7 +105,7 @@ func putPrefix(dst []byte, bodySum uint32, sequence uint64, received int64) {
 	binary.BigEndian.PutUint64(dst[4:], uint64(received))
 }
 
-// checkRecord checks an event's record and returns its parts, not copied.
+// checkRecord verifies an event's record and returns its parts without copying.
 func checkRecord(sequence uint64, record []byte) (received int64, body []byte, err error) {
 	if len(record) < recordPrefix {
 		return 0, nil, errDamaged
@@ -129,15 +127,14 @@ func splitBody(body []byte) (head, data []byte, err error) {
 	return head, r.b, r.err
 }
 
-// sameIdentity reports whether a head begins with this identity.
+// sameIdentity reports whether a head starts with this identity.
 func sameIdentity(head []byte, namespace, id string) bool {
 	r := reader{b: head}
 	return string(r.bytes()) == namespace && string(r.bytes()) == id && r.err == nil
 }
 
-// decodeEvent builds the event from a checked record. text is head's content;
-// the event's strings are parts of it, so that one conversion serves many
-// events.
+// decodeEvent builds the event from a verified record. text is the content of head. The event's
+// strings are parts of text, so that one conversion serves many events.
 func decodeEvent(sequence uint64, received int64, text string, head, data []byte) (auditrelay.Event, error) {
 	r := reader{b: head}
 	str := func() string {

@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// frame is the index of one shared write: what the window and the counts need of
-// its events, without reading them. It is stored under its first sequence.
+// frame is the index of one shared write. It has what the window and the counts need, so that
+// the events need not be read. Its key is its first sequence.
 type frame struct {
 	first    uint64
-	received int64 // Unix ns, the same for the whole write
+	received int64 // in Unix ns, the same for the whole write
 	bytes    uint64
 	hashes   []uint64
-	targets  []string // of emitted records
-	target   []uint32 // per event, 1 + index into targets, 0 for none; nil if targets is empty
+	targets  []string // targets of emitted records
+	target   []uint32 // for each event, 1 + index in targets, or 0 for none; nil if targets is empty
 }
 
 const frameVersion = 1
 
 func (f *frame) end() uint64 { return f.first + uint64(len(f.hashes)) }
 
-// add notes one event.
+// add adds one event.
 func (f *frame) add(hash uint64, target string, size int) {
 	f.hashes = append(f.hashes, hash)
 	f.bytes += uint64(size)
@@ -60,7 +60,7 @@ func (f *frame) record() []byte {
 	return sealRecord(frameKey(f.first), b)
 }
 
-// decodeFrame takes a frame apart. It keeps nothing of record.
+// decodeFrame decodes a frame. It does not keep record.
 func decodeFrame(first uint64, record []byte) (*frame, error) {
 	r, err := openRecord(frameKey(first), record)
 	if err != nil {

@@ -8,25 +8,25 @@ import (
 	"auditrelay/internal/proof"
 )
 
-// group is one synced write in the making. Transactions are added in order; each
-// sees those before it.
+// group is one synced write under construction. Transactions are added in order; each sees the
+// earlier ones.
 type group struct {
 	j      *Journal
 	batch  Batch
 	state  state
 	frame  frame
-	events []*pending                         // of this group, by sequence from frame.first
-	also   map[uint64][]auditrelay.Provenance // of this group, by sequence
-	owned  bool                               // state.emitted is the group's own copy
-	period *period                            // of what is new in this group, once it is known; nil: not encrypted
+	events []*pending                         // events of this group, by sequence from frame.first
+	also   map[uint64][]auditrelay.Provenance // further provenances in this group, by sequence
+	owned  bool                               // the group has its own copy of state.emitted
+	period *period                            // period of the new data in this group, once known; nil: not encrypted
 	known  bool
-	err    error // something could not be encrypted; fails the group
+	err    error // an encryption error, which fails the group
 
-	accepted *edge        // the log of what was accepted, with this group's events
-	leaves   []proof.Hash // of this group's events in it
+	accepted *edge        // the log of accepted events with this group's events
+	leaves   []proof.Hash // leaves of this group's events
 }
 
-// begin starts a group of about that many bytes. Only the leader calls it.
+// begin starts a group of about the given size. Only the leader calls it.
 func (j *Journal) begin(bytes int) (*group, error) {
 	if j.closed.Load() {
 		return nil, ErrClosed
@@ -50,7 +50,7 @@ func (g *group) keep(err error) {
 
 func (g *group) put(key, value []byte) { set(g.batch, key, value) }
 
-// add writes tx into the group, or refuses it and leaves the group as it was.
+// add writes tx into the group, or rejects it and leaves the group unchanged.
 func (g *group) add(tx *Tx) ([]Appended, error) {
 	if err := g.j.space.admit(tx, g.batch.Len()); err != nil {
 		g.j.reclaim()
@@ -100,7 +100,7 @@ func (g *group) add(tx *Tx) ([]Appended, error) {
 		case opSet:
 			if o.of == ofNow {
 				value, err := g.j.sealedValue(g.period, o.key, o.arg)
-				g.keep(err) // cannot be: the current period is never destroyed
+				g.keep(err) // cannot happen: the current period is never destroyed
 				o.arg = value
 			}
 			g.put(o.key, o.arg)
@@ -113,7 +113,7 @@ func (g *group) add(tx *Tx) ([]Appended, error) {
 	return out, nil
 }
 
-// begins finds the period of what is new in tx, and has it begin where it is due.
+// begins determines the period of tx's new data, starting a new period if one is due.
 func (g *group) begins(tx *Tx) error {
 	if g.known || len(tx.events) == 0 && !tx.now {
 		return nil
@@ -129,8 +129,7 @@ func (g *group) begins(tx *Tx) error {
 	return nil
 }
 
-// find looks for a stored or staged event with p's identity; Status 0 means
-// there is none.
+// find looks for a stored or staged event with p's identity. Status 0 means that there is none.
 func (g *group) find(p *pending) (found Appended, err error) {
 	g.j.window.find(p.hash, func(sequence uint64) bool {
 		var equal, same bool
@@ -167,8 +166,8 @@ func (g *group) compare(sequence uint64, p *pending) (same, equal bool, received
 	defer closer.Close()
 	received, body, err := g.j.body(sequence, record, nil)
 	if errors.Is(err, ErrErased) {
-		// The keyed hashes are the same, and so are the ids. What it held nobody can say:
-		// to call this one its duplicate could lose what differs, without a word.
+		// The keyed hashes and the ids are equal, but the content of the erased event is
+		// unknown. Treating p as its duplicate could silently lose different content.
 		return true, false, received, nil
 	}
 	var head, data []byte
@@ -203,8 +202,7 @@ func (g *group) stage(p *pending) Appended {
 	return a
 }
 
-// undo takes back the events staged from start on; they are not in the batch
-// yet.
+// undo removes the events staged from start on. They are not in the batch yet.
 func (g *group) undo(start int) {
 	for range g.events[start:] {
 		g.j.window.pop()
@@ -245,8 +243,7 @@ func (g *group) write(start int) {
 	}
 }
 
-// commit writes the group and publishes it. A group that changes nothing costs
-// no write.
+// commit writes the group and publishes it. A group without changes is not written.
 func (g *group) commit() error {
 	j := g.j
 	if g.err != nil {

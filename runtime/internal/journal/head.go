@@ -6,27 +6,26 @@ import (
 	"slices"
 )
 
-// Head is how far the journal has come.
+// Head is the progress of the journal.
 type Head struct {
-	Next    uint64            // the next sequence to be assigned; the first is 1
-	Bytes   uint64            // of events' Data, ever appended
-	Events  uint64            // ever accepted
-	Emitted map[string]uint64 // records emitted, ever, by target; not to be modified
+	Next    uint64            // the next sequence; the first is 1
+	Bytes   uint64            // size of the Data of all events ever appended
+	Events  uint64            // number of events ever accepted
+	Emitted map[string]uint64 // number of records ever emitted, by target; must not be modified
 }
 
-// state is what every commit carries forward. It is written with each commit
-// under one key, and published to readers once the commit is durable. A state is
-// immutable.
+// state is the state that every commit carries forward. Each commit writes it under one key.
+// Readers see it once the commit is durable. A state is immutable.
 type state struct {
-	commits  uint64 // ever
+	commits  uint64 // number of commits ever
 	next     uint64
 	oldest   uint64
 	bytes    uint64
-	received int64 // of the newest event, Unix ns
+	received int64 // time of the newest event, in Unix ns
 	emitted  map[string]uint64
 }
 
-// anchor is the state as an anchor tells it.
+// anchor returns the part of the state that the anchor stores.
 func (s *state) anchor() *anchor {
 	return &anchor{next: s.next, commits: s.commits, received: s.received}
 }

@@ -9,17 +9,17 @@ import (
 	"fmt"
 )
 
-// Identity tells journals apart. ID is random, made when the journal is created.
-// Incarnation is random too and made anew by every Restore, so that a restored
-// backup never reuses a position silently.
+// Identity distinguishes journals. ID is random and is created with the journal. Incarnation is
+// random too, and every Restore creates a new one, so that a restored backup never silently
+// reuses a position.
 type Identity struct {
-	ID, Incarnation string // hex
+	ID, Incarnation string // hexadecimal
 }
 
-// String returns both in a form that may stand in an object key.
+// String returns both in a form that an object key may contain.
 func (i Identity) String() string { return i.ID + "." + i.Incarnation }
 
-// identity is Identity and the secret key of the identity hashes.
+// identity is an Identity with the secret key of the identity hashes.
 type identity struct {
 	Identity
 	key [16]byte
@@ -33,7 +33,7 @@ func randomHex() string {
 	return hex.EncodeToString(b[:])
 }
 
-// hash is a keyed hash: nobody outside can make two ids collide.
+// hash is a keyed hash, so that nobody outside can make two ids collide.
 func (i *identity) hash(namespace, id string) uint64 {
 	b := make([]byte, 0, 128)
 	b = append(b, i.key[:]...)

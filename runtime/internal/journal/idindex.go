@@ -11,17 +11,17 @@ import (
 	"sync/atomic"
 )
 
-// The id index finds events by the hash of their identity beyond the window, so that a
-// lookup reads 1/256 of what the index frames hold. It is made in the background, a run of
-// sequences at a time, when the run is out of the window: accepting an event writes
-// nothing to it. What no run covers yet is looked for in the frames.
+// The id index finds events outside the window by the hash of their identity, so that a lookup
+// reads 1/256 of the index frames' data. It is built in the background, one run of sequences at
+// a time, once the run is out of the window. So accepting an event writes nothing to it.
+// Sequences without an indexed run are looked up in the frames.
 //
-// Under its space, a byte of the hash and the run's number stand the run's events with that
-// byte: 4 further bytes of the hash (8 bytes in all, with the event's place in the run),
-// sorted. A run is written in one transaction.
+// A key has the index's space, one byte of the hash and the run's number. Its value lists the
+// run's events with that byte, sorted: 4 further bytes of the hash and the event's place in the
+// run, 8 bytes in all. One transaction writes a run.
 type idIndex struct {
-	run  uint64        // sequences of one run
-	runs atomic.Uint64 // runs that are indexed, or were trimmed: all below have no other index
+	run  uint64        // number of sequences in a run
+	runs atomic.Uint64 // number of runs that are indexed or trimmed; the lower ones have no other index
 	wake chan struct{}
 	stop chan struct{}
 	done sync.WaitGroup
@@ -32,7 +32,7 @@ const (
 	idBuckets      = 256
 	idEntryBytes   = 8
 	defaultIDRun   = 1 << 16
-	fewIDs         = 64 // for more at a time, one pass over the frames reads less
+	fewIDs         = 64 // for more ids at a time, one pass over the frames reads less
 	idBucketShift  = 56
 	idSuffixShift  = 24
 	idRunKeyPrefix = 2
@@ -46,7 +46,7 @@ func idKey(bucket byte, run uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{spaceIDs, bucket}, run)
 }
 
-// openIDs finds which runs are indexed, and begins to index the others.
+// openIDs determines which runs are indexed, and starts indexing the others.
 func (j *Journal) openIDs() error {
 	it, err := j.store.Iterate(idKey(idBuckets-1, 0), []byte{spaceIDs + 1})
 	if err != nil {
@@ -63,7 +63,7 @@ func (j *Journal) openIDs() error {
 	return nil
 }
 
-// pokeIDs has the next run indexed where it is complete and out of the window.
+// pokeIDs starts indexing the next run if it is complete and out of the window.
 func (j *Journal) pokeIDs() {
 	if !j.idsDue() {
 		return
@@ -90,7 +90,7 @@ func (j *Journal) indexIDs() {
 				if !errors.Is(err, ErrClosed) && !errors.Is(err, ErrFull) {
 					j.options.Logger.Warn("journal: could not index ids; lookups of old ids are slower", "error", err)
 				}
-				break // tried again with the next events
+				break // retried with the next events
 			}
 		}
 	}
@@ -147,7 +147,7 @@ func (j *Journal) indexRun(run uint64) error {
 	if j.state.Load().oldest < to {
 		return nil
 	}
-	tx = &Tx{} // trimmed meanwhile, before there was something to delete
+	tx = &Tx{} // trimmed meanwhile, before there was anything to delete
 	for bucket := range idBuckets {
 		tx.ops = append(tx.ops, op{kind: opDelete, key: idKey(byte(bucket), run)})
 	}
@@ -155,15 +155,15 @@ func (j *Journal) indexRun(run uint64) error {
 	return err
 }
 
-// own sets a key of the journal's own.
+// own sets one of the journal's own keys.
 func (t *Tx) own(key, value []byte) {
 	t.ops = append(t.ops, op{kind: opSet, key: key, arg: value})
 	t.bytes += len(key) + len(value) + 16
 	t.bulk += len(key) + len(value)
 }
 
-// byID calls fn with the sequences of events from oldest on, in runs before end, that may
-// have an identity of this hash, ascending. The caller holds the journal open.
+// byID calls fn with the sequences, ascending, of events from oldest on and in runs before end
+// that may have an identity with this hash. The caller must hold the journal open.
 func (j *Journal) byID(hash, oldest, end uint64, fn func(at uint64)) error {
 	bucket, suffix := byte(hash>>idBucketShift), uint32(hash>>idSuffixShift)
 	expected := oldest / j.ids.run
@@ -206,7 +206,7 @@ func (j *Journal) byID(hash, oldest, end uint64, fn func(at uint64)) error {
 	return j.damaged(oldest, end*j.ids.run, err)
 }
 
-// trimIDs deletes, with g, the runs that lie wholly below before.
+// trimIDs deletes the runs that lie wholly below before, with g.
 func (g *group) trimIDs(before uint64) {
 	ids := g.j.ids
 	first, end := g.state.oldest/ids.run, min(before/ids.run, ids.runs.Load())

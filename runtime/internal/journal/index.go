@@ -9,8 +9,8 @@ import (
 
 var errStop = errors.New("stop")
 
-// frames calls fn for every index frame that holds sequences in [from, to), in
-// order; fn may return errStop. A gap between frames is damage.
+// frames calls fn in order for every index frame with sequences in [from, to). fn may return
+// errStop. A gap between frames is damage.
 func (j *Journal) frames(from, to uint64, fn func(*frame) error) error {
 	if from >= to {
 		return nil
@@ -78,11 +78,10 @@ func (j *Journal) loadWindow(s *state) error {
 // Totals counts events in a range.
 type Totals struct {
 	Events  uint64
-	Emitted map[string]uint64 // records emitted, by target
+	Emitted map[string]uint64 // number of emitted records, by target
 }
 
-// Count counts the events with sequences in [from, to), as far as they are held,
-// from the durable index frames.
+// Count counts the stored events with sequences in [from, to), from the durable index frames.
 func (j *Journal) Count(from, to uint64) (Totals, error) {
 	done, err := j.reading()
 	if err != nil {
@@ -108,9 +107,8 @@ func (j *Journal) Count(from, to uint64) (Totals, error) {
 	return t, err
 }
 
-// SeekTime returns the first sequence received at or after t, Head().Next if
-// there is none. Where the index cannot be read it returns Oldest: too early,
-// never too late.
+// SeekTime returns the first sequence received at or after t, or Head().Next if there is none.
+// If it cannot read the index, it returns Oldest, which is too early but never too late.
 func (j *Journal) SeekTime(t time.Time) uint64 {
 	s := j.state.Load()
 	done, err := j.reading()

@@ -14,40 +14,40 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Options configures a journal. The zero value is ready.
+// Options configure a journal. The zero value is ready.
 type Options struct {
-	// FS is the file system; nil is the operating system's.
+	// FS is the file system; nil means the operating system's.
 	FS vfs.FS
-	// Window is how many identities are remembered to recognise an event that
-	// comes again, 1<<20 by default: some 16 MiB of memory when full. An event
-	// that comes again after that many others is stored again.
+	// Window is the number of identities that are remembered to detect a repeated event.
+	// Default: 1<<20, about 16 MiB of memory when full. An event that is repeated after that
+	// many others is stored again.
 	Window int
-	// Quota is how many bytes the journal may take on disk; 0 is no quota.
+	// Quota is the maximum size of the journal on disk, in bytes; 0: no quota.
 	Quota int64
-	// Reserve is how many bytes are to stay free on the journal's disk; events
-	// are refused before it is touched. 0 is 256 MiB or 5 % of the disk,
-	// whichever is less: the storage engine does not survive a full disk, and
-	// needs room to compact. Negative is none.
+	// Reserve is the number of bytes that must stay free on the journal's disk. New events are
+	// rejected before they use it. 0 means 256 MiB or 5 % of the disk, whichever is less.
+	// Negative means none. The storage engine does not survive a full disk and needs space for
+	// compactions.
 	Reserve int64
-	// Logger takes the storage engine's warnings and errors; nil discards them.
+	// Logger receives the storage engine's warnings and errors; nil discards them.
 	Logger *slog.Logger
-	// Now is the clock, time.Now by default.
+	// Now is the clock. Default: time.Now.
 	Now func() time.Time
-	// Encryption of what is stored of events; the zero value is none.
+	// Encryption encrypts the stored data of events. The zero value is off.
 	Encryption Encryption
-	// AnchorEvery is how often the anchor is written while events come: damage that
-	// takes acknowledged events is noticed by it, but for the last interval. 250 ms by
-	// default. Negative is only at Open and Close, for tests that have no clock.
+	// AnchorEvery is the interval between writes of the anchor while events arrive. The anchor
+	// detects damage that removes acknowledged events, except those of the last interval.
+	// Default: 250 ms. Negative: only at Open and Close, for tests without a clock.
 	AnchorEvery time.Duration
-	// Blob is from how many bytes on the rendered payloads of a transaction stand in a file
-	// beside the storage engine; 0 is 16 KiB, negative is never. Where bodies
-	// are smaller, what is to be stated of the payloads does from 16 times as many on.
+	// Blob is the minimum size of a transaction's rendered payloads, in bytes, for storing them
+	// in a blob file; 0 means 16 KiB, negative means never. If the bodies are smaller, the
+	// statements of the payloads are stored there from 16 times that size on.
 	Blob int
-	// UnsafeNoSync acknowledges without waiting for the disk. It exists so that
-	// tests can show that they would notice.
+	// UnsafeNoSync acknowledges without waiting for the disk. It is only for tests that show
+	// that they detect the loss.
 	UnsafeNoSync bool
 
-	idRun int // sequences of one run of the id index, for tests
+	idRun int // number of sequences in a run of the id index, for tests
 }
 
 const defaultWindow = 1 << 20
@@ -76,7 +76,7 @@ type Journal struct {
 	options Options
 	dir     string
 	store   Store
-	db      *pebble.DB // behind store; nil where that is shared
+	db      *pebble.DB // the database of store; nil if the store is shared
 	shared  Shared
 	lock    io.Closer
 	id      identity
@@ -95,36 +95,35 @@ type Journal struct {
 	digest   func(data []byte) [16]byte // see DigestWith
 	window   *window
 
-	state atomic.Pointer[state] // durable
+	state atomic.Pointer[state] // the durable state
 
-	// The logs of what was accepted: see accepted.go.
+	// The logs of accepted events: see accepted.go.
 	logs      []acceptedLog        // oldest first; the last is this incarnation's
-	accepted  atomic.Pointer[edge] // of the last; durable
+	accepted  atomic.Pointer[edge] // the durable edge of the last log
 	plainSalt cipher.Block
 
-	// keyMu is held by who writes the keyring.
+	// keyMu is held by writers of the keyring.
 	keyMu   sync.Mutex
-	keyring atomic.Pointer[keyring] // durable; nil: nothing was ever encrypted
+	keyring atomic.Pointer[keyring] // the durable keyring; nil if nothing was ever encrypted
 	wrap    cipher.AEAD             // wraps its keys; nil without a master key
 	rewrap  bool                    // the master key was changed
 
-	recovering bool // opened by Recover, before it has ended
+	recovering bool // set while Recover has the journal open
 	nonces     nonces
 
 	watchMu sync.Mutex
-	watch   chan struct{} // nil until somebody asks
+	watch   chan struct{} // nil until the first call of Watch
 
-	// users are the calls that read db. closeMu orders their coming against
-	// closed; no lock is held while they run, since they may nest.
+	// users counts the calls that read db. closeMu orders their start relative to closed. No
+	// lock is held while they run, since they may nest.
 	closeMu sync.Mutex
 	closed  atomic.Bool
 	users   sync.WaitGroup
 }
 
-// Open opens the journal in dir, or creates it. It checks that the journal is
-// whole as far as that can be told without reading all of it: the storage engine's
-// log, which holds what was accepted last, is read to its end, and compared with the
-// anchor. A journal of format 1 is migrated.
+// Open opens the journal in dir, or creates it. It checks the journal's integrity without
+// reading all of it: it reads the storage engine's log, which has the newest events, to its
+// end, and compares it with the anchor. It migrates a journal of format 1.
 //
 // Errors: ErrLocked, ErrCorrupt, ErrFormat, ErrNoKey, ErrWrongKey, or the file system's.
 func Open(dir string, o Options) (*Journal, error) {
@@ -171,7 +170,7 @@ func (j *Journal) open() (err error) {
 	j.space = newSpace(fs, j.dir, j.options)
 	gate := newGate(fs)
 	engine := j.options
-	// Compactions leave the last quarter of the reserve to log and flushes.
+	// Compactions leave the last quarter of the reserve to the log and to flushes.
 	j.space.guard = &guard{FS: gate, dir: j.dir, floor: j.space.reserve / 4}
 	logs := &logFS{FS: j.space.guard, fault: j.fault}
 	engine.FS, engine.Reserve = logs, j.space.reserve
@@ -205,7 +204,7 @@ func (j *Journal) open() (err error) {
 	return j.openIDs()
 }
 
-// recover reads what the database holds and compares it with marker and anchor.
+// recover reads the state in the database and compares it with marker and anchor.
 func (j *Journal) recover(expected Identity, least *anchor) error {
 	id, err := j.loadIdentity(expected, least)
 	if err != nil {
@@ -236,8 +235,7 @@ func (j *Journal) recover(expected Identity, least *anchor) error {
 	return j.loadWindow(s)
 }
 
-// Close closes the journal. It waits for calls under way; later ones fail with
-// ErrClosed.
+// Close closes the journal. It waits for running calls. Later calls fail with ErrClosed.
 func (j *Journal) Close() error {
 	j.closeMu.Lock()
 	closed := j.closed.Swap(true)
@@ -245,7 +243,7 @@ func (j *Journal) Close() error {
 	if closed {
 		return ErrClosed
 	}
-	_, _ = j.Commit(&Tx{bulk: bulkBytes + 1}) // behind all that are under way; later ones see closed
+	_, _ = j.Commit(&Tx{bulk: bulkBytes + 1}) // waits for all running commits; later ones see closed
 	j.users.Wait()
 	j.blobs.close()
 	close(j.ids.stop)
@@ -256,7 +254,7 @@ func (j *Journal) Close() error {
 	return nil
 }
 
-// release closes what open opened.
+// release closes everything that Open opened.
 func (j *Journal) release() (err error) {
 	if j.store != nil {
 		func() {
@@ -271,22 +269,21 @@ func (j *Journal) release() (err error) {
 	return errors.Join(err, j.lock.Close())
 }
 
-// Head returns how far the journal has come. All of it is durable.
+// Head returns the durable progress of the journal.
 func (j *Journal) Head() Head {
 	s := j.state.Load()
 	return Head{Next: s.next, Bytes: s.bytes, Events: s.next - 1, Emitted: s.emitted}
 }
 
-// Oldest returns the first sequence that is still held; it equals Head().Next
-// where none is.
+// Oldest returns the first stored sequence, or Head().Next if none is stored.
 func (j *Journal) Oldest() uint64 { return j.state.Load().oldest }
 
-// Scanned is how many values Scan, ScanAll, Outcomes and TreeSize have read since Open: tests of
-// bounded work count by it.
+// Scanned returns the number of values that Scan, ScanAll, Outcomes and TreeSize have read
+// since Open. Tests use it to check that work is bounded.
 func (j *Journal) Scanned() uint64 { return j.scanned.Load() }
 
-// Watch returns a channel that is closed when events are appended. Take the
-// channel first and look at Head then, so that no append is missed.
+// Watch returns a channel that is closed when events are appended. To miss no append, first
+// call Watch and then Head.
 func (j *Journal) Watch() <-chan struct{} {
 	j.watchMu.Lock()
 	defer j.watchMu.Unlock()
@@ -311,7 +308,7 @@ func (j *Journal) publish(s *state, appended bool) {
 	j.watchMu.Unlock()
 }
 
-// reading guards one use of the database against Close.
+// reading prevents Close from closing the database until done is called.
 func (j *Journal) reading() (done func(), err error) {
 	j.closeMu.Lock()
 	defer j.closeMu.Unlock()

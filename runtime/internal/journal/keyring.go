@@ -7,29 +7,27 @@ import (
 	"time"
 )
 
-// Period is a stretch of the journal whose records are encrypted under one key.
-// Events belong to it by their sequences, and what is stored about them with them.
+// Period is a range of the journal whose records are encrypted with one key. An event's
+// sequence determines its period. Data about an event belongs to the event's period.
 type Period struct {
-	// Number counts from 1 and names the period.
+	// Number identifies the period, from 1.
 	Number uint64 `json:"number"`
-	// From and To are the half-open range of its sequences; To is 0 for the current
-	// one.
+	// From and To are the half-open range of its sequences; To is 0 for the current period.
 	From uint64 `json:"from"`
 	To   uint64 `json:"-"`
-	// Began and Until are when it was to begin and end, by the events' times of
-	// acceptance.
+	// Began and Until are the scheduled start and end, by the events' times of acceptance.
 	Began time.Time `json:"began"`
 	Until time.Time `json:"until"`
-	// Plain: encryption was off; there is no key.
+	// Plain: encryption was off, so there is no key.
 	Plain bool `json:"plain,omitempty"`
-	// Destroyed is when its key was destroyed, zero where it was not.
+	// Destroyed is when its key was destroyed; zero if it was not.
 	Destroyed time.Time `json:"destroyed,omitzero"`
 }
 
-// Current reports whether new events belong to it.
+// Current reports whether new events belong to the period.
 func (p *Period) Current() bool { return p.To == 0 }
 
-// Erased reports whether its key is destroyed.
+// Erased reports whether its key was destroyed.
 func (p *Period) Erased() bool { return !p.Destroyed.IsZero() }
 
 // period is a period with its key.
@@ -37,16 +35,16 @@ type period struct {
 	Period
 	Wrapped []byte `json:"key,omitempty"` // nonce, encrypted key, tag
 
-	aead cipher.AEAD  // nil where there is no key
-	salt cipher.Block // likewise: makes the salts of the proofs
+	aead cipher.AEAD  // nil if there is no key
+	salt cipher.Block // nil if there is no key; generates the salts of the proofs
 }
 
-// live reports whether there is a key, which a master key is needed for.
+// live reports whether the period has a key, so that the master key is needed.
 func (p *period) live() bool { return !p.Plain && !p.Erased() }
 
-// keyring is all periods that the journal knows, oldest first, numbered without gaps.
-// What lies before the first was never encrypted, or is forgotten. A keyring is
-// immutable; nil is one of a journal that never encrypted anything.
+// keyring has all known periods, oldest first, numbered without gaps. Sequences before the
+// first period were never encrypted, or the period was forgotten. A keyring is immutable. It is
+// nil for a journal that never encrypted anything.
 type keyring struct {
 	salt    []byte
 	periods []*period
@@ -59,8 +57,8 @@ func (k *keyring) last() *period {
 	return k.periods[len(k.periods)-1]
 }
 
-// at returns the period of a sequence, nil where it lies before all, and the end of
-// the period, or of what lies before all.
+// at returns the period of a sequence and the period's end. If the sequence is before all
+// periods, p is nil and end is where the first period starts.
 func (k *keyring) at(sequence uint64) (p *period, end uint64) {
 	end = math.MaxUint64
 	if k == nil {
@@ -75,8 +73,8 @@ func (k *keyring) at(sequence uint64) (p *period, end uint64) {
 	return nil, end
 }
 
-// numbered returns the period of that number. *ErasedError where its key is destroyed,
-// or forgotten along with it.
+// numbered returns the period with a number, or *ErasedError if its key was destroyed or the
+// period was forgotten.
 func (k *keyring) numbered(n uint64) (*period, error) {
 	if k.last() == nil || n > k.last().Number || n == 0 {
 		return nil, errDamaged
@@ -110,8 +108,7 @@ func (k *keyring) with(periods []*period) *keyring {
 	return &keyring{salt: k.salt, periods: periods}
 }
 
-// Periods lists the periods that the journal knows, oldest first. It is empty where
-// nothing was ever encrypted.
+// Periods returns the known periods, oldest first. It is empty if nothing was ever encrypted.
 func (j *Journal) Periods() []Period {
 	k := j.keyring.Load()
 	if k == nil {
@@ -124,8 +121,8 @@ func (j *Journal) Periods() []Period {
 	return list
 }
 
-// PeriodEnd returns the sequence at which the period ends that the event at sequence
-// belongs to; the greatest there can be where it is the current one.
+// PeriodEnd returns the sequence at which the period of an event ends. For the current period
+// it is the maximum sequence.
 func (j *Journal) PeriodEnd(sequence uint64) uint64 {
 	_, end := j.keyring.Load().at(sequence)
 	return end

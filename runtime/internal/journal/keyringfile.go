@@ -15,16 +15,16 @@ import (
 const (
 	keyringName    = "KEYRING"
 	keyringVersion = 1
-	// maxPeriods bounds the keyring: 27 years of hours. The journal forgets periods
-	// whose events retention has forgotten.
+	// maxPeriods limits the keyring: 27 years of hours. The journal forgets a period once
+	// retention has removed its events.
 	maxPeriods      = 240_000
 	maxKeyringBytes = 128 << 20
 )
 
-// keyringText is the keyring's file: JSON, and a line with its checksum.
+// keyringText is the content of the keyring's file: JSON, and a line with its checksum.
 type keyringText struct {
 	Version int       `json:"version"`
-	Journal string    `json:"journal"` // the ID, without the incarnation: restored copies keep their keys
+	Journal string    `json:"journal"` // the ID without the incarnation, so that restored copies keep their keys
 	Salt    []byte    `json:"salt"`
 	Periods []*period `json:"periods"`
 }
@@ -65,7 +65,7 @@ func parseKeyring(b []byte, journal string) (*keyring, error) {
 	return k.with(t.Periods), nil
 }
 
-// readKeyring returns nil where there is no keyring.
+// readKeyring returns nil if there is no keyring.
 func readKeyring(fsys vfs.FS, dir, journal string) (*keyring, error) {
 	f, err := fsys.Open(fsys.PathJoin(dir, keyringName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -82,10 +82,9 @@ func readKeyring(fsys vfs.FS, dir, journal string) (*keyring, error) {
 	return parseKeyring(b, journal)
 }
 
-// writeKeyring puts the keyring's file in place durably, whole or not at all. With
-// wipe the bytes of the file that stood there are overwritten: whatever keys it held
-// are then not to be found in free blocks, on file systems and disks that overwrite
-// in place.
+// writeKeyring replaces the keyring's file durably, as a whole or not at all. With wipe it
+// overwrites the bytes of the old file. On file systems and disks that overwrite in place, free
+// blocks then do not contain the old keys.
 func writeKeyring(fsys vfs.FS, dir string, text []byte, wipe bool) (err error) {
 	path := fsys.PathJoin(dir, keyringName)
 	var before vfs.File
@@ -115,7 +114,7 @@ func writeKeyring(fsys vfs.FS, dir string, text []byte, wipe bool) (err error) {
 	if err := syncDir(fsys, dir); err != nil || !wipe {
 		return err
 	}
-	// Only now, that the new file stands whatever happens.
+	// Only now, when the new file is durable.
 	info, err := before.Stat()
 	if err != nil {
 		return err

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// openKeyring reads the keyring and unwraps its keys, before anything is written and
-// anything is read.
+// openKeyring reads the keyring and unwraps its keys, before anything else is read or written.
 func (j *Journal) openKeyring(journal string) error {
 	e := &j.options.Encryption
 	if err := e.check(); err != nil {
@@ -46,7 +45,7 @@ func (j *Journal) openKeyring(journal string) error {
 	return nil
 }
 
-// readKeyring returns nil where there is none.
+// readKeyring returns nil if there is no keyring.
 func (j *Journal) readKeyring(journal string) (*keyring, error) {
 	if j.shared == nil {
 		return readKeyring(j.options.FS, j.dir, journal)
@@ -58,8 +57,8 @@ func (j *Journal) readKeyring(journal string) (*keyring, error) {
 	return parseKeyring(text, journal)
 }
 
-// unwrap fills in the keys. All of them open, or ErrWrongKey: the file is whole, since
-// its checksum holds.
+// unwrap decrypts all keys, or returns ErrWrongKey. The file is intact, since its checksum is
+// right.
 func (k *keyring) unwrap(wrap cipher.AEAD, journal string) error {
 	for _, p := range k.periods {
 		if !p.live() {
@@ -76,7 +75,7 @@ func (k *keyring) unwrap(wrap cipher.AEAD, journal string) error {
 	return nil
 }
 
-// use has the period's key encrypt, and make salts.
+// use prepares the period for encryption and salts with key.
 func (p *period) use(key []byte) (err error) {
 	if p.aead, err = newAEAD(key); err != nil {
 		return err
@@ -85,7 +84,7 @@ func (p *period) use(key []byte) (err error) {
 	return err
 }
 
-// bound is what a wrapped key is bound to: no key can stand in for another.
+// bound returns the additional data of a wrapped key, so that no key can replace another.
 func (p *period) bound(journal string) []byte {
 	b := appendString([]byte("auditrelay period"), journal)
 	b = binary.BigEndian.AppendUint64(b, p.Number)
@@ -99,11 +98,11 @@ func (p *period) wrapKey(wrap cipher.AEAD, journal string, key []byte) {
 	p.Wrapped = wrap.Seal(nonce, nonce, key, p.bound(journal))
 }
 
-// keyEncrypted says in the database that there is a keyring, so that a keyring that
-// is missing is noticed.
+// keyEncrypted is a key in the database that says that there is a keyring, so that a missing
+// keyring is detected.
 var keyEncrypted = []byte{spaceOwn, 'k'}
 
-// settleKeyring brings the keyring to what the database holds.
+// settleKeyring adapts the keyring to the state of the database.
 func (j *Journal) settleKeyring() error {
 	_, closer, err := j.store.Get(keyEncrypted)
 	switch {
@@ -122,8 +121,8 @@ func (j *Journal) settleKeyring() error {
 	if k == nil {
 		return nil
 	}
-	// A backup may have a keyring that is younger than what is in it. Nothing is
-	// encrypted yet under what is to begin beyond the end.
+	// A backup's keyring may be newer than its database. Nothing is encrypted yet with a period
+	// that starts after the end.
 	next := j.state.Load().next
 	kept := len(k.periods)
 	for kept > 0 && k.periods[kept-1].From > next {
@@ -141,7 +140,7 @@ func (j *Journal) settleKeyring() error {
 	return j.replaceKeyring(k, j.rewrap)
 }
 
-// rewrapped is the keyring under the present master key.
+// rewrapped returns the keyring wrapped with the current master key.
 func (j *Journal) rewrapped(k *keyring) (*keyring, error) {
 	e, id := &j.options.Encryption, j.id.ID
 	before, err := wrapping(e.Previous, k.salt, id)
@@ -172,8 +171,8 @@ func newSalt() []byte {
 	return salt
 }
 
-// replaceKeyring makes k durable and then the one in force. The caller holds keyMu, or
-// is alone.
+// replaceKeyring makes k durable and then current. The caller must hold keyMu or have exclusive
+// access.
 func (j *Journal) replaceKeyring(k *keyring, wipe bool) error {
 	text, err := k.text(j.id.ID)
 	if err != nil {
@@ -191,10 +190,10 @@ func (j *Journal) replaceKeyring(k *keyring, wipe bool) error {
 	return nil
 }
 
-// current returns the period of events that get sequences from next on, received at
-// that time; nil where nothing is or was encrypted. Where a new one is due its key is
-// durable first. Only the leader calls it. Times never go back from one group to the
-// next, whatever the clock does, and so neither do periods.
+// current returns the period of events with sequences from next on that are received at that
+// time, or nil if nothing is or was encrypted. If a new period is due, current first makes its
+// key durable. Only the leader calls it. Times never go back from one group to the next, even
+// if the clock does, and so neither do periods.
 func (j *Journal) current(next uint64, received int64) (p *period, isNew bool, err error) {
 	e := &j.options.Encryption
 	k := j.keyring.Load()
@@ -208,7 +207,7 @@ func (j *Journal) current(next uint64, received int64) (p *period, isNew bool, e
 	}
 	j.keyMu.Lock()
 	defer j.keyMu.Unlock()
-	if k = j.keyring.Load(); k == nil { // destroyed meanwhile may be what is not current
+	if k = j.keyring.Load(); k == nil { // meanwhile a period other than the current one may have been destroyed
 		k = &keyring{salt: newSalt()}
 		if j.wrap, err = wrapping(e.Key, k.salt, j.id.ID); err != nil {
 			return nil, false, err
@@ -221,7 +220,7 @@ func (j *Journal) current(next uint64, received int64) (p *period, isNew bool, e
 	p = &period{Period: Period{Number: 1, From: next, Began: began, Until: began.Add(e.period()), Plain: !e.encrypts()}}
 	if last != nil {
 		p.Number = last.Number + 1
-		// Whoever gives periods another length has the first of them begin late.
+		// After a change of the period length, the first new period starts late.
 		p.Began = latest(p.Began, last.Began, last.Until)
 	}
 	if p.Plain {
@@ -243,12 +242,12 @@ func (j *Journal) current(next uint64, received int64) (p *period, isNew bool, e
 
 func latest(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }
 
-// Destroy destroys a period's key: what is encrypted under it can never be read again,
-// here or in a copy of the journal made from now on. When it returns without an error
-// that is durable. To destroy it once more changes nothing.
+// Destroy destroys a period's key. Data that is encrypted with it can never be read again, here
+// or in a later copy of the journal. When Destroy returns nil, the destruction is durable.
+// Destroying a key again changes nothing.
 //
-// It does not ask what is still needed of the period: that is for the caller to know.
-// The current period cannot be destroyed.
+// Destroy does not check whether the period is still needed; the caller must. The current
+// period cannot be destroyed.
 func (j *Journal) Destroy(number uint64) (Period, error) {
 	done, err := j.reading()
 	if err != nil {
@@ -285,8 +284,8 @@ func (j *Journal) Destroy(number uint64) (Period, error) {
 	return gone.Period, nil
 }
 
-// ForgetPeriods drops the periods below a number, with their keys, which are destroyed
-// by that. As Destroy it does not ask what is still needed. The current period stays.
+// ForgetPeriods removes the periods below a number and destroys their keys. Like Destroy it
+// does not check whether they are still needed. It keeps the current period.
 func (j *Journal) ForgetPeriods(below uint64) error {
 	done, err := j.reading()
 	if err != nil {

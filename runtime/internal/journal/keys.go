@@ -7,40 +7,40 @@ import (
 	"slices"
 )
 
-// Key is the place of one value of the callbacks' state. Keys order by kind,
-// then lane, then number. A lane is a callback's name, or "name@replayid".
+// Key is the key of one value of the callbacks' state. Keys sort by kind, then lane, then
+// number. A lane is a callback's name or "name@replayid".
 type Key []byte
 
-// Kind tells apart what the callbacks' state holds.
+// Kind is the kind of a value in the callbacks' state.
 type Kind byte
 
-// The kinds of state, one key function each.
+// The kinds of state. Each has one key function.
 const (
 	KindLane       Kind = 0x40 + iota // a lane's cursor and counters
 	KindChunk                         // a sealed chunk, by its first sequence
 	KindPayload                       // a payload's record, by its number
 	KindBody                          // a payload's rendered bytes, by its number
-	KindReceipt                       // what became of a payload, by its number
-	KindDeadLetter                    // an event set aside, by its sequence
+	KindReceipt                       // the receipt of a payload, by its number
+	KindDeadLetter                    // a dead letter, by its sequence
 	KindMeta                          // anything else, by name
 	KindModule                        // an uploaded module's record, by its digest
-	KindPiece                         // a piece of its bytes, by its number
+	KindPiece                         // a piece of a module's bytes, by its number
 	KindSelection                     // which module a filter runs, by the filter's name
 	KindFrame                         // a sealed chunk's receipts of events, by its first sequence
-	KindDeadFrame                     // those of dead letters that were judged again, by their number
-	KindQuarantine                    // what came in and could not be taken as an event; see runtime/internal/quarantine
+	KindDeadFrame                     // receipts of replayed dead letters, by their number
+	KindQuarantine                    // an item in quarantine; see runtime/internal/quarantine
 	KindText                          // a text that receipts name by its digest; see runtime.Texts
 	KindLeaf                          // hashes of a log's leaves, by the index of the first
-	KindNode                          // hashes of its full tiles, by level and index
-	KindEntry                         // the entries of its leaves, by the index of the first
+	KindNode                          // hashes of a log's full tiles, by level and index
+	KindEntry                         // entries of a log's leaves, by the index of the first
 	KindStatement                     // the entries of a sealed payload's records, by its number
-	KindResolved                      // a dead letter that ended, without its event, by its sequence
-	KindSpan                          // which events a write of a log states outcomes of: see spans.go
+	KindResolved                      // a resolved dead letter, without its event, by its sequence
+	KindSpan                          // which events' outcomes a write of a log contains: see spans.go
 	kindEnd
 )
 
-// aboutEvents reports whether values of this kind tell of events, and so are encrypted
-// where events are. docs/operators/encryption.md has the table.
+// aboutEvents reports whether values of this kind contain data about events, and are therefore
+// encrypted with them. docs/operators/encryption.md has the table.
 func (k Kind) aboutEvents() bool {
 	switch k {
 	case KindChunk, KindPayload, KindBody, KindReceipt, KindDeadLetter, KindFrame, KindDeadFrame, KindEntry, KindStatement, KindResolved:
@@ -63,100 +63,100 @@ var (
 	keyIdentity = []byte{spaceOwn, 'i'}
 )
 
-// LaneKey is a lane's own record.
+// LaneKey is the key of a lane's state.
 func LaneKey(lane string) Key { return appendName(nil, KindLane, lane) }
 
-// ChunkKey is the sealed chunk that begins at sequence from.
+// ChunkKey is the key of the sealed chunk that starts at sequence from.
 func ChunkKey(lane string, from uint64) Key { return numbered(KindChunk, lane, from) }
 
-// PayloadKey is the record of a lane's payload.
+// PayloadKey is the key of the record of a lane's payload.
 func PayloadKey(lane string, number uint64) Key { return numbered(KindPayload, lane, number) }
 
-// BodyKey is the rendered bytes of a lane's payload.
+// BodyKey is the key of the rendered bytes of a lane's payload.
 func BodyKey(lane string, number uint64) Key { return numbered(KindBody, lane, number) }
 
-// ReceiptKey is what became of a lane's payload.
+// ReceiptKey is the key of the receipt of a lane's payload.
 func ReceiptKey(lane string, number uint64) Key { return numbered(KindReceipt, lane, number) }
 
-// DeadLetterKey is a callback's dead letter for the event at sequence.
+// DeadLetterKey is the key of a callback's dead letter for the event at sequence.
 func DeadLetterKey(callback string, sequence uint64) Key {
 	return numbered(KindDeadLetter, callback, sequence)
 }
 
-// ResolvedKey is what is kept of a callback's dead letter that ended. Programs before it
-// kept that under DeadLetterKey.
+// ResolvedKey is the key of a callback's resolved dead letter. Older programs stored it under
+// DeadLetterKey.
 func ResolvedKey(callback string, sequence uint64) Key {
 	return numbered(KindResolved, callback, sequence)
 }
 
-// FrameKey is the receipts of the events of the sealed chunk that begins at
-// sequence from.
+// FrameKey is the key of the receipts of a sealed chunk's events; the chunk starts at sequence
+// from.
 func FrameKey(lane string, from uint64) Key { return numbered(KindFrame, lane, from) }
 
-// DeadFrameKey is the receipts of dead letters that were judged again together.
+// DeadFrameKey is the key of the receipts of dead letters that were replayed together.
 func DeadFrameKey(lane string, number uint64) Key { return numbered(KindDeadFrame, lane, number) }
 
-// QuarantineKey is a value of the quarantine by its kind there and its number.
+// QuarantineKey is the key of a value of the quarantine, by its kind there and its number.
 func QuarantineKey(what string, number uint64) Key { return numbered(KindQuarantine, what, number) }
 
-// LeafKey is where the hashes of a log's leaves stand from an index on.
+// LeafKey is the key of the hashes of a log's leaves from an index on.
 func LeafKey(log string, index uint64) Key { return numbered(KindLeaf, log, index) }
 
-// NodeKey is the hash of a full tile of a log: index counts in the level above it.
+// NodeKey is the key of the hash of a full tile of a log. index counts in the level above the
+// tile.
 func NodeKey(log string, level int, index uint64) Key {
 	return numbered(KindNode, log, uint64(level)<<56|index)
 }
 
-// EntryKey is where the entries of a log's leaves stand from an index on.
+// EntryKey is the key of the entries of a log's leaves from an index on.
 func EntryKey(log string, index uint64) Key { return numbered(KindEntry, log, index) }
 
-// StatementKey is what is to be stated of a sealed payload's records once it is settled.
+// StatementKey is the key of the log entries of a sealed payload's records.
 func StatementKey(lane string, number uint64) Key { return numbered(KindStatement, lane, number) }
 
-// SpanKey is the span of the write of a log that begins at an index, under a block of
-// sequences that it touches.
+// SpanKey is the key of the span of a write to a log. The write starts at an index and touches
+// a block of sequences.
 func SpanKey(log string, level int, block, index uint64) Key {
-	name := append([]byte(log), 0, byte(level)) // no log's name has a zero byte
+	name := append([]byte(log), 0, byte(level)) // a log's name has no zero byte
 	return numbered(KindSpan, string(binary.BigEndian.AppendUint64(name, block)), index)
 }
 
-// SpanMarkKey says which leaves of a log have spans.
+// SpanMarkKey is the key of the mark that says which leaves of a log have spans.
 func SpanMarkKey(log string) Key { return numbered(KindSpan, log, 0) }
 
-// MetaKey is a value by name, outside all lanes.
+// MetaKey is the key of a named value outside all lanes.
 func MetaKey(name string) Key { return appendName(nil, KindMeta, name) }
 
-// ModuleKey is the record of an uploaded module.
+// ModuleKey is the key of the record of an uploaded module.
 func ModuleKey(digest string) Key { return appendName(nil, KindModule, digest) }
 
-// PieceKey is a piece of an uploaded module's bytes.
+// PieceKey is the key of a piece of an uploaded module's bytes.
 func PieceKey(digest string, number uint64) Key { return numbered(KindPiece, digest, number) }
 
-// SelectionKey is what was selected for a filter.
+// SelectionKey is the key of the module selection of a filter.
 func SelectionKey(filter string) Key { return appendName(nil, KindSelection, filter) }
 
-// TextKey is a text by its digest.
+// TextKey is the key of a text by its digest.
 func TextKey(digest string) Key { return appendName(nil, KindText, digest) }
 
-// TextsFrom returns the half-open range of the texts whose digest, in hexadecimal, begins
-// with prefix.
+// TextsFrom returns the half-open range of the texts whose digest, in hexadecimal, starts with
+// prefix.
 func TextsFrom(prefix string) (from, to Key) {
 	from = append(Key{byte(KindText)}, prefix...)
 	return from, append(slices.Clone(from), 0xff)
 }
 
-// All returns the half-open range of every key of a kind.
+// All returns the half-open range of all keys of a kind.
 func All(kind Kind) (from, to Key) { return Key{byte(kind)}, Key{byte(kind) + 1} }
 
-// AllOf returns the half-open range of a lane's numbered keys of a kind, from
-// the number on.
+// AllOf returns the half-open range of a lane's numbered keys of a kind, from a number on.
 func AllOf(kind Kind, lane string, from uint64) (first, end Key) {
 	first = numbered(kind, lane, from)
 	return first, append(numbered(kind, lane, math.MaxUint64), 0)
 }
 
-// Split takes a key apart. The number is 0 for a key that has none; ok is false
-// if k was not made by a key function.
+// Split returns the parts of a key. number is 0 for a key without one. ok is false if no key
+// function made k.
 func (k Key) Split() (kind Kind, lane string, number uint64, ok bool) {
 	if !k.valid() {
 		return 0, "", 0, false
@@ -174,8 +174,7 @@ func (k Key) Split() (kind Kind, lane string, number uint64, ok bool) {
 	return kind, name, binary.BigEndian.Uint64(rest), true
 }
 
-// valid reports whether k lies in the callbacks' key space, the range bounds of
-// All included.
+// valid reports whether k is in the callbacks' key space, including the bounds of All.
 func (k Key) valid() bool {
 	return len(k) > 0 && k[0] >= byte(KindLane) && (k[0] < byte(kindEnd) || len(k) == 1 && k[0] == byte(kindEnd))
 }
@@ -184,8 +183,8 @@ func numbered(kind Kind, lane string, number uint64) Key {
 	return binary.BigEndian.AppendUint64(appendName(nil, kind, lane), number)
 }
 
-// A name ends with 0x00 0x01 and has 0x00 0xff for each zero byte, so that no
-// name's keys stand among another's.
+// A name ends with 0x00 0x01, and each zero byte in it becomes 0x00 0xff. So the keys of two
+// names never mix.
 func appendName(dst Key, kind Kind, name string) Key {
 	dst = append(dst, byte(kind))
 	for i := range len(name) {
@@ -226,12 +225,12 @@ func sequenceKey(space byte, sequence uint64) []byte {
 	return binary.BigEndian.AppendUint64(k, sequence)
 }
 
-// alsoKey is the place of the ordinal-th further provenance of an event.
+// alsoKey is the key of the ordinal-th further provenance of an event.
 func alsoKey(sequence uint64, ordinal int) []byte {
 	return append(sequenceKey(spaceAlso, sequence), byte(ordinal))
 }
 
-// keySequence returns the sequence in a key of the journal's own spaces.
+// keySequence returns the sequence in one of the journal's own keys.
 func keySequence(k []byte) uint64 {
 	if len(k) < 9 {
 		return 0

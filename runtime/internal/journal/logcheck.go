@@ -11,11 +11,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// checkLogs refuses a journal whose log is damaged: the storage engine would take the
-// damage for the log's end, and give the lost sequences out again.
+// checkLogs rejects a journal with a damaged log. The storage engine would take the damage for
+// the end of the log and assign the lost sequences again.
 func (j *Journal) checkLogs(least *anchor) error {
 	if j.options.UnsafeNoSync {
-		return nil // the rule needs synced commits
+		return nil // the check relies on synced commits
 	}
 	d, err := findDamage(j.options.FS, j.dir, least)
 	if err != nil || d == nil {
@@ -28,16 +28,16 @@ func (j *Journal) checkLogs(least *anchor) error {
 	return d.corrupt(whole, least)
 }
 
-// damage is what is wrong with the engine's logs. All before it is whole.
+// damage describes damage in the engine's logs. Everything before it is intact.
 type damage struct {
 	dir  string
-	logs []*scannedLog // the live ones
-	from int           // the first that is not whole; len(logs): one behind all of them is missing
+	logs []*scannedLog // the live logs
+	from int           // index of the first damaged log; len(logs): one after all of them is missing
 	why  string
 }
 
-// findDamage scans the live logs below dir; nil: they are whole, as far as they and
-// the anchor tell.
+// findDamage scans the live logs below dir. It returns nil if neither they nor the anchor show
+// damage.
 func findDamage(fsys vfs.FS, dir string, least *anchor) (*damage, error) {
 	first, logs, err := liveLogs(fsys, dir)
 	if err != nil {
@@ -48,7 +48,7 @@ func findDamage(fsys vfs.FS, dir string, least *anchor) (*damage, error) {
 		l := logs[d.from]
 		d.why = fmt.Sprintf("%s, whole up to byte %d of %d: %s", fsys.PathBase(l.path), l.whole, l.size, l.damage)
 	}
-	// A log is deleted once what it holds is in tables, and the manifest says so first.
+	// A log is deleted once its data is in tables, after the manifest says so.
 	for _, number := range least.logs {
 		if uint64(number) < first || slices.ContainsFunc(logs, func(l *scannedLog) bool { return l.number == number }) {
 			continue
@@ -67,7 +67,7 @@ func findDamage(fsys vfs.FS, dir string, least *anchor) (*damage, error) {
 	return d, nil
 }
 
-// corrupt is the damage as an error, where whole is the newest state before it.
+// corrupt returns the damage as an error. whole is the newest intact state before it.
 func (d *damage) corrupt(whole *state, least *anchor) *CorruptError {
 	next, commits := least.next, least.commits
 	for _, l := range d.logs[d.from:] {
@@ -86,15 +86,14 @@ func (d *damage) corrupt(whole *state, least *anchor) *CorruptError {
 	return e
 }
 
-// whole is the newest state that stands before the damage. It opens the database for
-// reading alone.
+// whole returns the newest state before the damage. It opens the database read-only.
 func (d *damage) whole(o Options) (*state, error) {
 	for i := min(d.from, len(d.logs)-1); i >= 0; i-- {
 		if l := d.logs[i]; l.last != nil && l.whole > 0 {
 			return l.last, nil
 		}
 	}
-	// It is in the tables.
+	// The state is in the tables.
 	p := pebbleOptions(o, &fault{}, newAnchoring(), true)
 	p.FS, p.ReadOnly = &wholeFS{FS: o.FS, damage: d}, true
 	db, err := pebble.Open(o.FS.PathJoin(d.dir, databaseName), p)
@@ -113,7 +112,7 @@ func (d *damage) whole(o Options) (*state, error) {
 	return decodeState(record)
 }
 
-// kept is how many bytes of a live log are whole, and behind no damage.
+// kept returns the number of bytes of a live log that are intact and before the damage.
 func (d *damage) kept(i int) int64 {
 	switch {
 	case i < d.from:
@@ -124,7 +123,7 @@ func (d *damage) kept(i int) int64 {
 	return 0
 }
 
-// wholeFS shows a database without what stands behind the damage.
+// wholeFS shows a database without the data after the damage.
 type wholeFS struct {
 	vfs.FS
 	damage *damage
@@ -175,7 +174,7 @@ func readStart(fsys vfs.FS, name string, n int64) (b []byte, err error) {
 	return b, errors.Join(err, f.Close())
 }
 
-// interrupted refuses a journal on which Recover has begun and not ended.
+// interrupted rejects a journal with an unfinished Recover.
 func interrupted(fsys vfs.FS, dir string) error {
 	_, err := fsys.Stat(fsys.PathJoin(dir, recoveringName))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -8,14 +8,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// logFS keeps failures of the engine's log from the engine, which panics on them while
-// it changes logs, in a way that nothing can recover. The journal takes the failure as
-// its own instead: it is set before the engine goes on, and Commit looks for it before
-// it calls anything durable.
+// logFS hides failures of the engine's log from the engine, which panics on them during a log
+// change in a way that cannot be recovered. The journal records the failure as its own before
+// the engine continues, and Commit checks for it before it reports anything as durable.
 type logFS struct {
 	vfs.FS
 	fault *fault
-	open  atomic.Bool // the database is open; before, failures are Open's to return
+	open  atomic.Bool // the database is open; before that, Open returns failures
 }
 
 // Unwrap implements vfs.FS.
@@ -88,7 +87,7 @@ func (f *logFile) Close() error {
 	return nil
 }
 
-// deadFile stands for a log that could not be made.
+// deadFile replaces a log that could not be created.
 type deadFile struct{ vfs.File }
 
 func (deadFile) Write(p []byte) (int, error)     { return len(p), nil }
@@ -100,7 +99,7 @@ func (deadFile) Prefetch(_ int64, _ int64) error { return nil }
 func (deadFile) Fd() uintptr                     { return vfs.InvalidFd }
 func (deadFile) Close() error                    { return nil }
 
-// Stat says that nothing is in it: the engine asks where an old log was to be used again.
+// Stat reports an empty file. The engine calls it when it wants to reuse an old log.
 func (deadFile) Stat() (vfs.FileInfo, error) { return deadInfo{}, nil }
 
 type deadInfo struct{ vfs.FileInfo }

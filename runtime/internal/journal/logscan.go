@@ -13,29 +13,29 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// scannedLog is what one log of the storage engine holds, and where it is damaged.
+// scannedLog is the content of one log of the storage engine, and the place of its damage.
 //
-// The journal commits one batch after the other, and each is on disk before the next
-// is written. So a valid chunk that begins a record proves that all before it was
-// whole once: what cannot be read before it is damage, and never the torn end of a
-// write that a crash broke off. A later chunk that only continues a record proves
-// nothing, since the pages of one write reach the disk in any order. The last record
-// is damaged, not torn, if one flipped bit makes it whole.
+// The journal commits one batch after the other, and each is on disk before the next is
+// written. So a valid chunk that starts a record proves that everything before it was once
+// intact. Unreadable data before it is damage, not the torn end of a write that a crash
+// interrupted. A later chunk that only continues a record proves nothing, since the pages of
+// one write reach the disk in any order. The last record is damaged, not torn, if flipping one
+// bit makes it valid.
 type scannedLog struct {
 	number uint32
 	path   string
 	size   int64
-	whole  int64  // bytes from the start that can be read
-	closed bool   // its end is marked
-	first  *state // of the first and last commit among them; nil: none
+	whole  int64  // number of readable bytes from the start
+	closed bool   // has an end mark
+	first  *state // the states of the first and last commit in it; nil if there are none
 	last   *state
-	damage string // why it is damaged; empty: it is not
+	damage string // a description of the damage; empty if there is none
 	after  []int64
-	newest *state // the newest commit behind the damage, nil: none can be read
+	newest *state // the newest commit after the damage; nil if none can be read
 }
 
-// liveLogs scans the logs below dir that the engine will replay, in order: those from
-// the number first on.
+// liveLogs scans in order the logs below dir that the engine will replay: those from the number
+// first on.
 func liveLogs(fsys vfs.FS, dir string) (first uint64, logs []*scannedLog, err error) {
 	db := fsys.PathJoin(dir, databaseName)
 	names, err := fsys.List(db)
@@ -64,14 +64,14 @@ func liveLogs(fsys vfs.FS, dir string) (first uint64, logs []*scannedLog, err er
 	return first, logs, nil
 }
 
-// inRow marks the first damage that no log by itself shows: all but the last were closed, and commits
-// are counted without a gap.
+// inRow marks the first damage that no single log shows. All logs but the last must be closed,
+// and commits are numbered without gaps.
 func inRow(logs []*scannedLog) {
 	var last *state
 	for i, log := range logs {
 		switch {
 		case log.damage != "":
-			return // what follows is behind the damage
+			return // the next logs are after the damage
 		case i < len(logs)-1 && !log.closed:
 			log.damage = "it ends before its end"
 			return
@@ -97,9 +97,9 @@ func logNumber(name string) (uint64, bool) {
 
 func logName(number uint32) string { return fmt.Sprintf("%06d.log", number) }
 
-// firstLive reads from the engine's manifest below which number logs are obsolete.
-// Whether the manifest is whole is the engine's to say: it has a checksum, and without
-// its end more logs are asked for.
+// firstLive reads from the engine's manifest the number below which logs are obsolete. The
+// engine itself checks the manifest with a checksum. If the end of the manifest is missing,
+// more logs are required.
 func firstLive(fsys vfs.FS, db string) (uint64, error) {
 	found, err := pebble.Peek(db, fsys)
 	if err != nil || !found.Exists {
@@ -130,8 +130,8 @@ func firstLive(fsys vfs.FS, db string) (uint64, error) {
 	}
 }
 
-// editedLog is the first log that a version edit leaves live, 0 where it says nothing.
-// Of an edit's fields that one comes first, but for the comparer's name.
+// editedLog returns the first log that a version edit leaves live, or 0 if the edit does not
+// say. This field comes first in an edit, except for the comparer's name.
 func editedLog(edit []byte) uint64 {
 	const comparer, minUnflushedLog = 1, 2
 	r := reader{b: edit}
@@ -163,12 +163,12 @@ func scanLog(fsys vfs.FS, path string, number uint32) (*scannedLog, error) {
 }
 
 func (l *scannedLog) scan(c *chunks) {
-	var engine uint64 // the engine's own sequence of what comes next
+	var engine uint64 // the engine's own sequence of the next operation
 	var begin, before, end []byte
 	for {
 		begin, before, end = begin[:0], before[:0], end[:0]
 		next, s, bad := c.walk(l.whole, func(payload []byte) {
-			if n := batchHeader - len(begin); n > 0 { // a chunk at a block's end may be short
+			if n := batchHeader - len(begin); n > 0 { // a chunk at the end of a block may be short
 				begin = append(begin, payload[:min(len(payload), n)]...)
 			}
 			before, end = end, append(before[:0], payload...)
@@ -193,8 +193,8 @@ func (l *scannedLog) scan(c *chunks) {
 	}
 }
 
-// stop decides what it means that the record at l.whole cannot be read. bad is the
-// place of the chunk that breaks it off.
+// stop decides why the record at l.whole cannot be read. bad is the position of the chunk at
+// which it breaks off.
 func (l *scannedLog) stop(c *chunks, engine uint64, bad int64) {
 	var record []byte
 	for pos := l.whole + 1; ; {

@@ -7,12 +7,11 @@ import (
 	"slices"
 )
 
-// Lookups looks for many ids of one namespace, in one pass over the index: the sequence of
-// a stored event with each identity, the newest within the window or else the oldest; 0
-// where there is none. Of what is erased
-// the hash of its identity is left, which counts as well. Without window
-// it looks at those alone that an append is no longer compared with, which costs
-// nothing where the window has everything.
+// Lookups looks for many ids of one namespace in one pass over the index. For each id it
+// returns the sequence of a stored event with that identity, or 0 if there is none. Within the
+// window it is the newest, otherwise the oldest. An erased event counts too, by the hash of its
+// identity. Without window, Lookups searches only events that an append is no longer compared
+// with. This costs nothing if the window has all events.
 func (j *Journal) Lookups(namespace string, ids []string, window bool) ([]uint64, error) {
 	done, err := j.reading()
 	if err != nil {
@@ -76,9 +75,9 @@ func (j *Journal) Lookups(namespace string, ids []string, window bool) ([]uint64
 	return found, err
 }
 
-// All returns the sequences of the stored events with one of these ids, ascending, at most
-// most of them: the first ones, however long ago. *ErasedError beside what it found: an event whose
-// period was destroyed has the hash of such an identity.
+// All returns the ascending sequences of the stored events with one of these ids: the first
+// ones, at most most. It returns *ErasedError together with its result if an event with the
+// hash of such an identity was erased.
 func (j *Journal) All(namespace string, ids []string, most int) (found []uint64, err error) {
 	done, err := j.reading()
 	if err != nil {
@@ -139,8 +138,8 @@ func (j *Journal) All(namespace string, ids []string, most int) (found []uint64,
 	return found, erased
 }
 
-// beyond calls fn for the events in [oldest, low) that may have an identity of one of these
-// hashes, ascending; fn may return errStop. The caller holds the journal open.
+// beyond calls fn, ascending, for the events in [oldest, low) that may have an identity with
+// one of these hashes. fn may return errStop. The caller must hold the journal open.
 func (j *Journal) beyond(hashes []uint64, oldest, low uint64, fn func(hash, at uint64) error) error {
 	if len(hashes) == 0 || low <= oldest {
 		return nil
@@ -180,7 +179,7 @@ func (j *Journal) beyond(hashes []uint64, oldest, low uint64, fn func(hash, at u
 	})
 }
 
-// known is identified where an erased event with the same hash is the one.
+// known is identified, but returns true for an erased event with the same hash.
 func (j *Journal) known(sequence uint64, namespace, id string) (bool, error) {
 	same, err := j.identified(sequence, namespace, id)
 	if errors.Is(err, ErrErased) {

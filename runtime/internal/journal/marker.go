@@ -10,8 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// The marker is a small file beside the database that says which journal this is, in
-// which format. It is written when the journal is made, migrated or recovered.
+// The marker is a small file beside the database. It names the journal and its format. It is
+// written when the journal is created, migrated or recovered.
 const (
 	markerName    = "HEAD"
 	databaseName  = "db"
@@ -23,8 +23,8 @@ const (
 // mark is the marker's content.
 type mark struct {
 	identity Identity
-	// before is how far the journal had come by a marker of format 1, which had no
-	// anchor beside it; nil where there is one.
+	// before is the journal's progress in a marker of format 1, which had no anchor. It is nil
+	// if there is an anchor.
 	before *anchor
 }
 
@@ -45,7 +45,7 @@ func summed(b []byte) []byte {
 	return fmt.Appendf(b, "crc32c %08x\n", crc32.Checksum(b, castagnoli))
 }
 
-// parseMark accepts what text makes, to the byte.
+// parseMark accepts exactly the output of text.
 func parseMark(b []byte) (*mark, error) {
 	for _, format := range []string{markFormat, markFormat1} {
 		m := &mark{}
@@ -65,7 +65,7 @@ func parseMark(b []byte) (*mark, error) {
 	return nil, &CorruptError{Err: fmt.Errorf("%s is damaged", markerName)}
 }
 
-// markSumHolds checks the last line, which every version has.
+// markSumHolds verifies the last line, which every version has.
 func markSumHolds(b []byte) bool {
 	const last = len("crc32c 00000000\n")
 	if len(b) < last {
@@ -75,7 +75,7 @@ func markSumHolds(b []byte) bool {
 	return string(b[len(b)-last:]) == fmt.Sprintf("crc32c %08x\n", crc32.Checksum(body, castagnoli))
 }
 
-// writeWhole puts a small file in place durably, whole or not at all.
+// writeWhole replaces a small file durably, as a whole or not at all.
 func writeWhole(fsys vfs.FS, dir, name string, text []byte) error {
 	path := fsys.PathJoin(dir, name)
 	temporary := path + ".tmp"
@@ -98,8 +98,8 @@ func writeWhole(fsys vfs.FS, dir, name string, text []byte) error {
 	return syncDir(fsys, dir)
 }
 
-// writeMarker writes the anchor and then the marker: a directory without a marker is
-// no journal.
+// writeMarker writes the anchor and then the marker, since a directory without a marker is not
+// a journal.
 func writeMarker(fsys vfs.FS, dir string, id Identity, a *anchor) error {
 	if err := writeWhole(fsys, dir, anchorName, a.file(id)); err != nil {
 		return err
@@ -115,7 +115,7 @@ func syncDir(fsys vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// readMarker reads the marker, and how far the journal had come at least.
+// readMarker reads the marker and the anchor's minimum of the journal's progress.
 func readMarker(fsys vfs.FS, dir string) (*mark, *anchor, error) {
 	b, err := readSmall(fsys, fsys.PathJoin(dir, markerName), maxMarker)
 	if err != nil {
@@ -142,8 +142,8 @@ func readSmall(fsys vfs.FS, path string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most+1))
 }
 
-// readOrCreateMarker reads the marker. It makes one only where there is no
-// database: the marker comes first, so that a database without one is damage.
+// readOrCreateMarker reads the marker. It creates one only if there is no database. The marker
+// is created first, so a database without a marker is damaged.
 func (j *Journal) readOrCreateMarker() (*mark, *anchor, error) {
 	fsys := j.options.FS
 	m, a, err := readMarker(fsys, j.dir)
@@ -164,8 +164,9 @@ func (j *Journal) readOrCreateMarker() (*mark, *anchor, error) {
 	return m, a, syncAncestors(fsys, j.dir)
 }
 
-// syncAncestors makes a new directory's own entry durable, and those of its
-// ancestors, which may be as new. Those that may not be opened are not ours.
+// syncAncestors makes the directory entries of a new directory and its ancestors durable, since
+// the ancestors may be new too. It skips directories that it may not open, which are not the
+// relay's.
 func syncAncestors(fsys vfs.FS, dir string) error {
 	for {
 		parent := fsys.PathDir(dir)

@@ -6,18 +6,18 @@ import (
 	"fmt"
 )
 
-// The marks of a move stand where a journal has its own keys.
+// The marks of a move are among the journal's own keys.
 var (
-	// keyMoving: what is here is a part of what a move was to bring.
+	// keyMoving marks an incomplete destination of a move.
 	keyMoving = []byte{spaceOwn, 'm'}
-	// keyMoved: the journal was brought elsewhere, and goes on there.
+	// keyMoved marks a journal that was moved elsewhere.
 	keyMoved = []byte{spaceOwn, 'x'}
 )
 
-// ErrMoved: the journal was moved elsewhere, or a move into it was interrupted.
+// ErrMoved: the journal was moved elsewhere, or a move to it was interrupted.
 var ErrMoved = errors.New("not a journal to go on with")
 
-// checkMoved refuses what a move left behind, or did not bring whole.
+// checkMoved rejects the old journal of a move, and an incomplete new one.
 func (j *Journal) checkMoved() error {
 	for _, mark := range []struct {
 		key []byte
@@ -39,9 +39,9 @@ func (j *Journal) checkMoved() error {
 	return nil
 }
 
-// CopyTo copies all of j, which nobody writes to meanwhile, into an empty shared store:
-// the same journal, in the same incarnation. Until the last commit the store is refused
-// as a journal. It does not touch j: see MarkMoved.
+// CopyTo copies all of j into an empty shared store. Nobody may write to j meanwhile. The copy
+// is the same journal in the same incarnation. Open rejects the store until the last commit.
+// CopyTo does not change j: see MarkMoved.
 func (j *Journal) CopyTo(s Shared) error {
 	if err := j.vacant(s); err != nil {
 		return err
@@ -49,8 +49,8 @@ func (j *Journal) CopyTo(s Shared) error {
 	return j.copyTo(s, func(text []byte) error { return s.SetKeyring(text, false) })
 }
 
-// CopyToDir is CopyTo into a new directory, which Open opens then. It is no journal until
-// it is whole.
+// CopyToDir is CopyTo into a new directory for Open. Until the copy is complete, the directory
+// is not a journal.
 func (j *Journal) CopyToDir(dir string, o Options) (err error) {
 	o = o.withDefaults()
 	if err := makeEmpty(o.FS, dir); err != nil {
@@ -67,21 +67,21 @@ func (j *Journal) CopyToDir(dir string, o Options) (err error) {
 	if err := errors.Join(err, to.release()); err != nil {
 		return err
 	}
-	// Last, since a directory without it is no journal.
+	// The marker comes last, since a directory without it is not a journal.
 	if err := writeMarker(o.FS, dir, j.id.Identity, j.state.Load().anchor()); err != nil {
 		return err
 	}
 	return syncAncestors(o.FS, dir)
 }
 
-// MarkMoved has j, in a shared store, refused from now on.
+// MarkMoved marks j, which is in a shared store, as moved. Open rejects it from then on.
 func (j *Journal) MarkMoved() error {
 	b := j.store.Batch(0)
 	set(b, keyMoved, []byte{1})
 	return j.apply(b)
 }
 
-// vacant refuses a store that holds something.
+// vacant returns an error if a store is not empty.
 func (j *Journal) vacant(s Store) error {
 	if err := (&Journal{store: s}).checkMoved(); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (j *Journal) vacant(s Store) error {
 	return nil
 }
 
-// stateRanges are the ranges of all keys but those of events and of the index.
+// stateRanges returns the ranges of all keys except those of events and the index.
 func stateRanges() [][2][]byte {
 	return [][2][]byte{{{spaceOwn}, {spaceOwn + 1}}, {{spaceAlso}, {spaceAlso + 1}}, {{byte(KindLane)}, {byte(kindEnd)}}}
 }
@@ -148,7 +148,7 @@ func (j *Journal) copyTo(to Store, keyring func(text []byte) error) error {
 	return c.commit()
 }
 
-// copying is one copy under way.
+// copying is one running copy.
 type copying struct {
 	j     *Journal
 	to    Store
@@ -172,7 +172,7 @@ func (c *copying) state() error {
 					return nil
 				}
 			}
-			v, _, err := c.j.blob(k, v) // what stands in a file goes along
+			v, _, err := c.j.blob(k, v) // a value in a blob file is copied into the store
 			if err != nil {
 				return err
 			}
@@ -192,15 +192,15 @@ func (c *copying) state() error {
 	return c.commit()
 }
 
-// events copies the events with their index records, each of these in a commit of its own,
-// and returns where the oldest of these begins.
+// events copies the events with their index records, each record in one commit. It returns the
+// first sequence of the oldest record.
 func (c *copying) events() (first uint64, err error) {
 	s := c.j.state.Load()
 	first, next := s.next, s.oldest
 	err = c.j.frames(s.oldest, s.next, func(f *frame) error {
 		first = min(first, f.first)
 		for at := f.first; at < s.oldest; at++ {
-			set(c.batch, eventKey(at), nil) // a place for what is trimmed already
+			set(c.batch, eventKey(at), nil) // keeps the place of an event that is already trimmed
 		}
 		err := c.j.scan(eventKey(max(f.first, s.oldest)), eventKey(f.end()), func(k, v []byte) error {
 			if keySequence(k) != next {

@@ -8,8 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// privateFS is the operating system's file system. What the engine makes there, by default
-// for everybody to read, is its owner's alone, whatever the umask.
+// privateFS is the operating system's file system. The engine creates files that everyone may
+// read by default; privateFS makes them readable only by their owner, whatever the umask is.
 type privateFS struct{ vfs.FS }
 
 // Unwrap implements vfs.FS.
@@ -30,7 +30,7 @@ func (p privateFS) ReuseForWrite(before, name string, category vfs.DiskWriteCate
 	return alone(p.FS.ReuseForWrite(before, name, category))
 }
 
-// alone takes the rights of others from a file that was opened.
+// alone removes other users' rights from an opened file.
 func alone(f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err

@@ -7,14 +7,14 @@ import (
 	"auditrelay"
 )
 
-// Read returns events from sequence from on, without gaps: at most maxEvents,
-// no further event once their Data exceeds maxBytes, and none of another period
-// than the first; at least one, if there is one. next is where to go on. The events are
-// immutable and may share memory with those that others read.
+// Read returns events from sequence from on, without gaps and at least one if there is one. It
+// returns at most maxEvents, stops once their Data exceeds maxBytes, and stops at the end of
+// the first event's period. next is the from of the next call. The events are immutable and may
+// share memory with those of other calls.
 //
-// Errors: ErrTrimmed if from is below Oldest, *ErasedError if its period's key is
-// destroyed, with where the period ends, *CorruptError naming what is damaged or
-// missing; the events before it are returned along with the error.
+// Errors: ErrTrimmed if from is below Oldest; *ErasedError if the period's key was destroyed,
+// with the period's end; *CorruptError with the damaged or missing sequences. Read returns the
+// events before the fault together with the error.
 func (j *Journal) Read(from uint64, maxEvents int, maxBytes int64) (events []auditrelay.Event, next uint64, err error) {
 	done, err := j.reading()
 	if err != nil {
@@ -40,10 +40,10 @@ func (j *Journal) Read(from uint64, maxEvents int, maxBytes int64) (events []aud
 	return events, from + uint64(len(events)), err
 }
 
-// raw is one event's parts in the arena.
+// raw has the offsets of one event in the arena.
 type raw struct {
 	received          int64
-	start, head, data int // offsets of head and data, and data's end
+	start, head, data int // offsets of head and data, and the end of data
 }
 
 func (j *Journal) read(from, end uint64, maxEvents int, maxBytes int64) ([]auditrelay.Event, error) {
@@ -113,7 +113,7 @@ func (j *Journal) read(from, end uint64, maxEvents int, maxBytes int64) ([]audit
 	return events, fault
 }
 
-// Event returns one event, with memory of its own.
+// Event returns one event in newly allocated memory.
 func (j *Journal) Event(sequence uint64) (auditrelay.Event, error) {
 	events, _, err := j.Read(sequence, 1, 0)
 	if err == nil && len(events) == 0 {
@@ -125,7 +125,7 @@ func (j *Journal) Event(sequence uint64) (auditrelay.Event, error) {
 	return events[0], nil
 }
 
-// stored reads one durable event; the caller holds the journal open.
+// stored reads one durable event. The caller must hold the journal open.
 func (j *Journal) stored(sequence uint64) (auditrelay.Event, error) {
 	events, err := j.read(sequence, sequence+1, 1, 0)
 	if err != nil {

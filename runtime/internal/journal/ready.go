@@ -7,12 +7,12 @@ func (t *Tx) Empty() bool {
 	return len(t.events) == 0 && len(t.ops) == 0 && t.trim == 0 && t.err == nil
 }
 
-// readyFor is what there has to be room for, so that the journal does not call
-// itself ready and then refuse all but the smallest events.
+// readyFor is the free space that Err requires, so that the journal does not report itself
+// ready and then reject all but the smallest events.
 const readyFor = 64 << 10
 
-// Err returns nil while events are taken, and otherwise what Commit would
-// answer to one: ErrClosed, ErrFailed or ErrFull, or why a server takes nothing now.
+// Err returns nil while events are accepted. Otherwise it returns the error of a Commit:
+// ErrClosed, ErrFailed, ErrFull, or why a server currently accepts nothing.
 func (j *Journal) Err() error {
 	if j.closed.Load() {
 		return ErrClosed
@@ -32,8 +32,9 @@ func (j *Journal) Err() error {
 	return err
 }
 
-// Lease ends before another relay can have the journal; that of an embedded one does not.
-// Where it has ended, nothing may leave until there is another one: ask again.
+// Lease returns a context that ends before another relay can get the journal. For an embedded
+// journal it does not end. After its end nothing may be sent until there is a new lease; call
+// Lease again.
 func (j *Journal) Lease() context.Context {
 	if j.shared == nil {
 		return context.Background()

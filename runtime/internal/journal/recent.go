@@ -9,29 +9,30 @@ import (
 	"auditrelay/internal/proof"
 )
 
-// recentBytes bounds the memory that the newest events take.
+// recentBytes limits the memory of the newest events.
 const recentBytes = 16 << 20
 
-// eventBytes is what a decoded event takes beside its data. Of small events it is most.
+// eventBytes is the memory of a decoded event besides its data. For small events it is most of
+// it.
 const eventBytes = int(unsafe.Sizeof(auditrelay.Event{}))
 
-// leastData is about the data of the smallest events that are usual.
+// leastData is the approximate data size of the smallest common events.
 const leastData = 256
 
-// recent keeps the newest durable events in memory, decoded once for all callbacks that
-// are near the head: these read nothing from disk. It holds what was handed over for
-// the commit, and is empty after Open.
+// recent keeps the newest durable events in memory. They are decoded once for all callbacks
+// near the head, which then read nothing from disk. Commits fill it, and it is empty after
+// Open.
 type recent struct {
 	mu       sync.RWMutex
-	segments []*segment // one after the other, without gaps
+	segments []*segment // consecutive, without gaps
 	bytes    int
 }
 
-// segment is the events of one commit.
+// segment has the events of one commit.
 type segment struct {
 	first    uint64
 	received int64
-	leaves   []proof.Hash // in the log of what was accepted; immutable
+	leaves   []proof.Hash // leaves in the log of accepted events; immutable
 	bodies   [][]byte     // immutable; nil once decoded
 	bytes    int
 
@@ -40,7 +41,7 @@ type segment struct {
 	err    error
 }
 
-// add keeps the events of a group that is durable. Only the leader calls it.
+// add stores the events of a durable group. Only the leader calls it.
 func (r *recent) add(g *group) {
 	if len(g.events) == 0 {
 		return
@@ -48,7 +49,7 @@ func (r *recent) add(g *group) {
 	s := &segment{first: g.frame.first, received: g.frame.received, leaves: g.leaves, bodies: make([][]byte, len(g.events))}
 	for i, p := range g.events {
 		s.bodies[i] = p.body
-		head := len(p.body) - p.data // once more as text, when it is decoded
+		head := len(p.body) - p.data // decoding copies the head once more as text
 		s.bytes += cap(p.body) + head + eventBytes + len(proof.Hash{})
 	}
 	r.mu.Lock()
@@ -64,8 +65,7 @@ func (r *recent) add(g *group) {
 	r.segments = r.segments[drop:]
 }
 
-// from returns the segments that begin with the one that holds sequence; nil if none
-// holds it.
+// from returns the segments from the one with sequence on, or nil if there is none.
 func (r *recent) from(sequence uint64) []*segment {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -73,22 +73,22 @@ func (r *recent) from(sequence uint64) []*segment {
 	if i < 0 {
 		return nil
 	}
-	return append([]*segment(nil), r.segments[i:]...) // those dropped later are set to nil
+	return append([]*segment(nil), r.segments[i:]...) // a copy, since dropped segments are later set to nil
 }
 
-// read is Journal.read from memory. ok is false where it cannot answer.
+// read is Journal.read from memory. ok is false if the events are not in memory.
 func (r *recent) read(from, end uint64, maxEvents int, maxBytes int64) (events []auditrelay.Event, ok bool) {
 	bytes := int64(0)
 	segments := r.from(from)
 	if n := len(segments); n > 0 {
 		last := segments[n-1]
-		room := last.first + uint64(len(last.leaves)) - from // as one piece of memory
+		room := last.first + uint64(len(last.leaves)) - from // allocated at once
 		events = make([]auditrelay.Event, 0, min(room, end-from, uint64(maxEvents), 1+uint64(maxBytes)/leastData))
 	}
 	for _, s := range segments {
 		decoded, err := s.decode()
 		if err != nil {
-			return nil, false // the disk tells what it is
+			return nil, false // the read from disk returns the fault
 		}
 		for i := range decoded {
 			e := &decoded[i]
@@ -107,8 +107,8 @@ func (r *recent) read(from, end uint64, maxEvents int, maxBytes int64) (events [
 	return events, len(events) > 0
 }
 
-// leaves appends the leaf hashes of the events in [from, to). ok is false where it has
-// not all of them.
+// leaves appends the leaf hashes of the events in [from, to). ok is false if some are not in
+// memory.
 func (r *recent) leaves(dst []proof.Hash, from, to uint64) (hashes []proof.Hash, ok bool) {
 	next := from
 	for _, s := range r.from(from) {
@@ -122,7 +122,7 @@ func (r *recent) leaves(dst []proof.Hash, from, to uint64) (hashes []proof.Hash,
 	return dst, next == to
 }
 
-// decode decodes the segment once. The events' Data is the body's own memory.
+// decode decodes the segment once. The events' Data is memory of the bodies.
 func (s *segment) decode() ([]auditrelay.Event, error) {
 	s.once.Do(func() {
 		s.events = make([]auditrelay.Event, len(s.bodies))

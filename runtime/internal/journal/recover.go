@@ -11,26 +11,26 @@ import (
 	"auditrelay"
 )
 
-// Recovery is what is damaged in a journal and what can be had of it, or was.
+// Recovery describes a damaged journal and what Recover can restore or has restored.
 type Recovery struct {
-	Damage *CorruptError // From and To are the sequences that the journal cannot read
-	Next   uint64        // all before it is whole
-	Behind int           // whole events behind the damage; Recover accepts them again
-	Before Identity      // under which the damaged journal was written
+	Damage *CorruptError // From and To are the unreadable sequences
+	Next   uint64        // all sequences before it are intact
+	Behind int           // number of intact events after the damage; Recover accepts them again
+	Before Identity      // the damaged journal's identity
 
-	// By Recover alone.
-	Saved    int      // events from behind the damage, under sequences of their own
+	// Set only by Recover.
+	Saved    int      // number of events from after the damage; they get new sequences
 	Identity Identity // the new incarnation
-	Kept     string   // where the damaged files are
+	Kept     string   // the path of the damaged files
 }
 
-// ErrWhole: there is nothing to recover.
+// ErrWhole: the journal is not damaged.
 var ErrWhole = errors.New("the journal is whole: there is nothing to recover")
 
 // Examine reports the damage to the closed journal in dir. It changes nothing.
 //
-// Errors: ErrWhole, ErrLocked; *CorruptError where the damage is none that Recover can
-// leave behind: only a backup helps then.
+// Errors: ErrWhole; ErrLocked; *CorruptError if Recover cannot repair the damage, so that only
+// a backup helps.
 func Examine(dir string, o Options) (*Recovery, error) {
 	o = o.withDefaults()
 	l, err := lock(o.FS, dir)
@@ -44,13 +44,14 @@ func Examine(dir string, o Options) (*Recovery, error) {
 	return &r.Recovery, l.Close()
 }
 
-// Recover opens what is whole of the damaged journal in dir under a new incarnation,
-// so that no sequence is used twice under the old one. Whole events from behind the
-// damage are accepted again, under new sequences; callbacks' state there is lost, so
-// what was delivered since may be delivered again. At last it accepts the event that
-// record makes of it all, which must not be nil. The damaged files stay below dir.
+// Recover opens the intact part of the damaged journal in dir as a new incarnation, so that no
+// sequence is used twice in the old one. It accepts intact events from after the damage again,
+// under new sequences. The callbacks' state after the damage is lost, so later deliveries may
+// be repeated. At the end Recover accepts the event that record returns; record must not be
+// nil. The damaged files stay below dir.
 //
-// It can be interrupted at any moment: Open then refuses, and Recover goes on.
+// Recover can be interrupted at any time. Open then rejects the journal, and another Recover
+// continues.
 func Recover(dir string, o Options, record func(*Recovery) (auditrelay.Event, error)) (*Recovery, error) {
 	o = o.withDefaults()
 	r, err := recoverJournal(dir, o, record)
@@ -86,13 +87,13 @@ type recoverer struct {
 	Recovery
 	o     Options
 	dir   string
-	logs  []*scannedLog // from the damage on, where they are now
+	logs  []*scannedLog // from the damage on, at their current paths
 	plan  recoveryPlan
-	begun bool // an earlier call has kept the damaged files
+	begun bool // an earlier call has saved the damaged files
 }
 
-// recoveryPlan is what was found, kept beside the damaged files: a recovery that was
-// interrupted goes on with it.
+// recoveryPlan has the findings and is stored beside the damaged files, so that an interrupted
+// recovery can continue.
 type recoveryPlan struct {
 	Next     uint64    `json:"next"`
 	From     uint64    `json:"from"`
@@ -101,12 +102,12 @@ type recoveryPlan struct {
 	Why      string    `json:"why"`
 	Identity Identity  `json:"identity"`
 	Cuts     []cutLog  `json:"cuts"`
-	Kept     string    `json:"kept"` // the folder that the damaged files stay in; "": of an earlier program
+	Kept     string    `json:"kept"` // the directory of the damaged files; "" if an older program started the recovery
 }
 
 type cutLog struct {
 	Name string `json:"name"`
-	Kept int64  `json:"kept"` // bytes from its start that stay in the database; 0: it goes
+	Kept int64  `json:"kept"` // bytes from the log's start that stay in the database; 0: the log is removed
 }
 
 const (
@@ -142,7 +143,7 @@ func (r *recoverer) examine() error {
 		return err
 	}
 	d := found
-	if d == nil { // only the anchor tells of it, or is damaged itself
+	if d == nil { // only the anchor shows it, or the anchor itself is damaged
 		_, logs, err := liveLogs(r.o.FS, r.dir)
 		if err != nil {
 			return err
@@ -168,7 +169,7 @@ func (r *recoverer) examine() error {
 	return nil
 }
 
-// resume takes up what an interrupted recovery found.
+// resume loads the findings of an interrupted recovery.
 func (r *recoverer) resume() error {
 	text, err := readSmall(r.o.FS, r.aside(planName), maxPlan)
 	if err != nil {
@@ -205,7 +206,7 @@ func (r *recoverer) scanAside() error {
 	return nil
 }
 
-// keep copies the damaged files aside.
+// keep saves copies of the damaged files.
 func (r *recoverer) keep() error {
 	fsys := r.o.FS
 	if r.begun {
@@ -246,7 +247,7 @@ func (r *recoverer) keep() error {
 	return r.scanAside()
 }
 
-// cut takes what is behind the damage out of the database.
+// cut removes the data after the damage from the database.
 func (r *recoverer) cut() error {
 	fsys := r.o.FS
 	db := fsys.PathJoin(r.dir, databaseName)
@@ -268,7 +269,7 @@ func (r *recoverer) cut() error {
 	return syncDir(fsys, db)
 }
 
-// reincarnate gives what is whole a new incarnation, and an anchor that fits.
+// reincarnate gives the intact part a new incarnation and a matching anchor.
 func (r *recoverer) reincarnate() (err error) {
 	j := newJournal(r.dir, r.o)
 	j.lock = noLock{}
@@ -301,7 +302,8 @@ type noLock struct{}
 
 func (noLock) Close() error { return nil }
 
-// save accepts the whole events from behind the damage, and the event that tells of it.
+// save accepts the intact events from after the damage, and the event that describes the
+// recovery.
 func (r *recoverer) save(record func(*Recovery) (auditrelay.Event, error)) (err error) {
 	j := newJournal(r.dir, r.o)
 	j.recovering = true
@@ -355,9 +357,9 @@ func (r *recoverer) save(record func(*Recovery) (auditrelay.Event, error)) (err 
 	return syncDir(r.o.FS, r.dir)
 }
 
-// eachBehind calls fn for every whole event behind the damage.
+// eachBehind calls fn for every intact event after the damage.
 func (r *recoverer) eachBehind(fn func(*auditrelay.Event) error) error {
-	// The keyring as it was: the journal's own forgets periods that began behind the damage.
+	// The old keyring, since the journal's own forgets periods that started after the damage.
 	dir := r.dir
 	if interrupted(r.o.FS, r.dir) != nil {
 		dir = r.o.FS.PathJoin(r.dir, recoveringName)
@@ -383,7 +385,7 @@ func (r *recoverer) eachIn(keys *Journal, l *scannedLog, fn func(*auditrelay.Eve
 	c := &chunks{file: f, size: l.size, number: l.number, numbered: true}
 	places := l.after
 	record := []byte(nil)
-	for pos := int64(0); pos < l.whole; { // all of a log behind the damage, or what the journal holds
+	for pos := int64(0); pos < l.whole; { // the whole log after the damage, or the part that the journal has
 		_, end, s := c.record(record[:0], pos)
 		if s != seenChunk {
 			break
@@ -430,7 +432,7 @@ func (j *Journal) savedEvent(sequence uint64, record []byte) (*auditrelay.Event,
 	return &e, err
 }
 
-// storedIdentity reads the identity that the database holds.
+// storedIdentity reads the identity in the database.
 func (j *Journal) storedIdentity() (identity, error) {
 	record, closer, err := j.store.Get(keyIdentity)
 	if errors.Is(err, ErrAbsent) {

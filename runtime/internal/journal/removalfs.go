@@ -8,24 +8,24 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// gate is the file system under Pebble. It puts off removing files until the
-// journal is known to be whole: with a damaged manifest Pebble takes live files
-// for obsolete ones, and an examination needs them.
+// gate is the file system under Pebble. It delays the removal of files until the journal is
+// known to be intact. With a damaged manifest Pebble takes live files for obsolete ones, and an
+// examination needs these files.
 type gate struct {
 	vfs.FS
 
 	mu      sync.Mutex
 	decided bool
-	put     map[string]bool // removals put off
+	put     map[string]bool // delayed removals
 }
 
 func newGate(fs vfs.FS) *gate { return &gate{FS: fs, put: map[string]bool{}} }
 
-// Unwrap gives Pebble the file system below.
+// Unwrap returns the file system below, for Pebble.
 func (g *gate) Unwrap() vfs.FS { return g.FS }
 
-// open lets removals through, those put off included. A gate that is never
-// opened removes nothing.
+// open performs the delayed removals and allows later ones. A gate that is never opened removes
+// nothing.
 func (g *gate) open() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -52,13 +52,13 @@ func (g *gate) Remove(name string) error {
 	return g.FS.Remove(name)
 }
 
-// Create makes name live again.
+// Create cancels a delayed removal of name.
 func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	g.forget(name)
 	return g.FS.Create(name, c)
 }
 
-// Rename makes newname live again.
+// Rename cancels a delayed removal of newname.
 func (g *gate) Rename(oldname, newname string) error {
 	g.forget(newname)
 	return g.FS.Rename(oldname, newname)

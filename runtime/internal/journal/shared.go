@@ -8,12 +8,12 @@ import (
 	"auditrelay"
 )
 
-// OpenShared opens the journal in s, or creates it. Of o it does not use Reserve and
-// UnsafeNoSync. In dir, which may be empty, the anchor is kept: a store that holds less
-// than the journal had come to is refused as damaged, which is what a standby is that
-// was promoted without all that was acknowledged. An empty dir is no anchor.
+// OpenShared opens the journal in s, or creates it. It ignores Reserve and UnsafeNoSync of o.
+// dir is the directory of the anchor. If the store has less than the anchor records, OpenShared
+// rejects it as damaged. That happens if a standby is promoted without all acknowledged data.
+// If dir is empty, there is no anchor.
 //
-// It takes s over, and closes it also where it fails. Errors: as of Open.
+// OpenShared owns s and closes it, also if it fails. Errors: those of Open.
 func OpenShared(s Shared, dir string, o Options) (*Journal, error) {
 	j := newShared(s, dir, o)
 	if err := j.openShared(); err != nil {
@@ -63,8 +63,8 @@ func (j *Journal) openShared() error {
 	return j.openIDs()
 }
 
-// sharedIdentity returns the identity that the store holds, or a new one where it is
-// empty. A journal that is being recovered gets a new incarnation.
+// sharedIdentity returns the identity in the store, or a new one if the store is empty. During
+// a recovery the journal gets a new incarnation.
 func (j *Journal) sharedIdentity() (Identity, error) {
 	record, closer, err := j.store.Get(keyIdentity)
 	if errors.Is(err, ErrAbsent) {
@@ -87,8 +87,8 @@ func (j *Journal) sharedIdentity() (Identity, error) {
 	return stored.Identity, err
 }
 
-// ExamineShared reports how much of what the anchor in dir knows is missing in a shared
-// store. Errors: as of OpenShared, and ErrWhole.
+// ExamineShared reports how much data a shared store lacks compared with the anchor in dir.
+// Errors: those of OpenShared; ErrWhole.
 func ExamineShared(open func() (Shared, error), dir string, o Options) (*Recovery, error) {
 	s, err := open()
 	if err != nil {
@@ -105,10 +105,10 @@ func ExamineShared(open func() (Shared, error), dir string, o Options) (*Recover
 	return &Recovery{Damage: damage, Next: damage.From}, nil
 }
 
-// RecoverShared opens what a shared store holds under a new incarnation, so that no
-// sequence is used twice under the old one: after a standby was promoted that had not all
-// that was acknowledged, or, with restored, after a backup was put in place. At last it
-// accepts the event that record makes of it. It can be interrupted and called again.
+// RecoverShared opens the data of a shared store as a new incarnation, so that no sequence is
+// used twice in the old one. Use it after the promotion of a standby that lacks acknowledged
+// data, or with restored after a backup was restored. At the end it accepts the event that
+// record returns. It can be interrupted and called again.
 func RecoverShared(open func() (Shared, error), dir string, o Options, restored bool, record func(*Recovery) (auditrelay.Event, error)) (*Recovery, error) {
 	r, err := ExamineShared(open, dir, o)
 	if restored && errors.Is(err, ErrWhole) {
@@ -132,7 +132,7 @@ func RecoverShared(open func() (Shared, error), dir string, o Options, restored 
 	r.Next, r.Identity = j.Head().Next, j.Identity()
 	err = j.recordRecovery(r, record)
 	if err == nil && dir != "" {
-		// Last: until then the old anchor refuses.
+		// Written last: until then the old anchor rejects the store.
 		if err = j.options.FS.MkdirAll(dir, 0o700); err == nil {
 			err = writeWhole(j.options.FS, dir, anchorName, j.state.Load().anchor().file(r.Identity))
 		}
@@ -152,8 +152,8 @@ func (j *Journal) recordRecovery(r *Recovery, record func(*Recovery) (auditrelay
 	return err
 }
 
-// sharedAnchor reads the anchor of a journal that is kept elsewhere, and makes one where
-// there is none: a relay on another machine, or the first.
+// sharedAnchor reads the anchor of a journal that is stored elsewhere. If there is none, it
+// creates one: this is the first relay, or a relay on another machine.
 func (j *Journal) sharedAnchor(id Identity) (*anchor, error) {
 	none := &anchor{next: 1}
 	if j.dir == "" {

@@ -10,8 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// space decides whether there is room. Asking the file system and the engine is
-// cached for a short time or a number of written bytes.
+// space decides whether there is room. It caches the answers of the file system and the engine
+// for a short time or a number of written bytes.
 type space struct {
 	fs             vfs.FS
 	dir            string
@@ -22,20 +22,20 @@ type space struct {
 	mu    sync.Mutex
 	when  time.Time
 	since int64 // bytes written since then
-	apart int64 // likewise, to blob files
+	apart int64 // bytes written to blob files since then
 	used  int64
-	free  int64 // -1 where the file system does not say
-	files int64 // that can still be made; -1 where their number is not fixed
-	spare int64 // how many of them are to stay
-	owed  int64 // what the engine has still to flush of what it holds already
+	free  int64 // -1 if the file system does not report it
+	files int64 // number of files that can still be created; -1 if it is not limited
+	spare int64 // number of them that must stay free
+	owed  int64 // bytes that the engine holds in memory and must still flush
 	guard *guard
 
-	reclaimed time.Time // when space was last asked back
+	reclaimed time.Time // when space was last reclaimed
 }
 
 const (
 	defaultReserve = 256 << 20
-	defaultSpare   = 256 // files
+	defaultSpare   = 256 // number of files
 	leastSpare     = 32
 	spaceEvery     = 50 * time.Millisecond
 	spaceBytes     = 1 << 20
@@ -52,12 +52,11 @@ func newSpace(fs vfs.FS, dir string, o Options) *space {
 	return s
 }
 
-// admit refuses what there is no room for. New events may not touch quota or
-// reserve. What follows from accepted ones, seals and the records emitted with
-// them, may take three quarters of the reserve; the few bytes that go with a
-// deletion, or with an act that makes room, its own record included, may take most of
-// the rest. What only deletes always passes.
-// ahead is how many bytes are to be written before tx.
+// admit rejects a transaction for which there is no room. New events must not use quota or
+// reserve. Results of accepted events, such as seals and emitted records, may use three
+// quarters of the reserve. The few bytes of a deletion or of an act that frees space, including
+// its own record, may use most of the rest. A transaction that only deletes always passes.
+// ahead is the number of bytes that are written before tx.
 func (s *space) admit(tx *Tx, ahead int) error {
 	if tx.bytes+tx.apart == 0 || tx.deletesOnly() {
 		return nil
@@ -72,8 +71,8 @@ func (s *space) admit(tx *Tx, ahead int) error {
 		return fmt.Errorf("%w: it takes %s of a quota of %s", ErrTooLarge, size(2*int64(tx.bytes)), size(s.quota))
 	}
 	added := s.since + int64(ahead) + int64(tx.bytes)
-	// Until its log is given up, what is flushed is there twice. How many memtables
-	// wait for that is the engine's affair.
+	// Until the engine releases the log, flushed data exists twice. The engine decides how many
+	// memtables wait for that.
 	if fresh && s.quota > 0 && s.used+s.owed+2*added > s.quota {
 		return &FullError{Quota: s.quota, Used: s.used + s.since, Needed: s.owed + 2*added - s.since}
 	}
@@ -83,12 +82,11 @@ func (s *space) admit(tx *Tx, ahead int) error {
 	if s.free < 0 || s.reserve < 0 {
 		return nil
 	}
-	// All that is committed is written twice, to the log and then, before the log is
-	// given up, to a table. A flush that finds no room stops everything behind it.
-	// Blob files are written once.
+	// Committed data is written twice: to the log, and to a table before the log is released. A
+	// flush without room stops everything after it. Blob files are written once.
 	reserve, room := s.reserve, s.free-s.apart-int64(tx.apart)-2*added
 	if !fresh {
-		// Inside the reserve nothing else is left for what is not flushed yet.
+		// Inside the reserve there is no other space for unflushed data.
 		room -= s.owed
 		reserve /= 4
 		if tx.frees() {
@@ -101,7 +99,7 @@ func (s *space) admit(tx *Tx, ahead int) error {
 	return nil
 }
 
-// admitFiles is admit for the disk's inodes: whatever is committed ends in new files.
+// admitFiles is admit for the disk's inodes, since every commit eventually needs new files.
 func (s *space) admitFiles(tx *Tx, fresh bool) error {
 	if s.files < 0 || s.reserve < 0 {
 		return nil
@@ -119,16 +117,16 @@ func (s *space) admitFiles(tx *Tx, fresh bool) error {
 	return nil
 }
 
-// inodeCounter is a file system that says how many files its disk takes in all and
-// still; 0 in all where their number is not fixed.
+// inodeCounter is a file system that reports the total and free number of inodes of its disk.
+// The total is 0 if the number is not limited.
 type inodeCounter interface {
 	Inodes(dir string) (total, free uint64, err error)
 }
 
-// inodes asks the file system, or the operating system where it is the default one.
+// inodes asks the file system, or the operating system for the default file system.
 func inodes(fsys vfs.FS, dir string) (total, free uint64) {
 	if c, ok := fsys.(inodeCounter); ok {
-		total, free, _ = c.Inodes(dir) // unknown is not counted
+		total, free, _ = c.Inodes(dir) // unknown means no limit
 		return total, free
 	}
 	var st syscall.Statfs_t
@@ -138,14 +136,14 @@ func inodes(fsys vfs.FS, dir string) (total, free uint64) {
 	return st.Files, st.Ffree
 }
 
-// wrote notes bytes written.
+// wrote counts written bytes.
 func (s *space) wrote(n int) {
 	s.mu.Lock()
 	s.since += int64(n)
 	s.mu.Unlock()
 }
 
-// wroteApart notes bytes written to a blob file.
+// wroteApart counts bytes written to a blob file.
 func (s *space) wroteApart(n int) {
 	s.mu.Lock()
 	s.apart += int64(n)
@@ -171,15 +169,14 @@ func (s *space) refresh(now time.Time) {
 	}
 }
 
-// reclaimEvery is the least time between two reclaims.
+// reclaimEvery is the minimum time between two reclaims.
 const (
 	reclaimEvery = time.Second
 	reclaimFiles = 8 // a log, a manifest, a table for each key space
 )
 
-// reclaim has the engine write out what it holds in memory. Only there does a
-// deletion begin to give space back, and while everything is refused nothing else
-// would ever push it out.
+// reclaim makes the engine flush its memory. A deletion frees space only after a flush, and
+// while everything is rejected nothing else would cause one.
 func (j *Journal) reclaim() {
 	done, err := j.reading()
 	if err != nil {
@@ -189,21 +186,21 @@ func (j *Journal) reclaim() {
 	j.space.mu.Lock()
 	now := j.space.now()
 	due := now.Sub(j.space.reclaimed) >= reclaimEvery || now.Before(j.space.reclaimed)
-	// Without inodes it could only fail, and end the journal.
+	// Without free inodes it would fail, which would end the journal.
 	due = due && (j.space.files < 0 || j.space.files >= reclaimFiles)
 	if due {
 		j.space.reclaimed = now
 	}
 	j.space.mu.Unlock()
 	if due && j.db != nil && j.fault.get() == nil {
-		// What it fails on, the next commit tells.
+		// The next commit reports a failure.
 		if !j.sweep(true) {
 			_, _ = j.db.AsyncFlush()
 		}
 	}
 }
 
-// freshEvents reports whether tx brings something from outside.
+// freshEvents reports whether tx adds data from outside.
 func (t *Tx) freshEvents() bool {
 	if t.fromOutside || t.makesRoom {
 		return t.fromOutside
@@ -216,11 +213,11 @@ func (t *Tx) freshEvents() bool {
 	return false
 }
 
-// maxFreeing is how much a transaction may add that deletes: what the proofs state of each
-// record of a payload, 10,000 at most, goes with the deletion of its body.
+// maxFreeing limits what a transaction that deletes may add. Deleting a payload's body adds the
+// log entries of its records, of which there are at most 10,000.
 const maxFreeing = 4 << 20
 
-// frees reports whether tx makes room, by itself or by what it leads to, and adds little.
+// frees reports whether tx frees space, directly or indirectly, and adds little.
 func (t *Tx) frees() bool {
 	if t.bytes+t.apart > maxFreeing {
 		return false
@@ -240,7 +237,8 @@ func (t *Tx) deletesOnly() bool {
 	return true
 }
 
-// Filled is how much of the quota is in use, as of the last commit; 0, 0 without one.
+// Filled returns how much of the quota is used since the last commit, in bytes; 0, 0 without a
+// quota.
 func (j *Journal) Filled() (used, quota int64) {
 	j.space.mu.Lock()
 	defer j.space.mu.Unlock()
@@ -250,16 +248,16 @@ func (j *Journal) Filled() (used, quota int64) {
 	return j.space.used + j.space.owed + j.space.since, j.space.quota
 }
 
-// Usage is what the journal takes.
+// Usage is the disk space of the journal.
 type Usage struct {
 	DiskBytes int64
-	FreeBytes int64     // on the journal's disk, -1 where that is not known
-	Quota     int64     // 0: none
-	Reserve   int64     // what stays free; negative: none
-	Oldest    time.Time // when the oldest held event was received, zero if none is held
+	FreeBytes int64     // free bytes on the journal's disk; -1 if unknown
+	Quota     int64     // 0 if there is none
+	Reserve   int64     // bytes that stay free; negative if none
+	Oldest    time.Time // when the oldest stored event was received; zero if none is stored
 }
 
-// Usage asks the storage engine and the file system anew.
+// Usage asks the storage engine and the file system, without a cache.
 func (j *Journal) Usage() Usage {
 	done, err := j.reading()
 	if err != nil {

@@ -11,29 +11,29 @@ import (
 	"auditrelay/internal/proof"
 )
 
-// The outcomes of one event may stand anywhere in a lane's log. So that they are found
-// without reading all of it, each write of entries leaves a span: the first and the last
-// sequence that it states an outcome of, and where its entries stand. Spans stand under the
-// blocks of sequences that they touch. Blocks have a size by level, and a span is of the
-// lowest level at which it touches two blocks at most: of any block few spans tell, since
-// most writes are of chunks, which lie side by side.
+// A lane's log may have an event's outcomes anywhere. To find them without reading the whole
+// log, each write of entries stores a span: the first and last sequence of its outcomes, and
+// the place of its entries. A span is stored under the blocks of sequences that it touches. The
+// size of a block depends on its level. A span belongs to the lowest level at which it touches
+// at most two blocks. So each block has few spans, since most writes are chunks, which do not
+// overlap.
 //
-// An earlier program adds to a log and leaves no span. So a mark under SpanMarkKey says of
-// which leaves there are spans, without a gap up to its end: all others are walked.
+// An older program adds to a log without storing spans. So a mark under SpanMarkKey gives the
+// range of leaves that have spans without gaps. All other leaves are read.
 
 const (
 	firstSpanLevel = 8 // blocks of 256 sequences
 	spanLevelStep  = 4
 )
 
-// spanned is the stretch of a log's leaves whose writes have spans.
+// spanned is the range of a log's leaves whose writes have spans.
 type spanned struct{ from, to uint64 }
 
 func (s spanned) record() []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(nil, s.from), s.to)
 }
 
-// spannedOf returns the stretch of the log name that has spans.
+// spannedOf returns the range of a log that has spans.
 func (j *Journal) spannedOf(name string) (s spanned, err error) {
 	v, ok, err := j.Get(SpanMarkKey(name))
 	if err != nil || !ok {
@@ -45,7 +45,7 @@ func (j *Journal) spannedOf(name string) (s spanned, err error) {
 	return s, nil
 }
 
-// span puts that of entries, which are the next of the log, in tx.
+// span stores the span of entries, which are the next of the log, in tx.
 func (t *Tree) span(tx *Tx, entries [][]byte) {
 	if t.spanned.to != t.edge.size {
 		t.spanned.from = t.edge.size
@@ -74,9 +74,9 @@ func (t *Tree) span(tx *Tx, entries [][]byte) {
 	}
 }
 
-// Outcomes calls fn for every outcome of the event at sequence that the log name states and
-// that is kept, in order. It reads the writes that may state one, few however long the log
-// is, and what a program wrote that leaves no spans.
+// Outcomes calls fn in order for every stored outcome of the event at sequence in the log name.
+// It reads only the writes that may have one, which are few however long the log is, and the
+// parts of the log without spans.
 func (j *Journal) Outcomes(ctx context.Context, name string, sequence uint64, fn func(index uint64, o proof.Outcome) error) error {
 	have, err := j.spannedOf(name)
 	if err != nil {
@@ -116,8 +116,8 @@ func (j *Journal) Outcomes(ctx context.Context, name string, sequence uint64, fn
 	return j.Entries(name, have.to, size, see)
 }
 
-// writesAbout returns where the writes begin that may state an outcome of the event at
-// sequence, in order, of the stretch that has spans.
+// writesAbout returns in order where the writes start that may have an outcome of the event at
+// sequence, in the range with spans.
 func (j *Journal) writesAbout(name string, sequence uint64, have spanned) (writes []uint64, err error) {
 	head := j.Head().Next
 	for level := firstSpanLevel; level < 64; level += spanLevelStep {
@@ -144,8 +144,8 @@ func (j *Journal) writesAbout(name string, sequence uint64, have spanned) (write
 	return slices.Compact(writes), nil
 }
 
-// write calls fn for the entries of the write that begins at index; none where it is pruned
-// or erased.
+// write calls fn for the entries of the write that starts at index. There are none if it was
+// pruned or erased.
 func (j *Journal) write(name string, index uint64, fn func(index uint64, entry []byte) error) error {
 	k := EntryKey(name, index)
 	j.scanned.Add(1)
@@ -165,14 +165,14 @@ func (j *Journal) write(name string, index uint64, fn func(index uint64, entry [
 	return err
 }
 
-// pruneSpans forgets, in tx, the spans of the blocks that are wholly below a sequence.
+// pruneSpans deletes in tx the spans of the blocks that are wholly below a sequence.
 func pruneSpans(tx *Tx, name string, before uint64) {
 	for level := firstSpanLevel; level < 64 && before>>level > 0; level += spanLevelStep {
 		tx.DeleteRange(SpanKey(name, level, 0, 0), SpanKey(name, level, before>>level, 0))
 	}
 }
 
-// parseUvarints reads the numbers that v consists of.
+// parseUvarints parses all of v as numbers.
 func parseUvarints(v []byte, into ...*uint64) error {
 	for _, p := range into {
 		n, size := binary.Uvarint(v)

@@ -8,21 +8,21 @@ import (
 	"auditrelay/internal/proof"
 )
 
-// What is kept of a log's entries, under EntryKey, is
+// The value under EntryKey is
 //
 //	uvarint(the greatest sequence) entries
 //
-// or, where the entries stand under a StatementKey,
+// or, if the entries are stored under a StatementKey,
 //
 //	uvarint(the greatest sequence) 0xffff version(1) uvarint(how many) key
 //
-// No entry is that long: a program that does not know the second form calls it damaged.
+// No entry is that long, so a program that does not know the second form reports damage.
 
 const statedVersion = 1
 
 var statedMark = [2]byte{0xff, 0xff}
 
-// statedAt tells of the entries of one write. key is nil where they are in the value.
+// statedAt says where the entries of one write are. key is nil if they are in the value.
 type statedAt struct {
 	last, count uint64
 	key         Key
@@ -35,8 +35,7 @@ func (s statedAt) record() []byte {
 	return append(binary.AppendUvarint(b, s.count), s.key...)
 }
 
-// parseKept takes the value under an EntryKey apart. What it returns is part of v, but for
-// key.
+// parseKept parses the value under an EntryKey. The result, except key, refers to v.
 func parseKept(v []byte) (s statedAt, err error) {
 	last, n := binary.Uvarint(v)
 	if n <= 0 {
@@ -64,8 +63,8 @@ func parseKept(v []byte) (s statedAt, err error) {
 	return s, nil
 }
 
-// splitEntries returns the entries whose value v stands under k; none where they were pruned
-// since v was read. ErrErased where their period's key is destroyed.
+// splitEntries returns the entries of the value v under k. There are none if they were pruned
+// since v was read. It returns ErrErased if their period's key was destroyed.
 func (j *Journal) splitEntries(k Key, v []byte) ([][]byte, error) {
 	at, err := parseKept(v)
 	if err != nil || at.key == nil {
@@ -88,9 +87,10 @@ func (j *Journal) splitEntries(k Key, v []byte) ([][]byte, error) {
 	return entries, nil
 }
 
-// Lends reports whether a log may refer to the value under k. It copies what stands in a blob
-// file, which goes when its values are deleted, and what stands on a server: each reference
-// costs a reader a question, and earlier programs of the same fleet do not know them.
+// Lends reports whether a log may refer to the value under k. If not, the log copies it. Values
+// in a blob file are copied, since the file is removed with its values. Values on a server are
+// copied, since each reference costs a reader a query, and older programs of the same fleet do
+// not know references.
 func (j *Journal) Lends(k Key) bool {
 	if j.shared != nil {
 		return false

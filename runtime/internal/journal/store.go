@@ -8,48 +8,49 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// A Store keeps what a journal writes: ordered pairs of key and value, in batches that
-// are durable whole or not at all. Two implementations exist: Pebble, embedded, and
-// Postgres (package pgstore). All that makes a journal of one, its sequences, its index,
-// encryption, proofs and the callbacks' state, is written once, above it.
+// Store stores what a journal writes: ordered pairs of key and value, in atomic and durable
+// batches. There are two implementations: Pebble, embedded, and Postgres (package pgstore).
+// Everything else of a journal is implemented once on top of it: sequences, index, encryption,
+// proofs and the callbacks' state.
 //
-// One goroutine at a time writes. Reads are safe for concurrent use, also beside it.
+// Only one goroutine at a time may write. Reads are safe for concurrent use, also during a
+// write.
 type Store interface {
-	// Get returns the value under key, ErrAbsent where there is none. The value is valid
-	// until the closer is closed, and not to be modified.
+	// Get returns the value under key, or ErrAbsent if there is none. The value is valid until
+	// the closer is closed, and must not be modified.
 	Get(key []byte) (value []byte, closer io.Closer, err error)
-	// Iterate reads the pairs with keys in [from, to), which lie in one key space (see
-	// SpaceOf), as they were committed. What is committed while it goes on may show or not.
+	// Iterate reads the committed pairs with keys in [from, to), which must be in one key space
+	// (see SpaceOf). Concurrent commits may or may not be visible.
 	Iterate(from, to []byte) (Iterator, error)
-	// Batch begins a batch of about that many bytes.
+	// Batch starts a batch of about that many bytes.
 	Batch(bytes int) Batch
-	// Commit writes a batch. When it returns nil, all of it is durable. After an error it
-	// is not known whether any of it is, and nothing may be written any more.
+	// Commit writes a batch. When it returns nil, all of it is durable. After an error it is
+	// unknown whether any of it is, and the caller must not write again.
 	Commit(Batch) error
-	// Size returns how many bytes the store takes, and how many of those that it holds
-	// already it is still to write once more. It may be some seconds old.
+	// Size returns the size of the store in bytes, and how many of the stored bytes must still
+	// be written once more. The values may be some seconds old.
 	Size() (used, owed int64)
 	Close() error
 }
 
-// Batch collects changes, applied in their order. It belongs to one goroutine.
+// Batch collects changes, which are applied in order. It is not safe for concurrent use.
 type Batch interface {
-	// Set adds a pair and returns its memory, to be filled in before the next call.
+	// Set adds a pair and returns its memory. The caller must fill it before the next call.
 	Set(keyBytes, valueBytes int) (key, value []byte)
 	Delete(key []byte)
 	DeleteRange(from, to []byte)
-	// Len is the size of the batch in bytes.
+	// Len returns the size of the batch in bytes.
 	Len() int
 	Empty() bool
 	Close() error
 }
 
-// Iterator is a place in a range of a Store. It belongs to one goroutine. What Key and
-// ValueAndErr return is valid until it moves.
+// Iterator is a position in a range of a Store. It is not safe for concurrent use. The results
+// of Key and ValueAndErr are valid until it moves.
 type Iterator interface {
 	First() bool
 	Last() bool
-	SeekLT(key []byte) bool // to the greatest key below key
+	SeekLT(key []byte) bool // moves to the greatest key below key
 	Next() bool
 	Valid() bool
 	Key() []byte
@@ -58,42 +59,41 @@ type Iterator interface {
 	Close() error
 }
 
-// Shared is a Store that is not in the data directory of the relay, and so keeps the
-// keyring as well.
+// Shared is a Store outside the relay's data directory. It also stores the keyring.
 type Shared interface {
 	Store
-	// Keyring returns the text of the keyring, nil where there is none.
+	// Keyring returns the text of the keyring, or nil if there is none.
 	Keyring() ([]byte, error)
-	// SetKeyring replaces it durably, whole or not at all. With wipe the one before is to
-	// be gone, as far as the store can say.
+	// SetKeyring replaces the keyring durably, as a whole or not at all. With wipe it also
+	// removes the old text, as far as the store can ensure that.
 	SetKeyring(text []byte, wipe bool) error
-	// Err says why Commit takes nothing now; ErrFailed where it never will again.
+	// Err returns why Commit accepts nothing now, or ErrFailed if it never will again.
 	Err() error
-	// Lease ends before another relay can have the journal. It may end and be followed by
-	// another one: ask again for each piece of work.
+	// Lease returns a context that ends before another relay can get the journal. Another lease
+	// may follow, so call Lease again for each piece of work.
 	Lease() context.Context
 }
 
-// ErrAbsent: there is no such key in a Store.
+// ErrAbsent: a Store does not have the key.
 var ErrAbsent = errors.New("no such key")
 
-// Space tells apart what the keys of a Store hold.
+// Space is the kind of data under a key of a Store.
 type Space int
 
 const (
-	// SpaceState is all that is set, replaced and deleted by key.
+	// SpaceState has all data that is set, replaced and deleted by key.
 	SpaceState Space = iota
-	// SpaceEvents holds events by sequence. They are appended, never replaced, and
-	// deleted from the oldest on.
+	// SpaceEvents has events by sequence. They are appended, never replaced, and deleted from
+	// the oldest on.
 	SpaceEvents
-	// SpaceIndex holds one index record for each commit that appended events, by the
-	// first of their sequences; deleted from the oldest on.
+	// SpaceIndex has one index record for each commit that appended events, by its first
+	// sequence. Records are deleted from the oldest on.
 	SpaceIndex
 	// SpaceHead is one key, which every commit that changes the journal sets last.
 	SpaceHead
 )
 
-// SpaceOf returns the space of a key, or of the bound of a range, and the sequence in it.
+// SpaceOf returns the space of a key or of a range's bound, and the sequence in it.
 func SpaceOf(key []byte) (s Space, sequence uint64) {
 	switch {
 	case len(key) == 9 && key[0] == spaceEvent:
@@ -106,7 +106,7 @@ func SpaceOf(key []byte) (s Space, sequence uint64) {
 	return SpaceState, 0
 }
 
-// AppendEventKey and AppendIndexKey append the key of an event, and of an index record.
+// AppendEventKey appends the key of an event.
 func AppendEventKey(dst []byte, sequence uint64) []byte { return append(dst, eventKey(sequence)...) }
 
 // AppendIndexKey appends the key of an index record.
@@ -119,7 +119,7 @@ func set(b Batch, key, value []byte) {
 	copy(v, value)
 }
 
-// pebbleStore is Store on the embedded storage engine.
+// pebbleStore implements Store with the embedded storage engine.
 type pebbleStore struct {
 	db    *pebble.DB
 	write *pebble.WriteOptions
@@ -161,8 +161,8 @@ func (s *pebbleStore) Size() (used, owed int64) {
 
 func (s *pebbleStore) Close() error { return s.db.Close() }
 
-// pebbleBatch is Batch on one of the engine, which is not indexed: nothing that it is
-// told can fail.
+// pebbleBatch implements Batch with a batch of the engine. The batch has no index, so no
+// operation on it can fail.
 type pebbleBatch pebble.Batch
 
 func (b *pebbleBatch) engine() *pebble.Batch { return (*pebble.Batch)(b) }

@@ -12,23 +12,22 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// A tree is a Merkle log as in RFC 6962 that only grows. Its leaf hashes stand under
-// LeafKey, those of one write together, and the hashes of its full tiles under NodeKey.
-// Both outlive the events: they tell nothing of any. The entries that the leaves are
-// hashes of stand under EntryKey, as far as they are kept, and are erased with the
-// events that they are about.
+// A tree is an append-only Merkle log as in RFC 6962. Its leaf hashes are stored under LeafKey,
+// those of one write together, and the hashes of its full tiles under NodeKey. Both outlive the
+// events, since they reveal nothing about them. The entries of the leaves are stored under
+// EntryKey until they are pruned, and are erased with their events.
 
-// edge is the right edge of a tree: all that is needed to add to it. It is immutable
-// where it is shared.
+// edge is the right edge of a tree: everything that an append needs. A shared edge is
+// immutable.
 type edge struct {
 	size  uint64
-	nodes []proof.Hash // of the full subtrees, largest first: one for each one bit of size
+	nodes []proof.Hash // hashes of the full subtrees, largest first: one for each set bit of size
 }
 
 func (e *edge) clone() edge { return edge{e.size, slices.Clone(e.nodes)} }
 
-// add appends a leaf and calls full for each tile that it fills, with the tile's level
-// and index in the level above.
+// add appends a leaf. It calls full for each tile that the leaf fills, with the tile's level
+// and its index in the level above.
 func (e *edge) add(leaf proof.Hash, full func(level int, index uint64, h proof.Hash)) {
 	h, index := leaf, e.size
 	for height := 1; index&1 == 1; height++ {
@@ -43,7 +42,7 @@ func (e *edge) add(leaf proof.Hash, full func(level int, index uint64, h proof.H
 	e.size++
 }
 
-// tileHeight is that of a tile of proof.TileWidth hashes.
+// tileHeight is the height of a tile of proof.TileWidth hashes.
 const tileHeight = 8
 
 // root returns the tree's root.
@@ -58,7 +57,7 @@ func (e *edge) root() proof.Hash {
 	return h
 }
 
-// write puts new leaves, and the tiles that they fill, where set says.
+// write stores new leaves and the tiles that they fill, with set.
 func (e *edge) write(name string, leaves []proof.Hash, set func(k Key, v []byte)) {
 	value := make([]byte, 0, len(leaves)*len(proof.Hash{}))
 	for i := range leaves {
@@ -70,15 +69,15 @@ func (e *edge) write(name string, leaves []proof.Hash, set func(k Key, v []byte)
 	}
 }
 
-// Tree is one log, open to be added to. It belongs to one goroutine at a time. A tree
-// whose transaction was not committed knows no longer what is durable: open it anew.
+// Tree is one log, open for appending. It is not safe for concurrent use. If its transaction
+// fails, the tree no longer knows the durable state: open it anew.
 type Tree struct {
 	name    string
 	edge    edge
 	spanned spanned
 }
 
-// OpenTree loads a log; one that there is none of is empty.
+// OpenTree loads a log. A log that does not exist is empty.
 func (j *Journal) OpenTree(name string) (*Tree, error) {
 	done, err := j.reading()
 	if err != nil {
@@ -93,7 +92,7 @@ func (j *Journal) OpenTree(name string) (*Tree, error) {
 	return &Tree{name: name, edge: e, spanned: have}, err
 }
 
-// TreeSize returns how many leaves a log has.
+// TreeSize returns the number of leaves of a log.
 func (j *Journal) TreeSize(name string) (uint64, error) {
 	done, err := j.reading()
 	if err != nil {
@@ -103,8 +102,8 @@ func (j *Journal) TreeSize(name string) (uint64, error) {
 	return j.treeSize(name)
 }
 
-// TreeRoot returns the root of the first leaves of a log, which must have as many. Of each
-// level of tiles it reads what is in no full tile.
+// TreeRoot returns the root of the first size leaves of a log, which must have that many. On
+// each level of tiles it reads only the hashes that are in no full tile.
 func (j *Journal) TreeRoot(name string, size uint64) (proof.Hash, error) {
 	done, err := j.reading()
 	if err != nil {
@@ -115,14 +114,15 @@ func (j *Journal) TreeRoot(name string, size uint64) (proof.Hash, error) {
 	return e.root(), err
 }
 
-// Size returns how many leaves the log has.
+// Size returns the number of leaves.
 func (t *Tree) Size() uint64 { return t.edge.size }
 
-// Root returns its root.
+// Root returns the log's root.
 func (t *Tree) Root() proof.Hash { return t.edge.root() }
 
-// Append adds entries to the log, in tx. They are about events of the period of the
-// sequence about, the greatest of them last; 0: about no event.
+// Append adds entries to the log, in tx. about is a sequence in the period of the entries'
+// events, and last the greatest of their sequences; about is 0 if the entries are about no
+// event.
 func (t *Tree) Append(tx *Tx, about, last uint64, entries ...[]byte) {
 	if len(entries) == 0 {
 		return
@@ -140,9 +140,9 @@ func (t *Tree) Append(tx *Tx, about, last uint64, entries ...[]byte) {
 	t.grow(tx, entries)
 }
 
-// AppendStated is Append for the entries that stand under a StatementKey already, all of
-// them and in this order. They are not written again: from now on the log needs that value,
-// which is erased with its period, and PruneEntries deletes it.
+// AppendStated is Append for entries that are already stored under a StatementKey, all of them
+// and in this order. They are not copied. From now on the log needs that value: it is erased
+// with its period, and PruneEntries deletes it.
 func (t *Tree) AppendStated(tx *Tx, last uint64, at Key, entries ...[]byte) {
 	if len(entries) == 0 {
 		return
@@ -162,8 +162,8 @@ func (t *Tree) grow(tx *Tx, entries [][]byte) {
 	t.edge.write(t.name, leaves, tx.Set)
 }
 
-// Entries calls fn for every entry with an index in [from, to) of the log name that is
-// kept, in order. entry is nil where it is erased. It is valid until fn returns.
+// Entries calls fn in order for every stored entry of the log name with an index in [from, to).
+// entry is nil if it was erased. It is valid until fn returns.
 func (j *Journal) Entries(name string, from, to uint64, fn func(index uint64, entry []byte) error) error {
 	first := EntryKey(name, from)
 	k, _, ok, err := j.Last(EntryKey(name, 0), EntryKey(name, from+1))
@@ -173,7 +173,7 @@ func (j *Journal) Entries(name string, from, to uint64, fn func(index uint64, en
 	if ok || err != nil {
 		first = k
 	}
-	next := uint64(0) // the index behind what was erased is the next record's
+	next := uint64(0) // the index after an erased value is that of the next record
 	return j.ScanAll(first, EntryKey(name, to), func(k Key, v []byte, erased bool) error {
 		_, _, index, _ := k.Split()
 		if next = index; erased {
@@ -203,9 +203,9 @@ func (j *Journal) Entries(name string, from, to uint64, fn func(index uint64, en
 	})
 }
 
-// PruneEntries forgets, in tx, the entries of a log that are all about events before a
-// sequence, and are all published: the log is, up to that size. Outcomes finds nothing of
-// those events any more.
+// PruneEntries deletes in tx the entries of a log that are only about events before a sequence
+// and are published. published is the published size of the log. Afterwards Outcomes finds
+// nothing of those events.
 func (j *Journal) PruneEntries(tx *Tx, name string, before, published uint64) error {
 	pruneSpans(tx, name, before)
 	err := j.ScanAll(EntryKey(name, 0), EntryKey(name, published), func(k Key, v []byte, erased bool) error {
@@ -233,7 +233,7 @@ func (j *Journal) PruneEntries(tx *Tx, name string, before, published uint64) er
 	return err
 }
 
-// loadEdge finds the right edge of a log. The caller holds the journal open.
+// loadEdge reads the right edge of a log. The caller must hold the journal open.
 func (j *Journal) loadEdge(name string) (edge, error) {
 	size, err := j.treeSize(name)
 	if err != nil {
@@ -242,8 +242,8 @@ func (j *Journal) loadEdge(name string) (edge, error) {
 	return j.edgeAt(name, size)
 }
 
-// edgeAt finds the right edge that a log had when it was of that size. The caller holds the
-// journal open.
+// edgeAt reads the right edge that a log had at a given size. The caller must hold the journal
+// open.
 func (j *Journal) edgeAt(name string, size uint64) (edge, error) {
 	e := edge{size: size}
 	for level := (bits.Len64(size) - 1) / tileHeight; level >= 0 && size > 0; level-- {
@@ -280,8 +280,8 @@ func (j *Journal) treeSize(name string) (uint64, error) {
 	return first + uint64(len(value)/len(proof.Hash{})), nil
 }
 
-// treeHashes returns n hashes of a level of tiles from an index on; level 0 is that of
-// the leaves. The caller holds the journal open.
+// treeHashes returns n hashes of a level of tiles from an index on. Level 0 has the leaves. The
+// caller must hold the journal open.
 func (j *Journal) treeHashes(name string, level int, from uint64, n int) ([]proof.Hash, error) {
 	if n == 0 {
 		return nil, nil
@@ -321,8 +321,8 @@ func (j *Journal) treeHashes(name string, level int, from uint64, n int) ([]proo
 	return hashes, nil
 }
 
-// TreeHashes returns n hashes of a log from an index on: level 0 is that of the leaves,
-// each hash of a higher one is the root of a full tile below.
+// TreeHashes returns n hashes of a log from an index on. Level 0 has the leaves. Each hash of a
+// higher level is the root of a full tile of the level below.
 func (j *Journal) TreeHashes(name string, level int, from uint64, n int) ([]proof.Hash, error) {
 	done, err := j.reading()
 	if err != nil {
@@ -332,7 +332,7 @@ func (j *Journal) TreeHashes(name string, level int, from uint64, n int) ([]proo
 	return j.treeHashes(name, level, from, n)
 }
 
-// TreeReader reads the hashes of a log for proofs.
+// TreeReader returns a reader of a log's hashes, for proofs.
 func (j *Journal) TreeReader(name string) tlog.HashReader {
 	return tlog.HashReaderFunc(func(indexes []int64) ([]proof.Hash, error) {
 		hashes := make([]proof.Hash, len(indexes))

@@ -1,8 +1,7 @@
 package journal
 
-// Trim forgets the events below before, for good; what of them it covers already
-// is no error. Its space comes back some time later. Callers decide what may
-// go: nothing here knows who still has to read it.
+// Trim removes the events below before permanently. It is no error if some are already removed.
+// The disk space is freed some time later. The caller must ensure that nobody needs the events.
 func (j *Journal) Trim(before uint64) error {
 	if before <= j.Oldest() {
 		return nil
@@ -11,7 +10,7 @@ func (j *Journal) Trim(before uint64) error {
 	return err
 }
 
-// trim puts the deletions into the batch. A frame goes once all its events have.
+// trim puts the deletions into the batch. It deletes a frame once all its events are removed.
 func (g *group) trim(before uint64) error {
 	before = min(before, g.j.state.Load().next)
 	if before <= g.state.oldest {

@@ -10,42 +10,41 @@ import (
 	"auditrelay"
 )
 
-// The bounds of one transaction. They guard the process. What a request, a chunk or
-// one event's seal may hold is bounded lower by those who make it; see the maxima in
-// the root package.
+// The limits of one transaction. They protect the process. Requests, chunks and the seal of one
+// event have lower limits; see the maxima in the root package.
 const (
 	maxTxEvents = 1 << 18
 	maxTxBytes  = 512 << 20
 )
 
-// Tx collects what one Commit writes: all of it or nothing. The zero value is
-// empty and ready; a Tx is committed once, and is not safe for concurrent use.
+// Tx collects the changes of one Commit, which writes all or nothing. The zero value is empty
+// and ready. Commit a Tx only once. It is not safe for concurrent use.
 type Tx struct {
 	events       []pending
 	ops          []op
-	bytes        int // of all that is to be written
-	bulk         int // of them, those of ops
-	apart        int // beside bytes: what is to be written to a blob file
+	bytes        int // size of all data to write
+	bulk         int // the part of bytes that belongs to ops
+	apart        int // bytes for a blob file, not included in bytes
 	allOrNothing bool
-	now          bool // it has a value of the period in which it is committed
+	now          bool // has a value of the period in which it is committed
 	fromOutside  bool
 	makesRoom    bool
-	trim         uint64 // forget events below, 0 for none
-	err          error  // the first thing refused
+	trim         uint64 // remove events below it; 0: none
+	err          error  // the first rejected change
 }
 
-// pending is an event on its way in, encoded where it was handed over.
+// pending is an event that is being appended, encoded by Append.
 type pending struct {
 	namespace, id string
 	target        string
 	provenance    auditrelay.Provenance
 	hash          uint64
 	body          []byte
-	sum           uint32            // of body
-	digest        [sha256.Size]byte // likewise
-	data          int               // len(Data), the end of body
+	sum           uint32            // checksum of body
+	digest        [sha256.Size]byte // digest of body
+	data          int               // len(Data); Data is the end of body
 	emitted       bool
-	time          time.Time // its own, zero where it has none
+	time          time.Time // the event's own time; zero if it has none
 	ingest        *auditrelay.Ingest
 }
 
@@ -63,8 +62,8 @@ type opPeriod uint8
 
 const (
 	ofNone   opPeriod = iota
-	ofEvents          // that of the sequence about
-	ofNow             // that in which it is committed
+	ofEvents          // the period of the sequence about
+	ofNow             // the period in which it is committed
 )
 
 type opKind uint8
@@ -75,11 +74,11 @@ const (
 	opDeleteRange
 )
 
-// Expect makes room for n events more.
+// Expect reserves room for n more events.
 func (t *Tx) Expect(n int) { t.events = slices.Grow(t.events, n) }
 
-// Append adds an event. It copies what it needs. Sequence and Received are set
-// by Commit, and Time too where TimeFrom says that the event has none.
+// Append adds an event and copies what it needs. Commit sets Sequence and Received, and Time if
+// TimeFrom says that the event has none.
 func (t *Tx) Append(e auditrelay.Event) {
 	p := pending{namespace: e.Namespace, id: e.ID, provenance: e.Provenance, data: len(e.Data), ingest: e.Ingest}
 	if ownTime(e.TimeFrom) {
@@ -95,21 +94,21 @@ func (t *Tx) Append(e auditrelay.Event) {
 	t.events = append(t.events, p)
 }
 
-// AllOrNothing makes a conflict in any appended event fail the whole
-// transaction with a *ConflictError.
+// AllOrNothing makes a conflict in any appended event fail the whole transaction with a
+// *ConflictError.
 func (t *Tx) AllOrNothing() { t.allOrNothing = true }
 
-// FromOutside has the transaction refused where new events are refused: what it sets
-// does not follow from accepted ones, and may not touch quota or reserve.
+// FromOutside marks the transaction as new input, so that it is rejected when new events are.
+// It may not use quota or reserve.
 func (t *Tx) FromOutside() { t.fromOutside = true }
 
-// MakesRoom has the transaction pass where new events are refused, and, up to 64 KiB, use
-// most of the reserve: it deletes more than it adds, or leads to that, the own record of
-// it included.
+// MakesRoom marks a transaction that deletes more than it adds, or leads to that, including its
+// own record. It passes when new events are rejected, and may use most of the reserve, up to 64
+// KiB.
 func (t *Tx) MakesRoom() { t.makesRoom = true }
 
-// Set writes v, which holds nothing of any event, under k. Both must stay as they are
-// until Commit returns. The kinds that are about events have SetAbout, or SetPlain.
+// Set writes v under k. v must not contain event data. Do not change k or v until Commit
+// returns. Kinds that are about events need SetAbout or SetPlain.
 func (t *Tx) Set(k Key, v []byte) {
 	if len(k) > 0 && Kind(k[0]).aboutEvents() {
 		t.refuse("a value about events without its period: use SetAbout")
@@ -118,29 +117,27 @@ func (t *Tx) Set(k Key, v []byte) {
 	t.SetPlain(k, v)
 }
 
-// SetAbout writes v, which is about the event at sequence, or about several events of
-// its period, under k. Where events are encrypted it is encrypted along with them, and
-// erased along with them.
+// SetAbout writes v under k. v is about the event at sequence, or about several events of its
+// period. It is encrypted and erased together with these events.
 func (t *Tx) SetAbout(sequence uint64, k Key, v []byte) {
 	t.op(op{kind: opSet, key: k, arg: v, of: ofEvents, about: sequence})
 }
 
-// SetNow writes v under k, which is kept as new events are: where they are encrypted it
-// belongs to the period in which it is committed.
+// SetNow writes v under k like data of a new event: if events are encrypted, v belongs to the
+// period in which it is committed.
 func (t *Tx) SetNow(k Key, v []byte) {
 	t.now = true
 	t.op(op{kind: opSet, key: k, arg: v, of: ofNow})
 }
 
-// SetPlain writes v under k and never encrypts it: for what a kind that is about events
-// holds although it tells nothing of any.
+// SetPlain writes v under k and never encrypts it. It is for values without event data of a
+// kind that is about events.
 func (t *Tx) SetPlain(k Key, v []byte) { t.op(op{kind: opSet, key: k, arg: plainValue(v)}) }
 
-// Delete removes k, if it is there. k must stay as it is until Commit returns.
+// Delete removes k if it exists. Do not change k until Commit returns.
 func (t *Tx) Delete(k Key) { t.op(op{kind: opDelete, key: k}) }
 
-// DeleteRange removes all keys in [from, to). Both must stay as they are until
-// Commit returns.
+// DeleteRange removes all keys in [from, to). Do not change from or to until Commit returns.
 func (t *Tx) DeleteRange(from, to Key) {
 	if !to.valid() {
 		t.refuse(outside)
@@ -170,7 +167,7 @@ func (t *Tx) refuse(why string) {
 	}
 }
 
-// check returns why the transaction cannot be committed by any journal.
+// check returns an error if no journal can commit the transaction.
 func (t *Tx) check() error {
 	switch {
 	case t.err != nil:
@@ -183,17 +180,17 @@ func (t *Tx) check() error {
 	return nil
 }
 
-// Status says what became of an appended event.
+// Status is the result of appending an event.
 type Status uint8
 
 const (
-	// Stored: accepted, durable, with a sequence of its own.
+	// Stored: the event is accepted and durable, with a new sequence.
 	Stored Status = iota + 1
-	// Duplicate: an equal event is stored already, at Sequence; where it came
-	// from this time is recorded beside it.
+	// Duplicate: an equal event is already stored at Sequence. Its provenance is recorded in
+	// addition.
 	Duplicate
-	// Conflict: another event with this identity is stored, at Sequence; this one
-	// was not written.
+	// Conflict: a different event with this identity is stored at Sequence. This one was not
+	// written.
 	Conflict
 )
 
@@ -209,8 +206,8 @@ func (s Status) String() string {
 	return fmt.Sprintf("status(%d)", uint8(s))
 }
 
-// Appended is what became of one Append, in their order. Received belongs to
-// the event at Sequence.
+// Appended is the result of one Append; results are in the order of the calls. Received belongs
+// to the event at Sequence.
 type Appended struct {
 	Sequence uint64
 	Received time.Time

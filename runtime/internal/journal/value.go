@@ -11,8 +11,8 @@ import (
 //
 //	mark(4) sealed(1) crc(4) box
 //
-// with the crc over box and key. For a value in a blob file see blobRef. Any other value is stored as it is; one that begins
-// with the mark has mark and bare(1) before it.
+// The crc covers box and key. For a value in a blob file see blobRef. Any other value is stored
+// as it is. If it starts with the mark, mark and bare(1) are put before it.
 var valueMark = [4]byte{0xa7, 'a', 'r', 'e'}
 
 const (
@@ -20,11 +20,12 @@ const (
 	valueSealed = 1
 
 	valuePrefix = len(valueMark) + 1 + 4
-	// maxValueOverhead is by how much a stored value is longer than the value.
+	// maxValueOverhead is the maximum difference between the sizes of a stored value and the
+	// value.
 	maxValueOverhead = valuePrefix + maxBoxOverhead
 )
 
-// plainValue is how v is stored where it is not encrypted.
+// plainValue returns the stored form of an unencrypted v.
 func plainValue(v []byte) []byte {
 	if !bytes.HasPrefix(v, valueMark[:]) {
 		return v
@@ -32,8 +33,8 @@ func plainValue(v []byte) []byte {
 	return append(append(valueMark[:], valueBare), v...)
 }
 
-// sealedValue is how v is stored that is about events of a period; p is nil where they
-// are not encrypted. *ErasedError where the period's key is destroyed.
+// sealedValue returns the stored form of v, which is about events of a period. p is nil if they
+// are not encrypted. It returns *ErasedError if the period's key was destroyed.
 func (j *Journal) sealedValue(p *period, key, v []byte) ([]byte, error) {
 	switch {
 	case p == nil || p.Plain:
@@ -49,8 +50,8 @@ func (j *Journal) sealedValue(p *period, key, v []byte) ([]byte, error) {
 	return out, nil
 }
 
-// valueBox returns the box of a stored value, nil where it is not encrypted, with plain
-// then.
+// valueBox returns the box of a stored value. If the value is not encrypted, box is nil and
+// plain is the value.
 func valueBox(key, stored []byte) (plain, box []byte, err error) {
 	if !bytes.HasPrefix(stored, valueMark[:]) {
 		return stored, nil, nil
@@ -64,8 +65,8 @@ func valueBox(key, stored []byte) (plain, box []byte, err error) {
 	return nil, nil, errDamaged
 }
 
-// value returns what is stored under key, in scratch or in stored itself. *ErasedError
-// where its period's key is destroyed.
+// value returns the value of what is stored under key, in scratch or in stored. It returns
+// *ErasedError if its period's key was destroyed.
 func (j *Journal) value(key, stored, scratch []byte) ([]byte, error) {
 	stored, _, err := j.blob(key, stored)
 	if err != nil {
@@ -78,8 +79,8 @@ func (j *Journal) value(key, stored, scratch []byte) ([]byte, error) {
 	return j.openBox(scratch[:0], key, box)
 }
 
-// HeldBy returns the first key in [from, to) whose value is about events of a period
-// and encrypted under its key; ok is false if there is none. It needs no key.
+// HeldBy returns the first key in [from, to) whose value is encrypted with the key of a period.
+// ok is false if there is none. HeldBy does not need the encryption key.
 func (j *Journal) HeldBy(number uint64, from, to Key) (k Key, ok bool, err error) {
 	done, err := j.reading()
 	if err != nil {
@@ -107,8 +108,8 @@ func (j *Journal) HeldBy(number uint64, from, to Key) (k Key, ok bool, err error
 	return k, ok, err
 }
 
-// encrypt encrypts the values of tx that belong to periods of events that are stored
-// already, where the caller is, so that the one who writes for all need not.
+// encrypt encrypts the values of tx that belong to periods of stored events. The caller of
+// Commit does this, so that the leader, who writes for all, need not.
 func (j *Journal) encrypt(tx *Tx) error {
 	k := j.keyring.Load()
 	for i := range tx.ops {
@@ -126,15 +127,15 @@ func (j *Journal) encrypt(tx *Tx) error {
 	return nil
 }
 
-// An event's record of version 3 has a box in the place of its body, which is a body of
-// version 1, 2 or 4. It is bound to the record's key and the time.
+// An event's record of version 3 has a box instead of its body. The box contains a body of
+// version 1, 2 or 4. It is bound to the record's key and time.
 const sealedVersion = 3
 
 func eventBound(sequence uint64, received int64) []byte {
 	return binary.BigEndian.AppendUint64(eventKey(sequence), uint64(received))
 }
 
-// putSealed writes an event's record, encrypted, into dst, which has its size.
+// putSealed writes an event's encrypted record into dst, which must have its size.
 func (j *Journal) putSealed(dst []byte, p *period, sequence uint64, received int64, body []byte) {
 	dst[recordPrefix] = sealedVersion
 	out := j.appendBox(dst[:recordPrefix+1], p, eventBound(sequence, received), body)
@@ -143,8 +144,8 @@ func (j *Journal) putSealed(dst []byte, p *period, sequence uint64, received int
 
 func sealedSize(p *period, body int) int { return recordPrefix + 1 + boxSize(p.Number, body) }
 
-// body checks an event's record and returns its body, in scratch or in record itself.
-// *ErasedError, along with the time, where its period's key is destroyed.
+// body verifies an event's record and returns its body, in scratch or in record. It returns
+// *ErasedError, together with the time, if its period's key was destroyed.
 func (j *Journal) body(sequence uint64, record, scratch []byte) (received int64, body []byte, err error) {
 	received, body, err = checkRecord(sequence, record)
 	if err != nil || len(body) == 0 || body[0] != sealedVersion {
@@ -157,7 +158,7 @@ func (j *Journal) body(sequence uint64, record, scratch []byte) (received int64,
 	return received, body, err
 }
 
-// recordSealed reports whether a checked record is encrypted.
+// recordSealed reports whether a verified record is encrypted.
 func recordSealed(record []byte) bool {
 	return len(record) > recordPrefix && record[recordPrefix] == sealedVersion
 }

@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// Get returns a copy of the value under k; ok is false if there is none. ErrErased
-// where its period's key is destroyed. Like
-// Scan and Last it may see a commit a moment before that is durable, and one
-// that then failed; who needs more reads what it committed itself.
+// Get returns a copy of the value under k. ok is false if there is none. It returns ErrErased
+// if its period's key was destroyed. Get, Scan and Last may see a commit shortly before it is
+// durable, even one that then fails. A caller that needs more must read what it committed
+// itself.
 func (j *Journal) Get(k Key) (value []byte, ok bool, err error) {
 	done, err := j.reading()
 	if err != nil {
@@ -19,7 +19,7 @@ func (j *Journal) Get(k Key) (value []byte, ok bool, err error) {
 	}
 	defer done()
 	value, ok, err = j.get(k)
-	if errors.Is(err, fs.ErrNotExist) { // its blob file: it may have been deleted meanwhile
+	if errors.Is(err, fs.ErrNotExist) { // its blob file may have been deleted meanwhile
 		value, ok, err = j.get(k)
 	}
 	return value, ok, j.valueError("get", err)
@@ -51,9 +51,9 @@ func (j *Journal) get(k Key) (value []byte, ok bool, err error) {
 	return append([]byte{}, plain...), true, nil
 }
 
-// Scan calls fn for every key in [from, to) in order, as they were when Scan
-// began, until fn returns an error, which Scan returns. k and v are valid only
-// until fn returns, and not to be modified.
+// Scan calls fn in order for every key in [from, to), in the state at the start of Scan. If fn
+// returns an error, Scan stops and returns it. k and v are valid only until fn returns, and
+// must not be modified.
 func (j *Journal) Scan(from, to Key, fn func(k Key, v []byte) error) error {
 	done, err := j.reading()
 	if err != nil {
@@ -71,13 +71,13 @@ func (j *Journal) Scan(from, to Key, fn func(k Key, v []byte) error) error {
 	})
 }
 
-// ScanAll is Scan, and goes on where a value is erased, as fn is told.
+// ScanAll is Scan, but continues after an erased value and reports it to fn.
 func (j *Journal) ScanAll(from, to Key, fn func(k Key, v []byte, erased bool) error) error {
 	return j.ScanAllAt(from, nil, to, fn)
 }
 
-// ScanAllAt is ScanAll, and begins with the greatest key that is not above at, if there is
-// one in [from, to).
+// ScanAllAt is ScanAll, but starts with the greatest key that is not above at, if there is one
+// in [from, to).
 func (j *Journal) ScanAllAt(from, at, to Key, fn func(k Key, v []byte, erased bool) error) error {
 	done, err := j.reading()
 	if err != nil {
@@ -98,8 +98,8 @@ func (j *Journal) ScanAllAt(from, at, to Key, fn func(k Key, v []byte, erased bo
 	})
 }
 
-// larger returns the memory to decrypt the next value into: that of plain, unless it is
-// part of what was stored.
+// larger returns the memory for decrypting the next value: that of plain, unless it is part of
+// stored.
 func larger(scratch, plain, stored []byte) []byte {
 	if len(plain) < len(stored) && cap(plain) > cap(scratch) && bytes.HasPrefix(stored, valueMark[:]) && stored[len(valueMark)] == valueSealed {
 		return plain
@@ -107,9 +107,8 @@ func larger(scratch, plain, stored []byte) []byte {
 	return scratch
 }
 
-// Last returns a copy of the greatest key in [from, to) and of its value; ok is
-// false if there is none. Where the value is erased, the key comes along with the
-// *ErasedError.
+// Last returns a copy of the greatest key in [from, to) and of its value. ok is false if there
+// is none. If the value is erased, Last returns the key together with the *ErasedError.
 func (j *Journal) Last(from, to Key) (k Key, v []byte, ok bool, err error) {
 	done, err := j.reading()
 	if err != nil {
@@ -135,8 +134,7 @@ func (j *Journal) Last(from, to Key) (k Key, v []byte, ok bool, err error) {
 	return k, append([]byte{}, value...), true, nil
 }
 
-// FirstKey returns a copy of the least key in [from, to); ok is false if there is
-// none.
+// FirstKey returns a copy of the smallest key in [from, to). ok is false if there is none.
 func (j *Journal) FirstKey(from, to Key) (k Key, ok bool, err error) {
 	done, err := j.reading()
 	if err != nil {
@@ -158,7 +156,7 @@ func (j *Journal) scan(from, to []byte, fn func(k, v []byte) error) error {
 	return j.scanAt(from, nil, to, fn)
 }
 
-// scanAt begins with the greatest key that is not above at, if there is one in [from, to).
+// scanAt starts with the greatest key that is not above at, if there is one in [from, to).
 func (j *Journal) scanAt(from, at, to []byte, fn func(k, v []byte) error) error {
 	it, err := j.store.Iterate(from, to)
 	if err != nil {

@@ -1,14 +1,14 @@
 package journal
 
-// window remembers the identity hashes of the newest sequences. It holds them
-// in a ring by sequence, since sequences are dense, and finds them through an
-// open-addressing table of ring positions: some 16 bytes an identity, without
-// pointers for the garbage collector. It grows with use.
+// window remembers the identity hashes of the newest sequences. They are in a ring by sequence,
+// since sequences have no gaps. An open-addressing table of ring positions finds them. An
+// identity takes about 16 bytes, without pointers for the garbage collector. The window grows
+// with use.
 type window struct {
-	limit     int      // identities to remember
-	ring      []uint64 // sequence % len -> hash
-	low, next uint64   // sequences held: [low, next)
-	table     []uint32 // 1 + ring position, 0 for empty; len is a power of two
+	limit     int      // maximum number of identities
+	ring      []uint64 // hash by sequence % len
+	low, next uint64   // the remembered sequences: [low, next)
+	table     []uint32 // 1 + ring position, or 0 if empty; len is a power of two
 }
 
 func newWindow(limit int, next uint64) *window {
@@ -21,8 +21,8 @@ func (w *window) len() int { return int(w.next - w.low) }
 
 func (w *window) hash(sequence uint64) uint64 { return w.ring[sequence%uint64(len(w.ring))] }
 
-// find yields the sequences that were pushed with this hash, until yield
-// returns false. Different identities share a hash only by accident.
+// find calls yield with the sequences that were pushed with this hash, until yield returns
+// false. Different identities rarely share a hash.
 func (w *window) find(hash uint64, yield func(sequence uint64) bool) {
 	mask := uint64(len(w.table) - 1)
 	for i := hash & mask; w.table[i] != 0; i = (i + 1) & mask {
@@ -33,7 +33,7 @@ func (w *window) find(hash uint64, yield func(sequence uint64) bool) {
 	}
 }
 
-// sequenceAt returns the one sequence held whose ring position is at.
+// sequenceAt returns the remembered sequence at a ring position.
 func (w *window) sequenceAt(at uint64) uint64 {
 	n := uint64(len(w.ring))
 	sequence := w.low - w.low%n + at
@@ -43,8 +43,7 @@ func (w *window) sequenceAt(at uint64) uint64 {
 	return sequence
 }
 
-// push adds the next sequence. It forgets nothing by itself, so that pop can
-// take it back; see settle.
+// push adds the next sequence. It removes none, so that pop can undo it; see settle.
 func (w *window) push(hash uint64) {
 	if w.len() == len(w.ring) {
 		w.resize(2 * len(w.ring))
@@ -55,13 +54,13 @@ func (w *window) push(hash uint64) {
 	w.next++
 }
 
-// pop takes the newest sequence back.
+// pop removes the newest sequence.
 func (w *window) pop() {
 	w.next--
 	w.remove(w.next)
 }
 
-// settle forgets what is beyond the limit, or below before.
+// settle removes the sequences beyond the limit or below before.
 func (w *window) settle(before uint64) {
 	if w.next-w.low > uint64(w.limit) {
 		before = max(before, w.next-uint64(w.limit))
@@ -80,8 +79,8 @@ func (w *window) insert(hash, at uint64) {
 	w.table[i] = uint32(at) + 1
 }
 
-// remove empties a sequence's slot and moves those behind it up, so that no
-// search stops early at the hole.
+// remove empties a sequence's slot and moves later entries up, so that no search stops early at
+// the gap.
 func (w *window) remove(sequence uint64) {
 	mask := uint64(len(w.table) - 1)
 	at := sequence % uint64(len(w.ring))
@@ -104,8 +103,8 @@ func (w *window) remove(sequence uint64) {
 	w.table[hole] = 0
 }
 
-// resize gives the ring room for n; but never much more than the limit and one
-// group of appends need.
+// resize gives the ring room for n, but not much more than the limit and one group of appends
+// need.
 func (w *window) resize(n int) {
 	if soft := w.limit + w.limit/16; n > soft && soft > w.len() {
 		n = soft
