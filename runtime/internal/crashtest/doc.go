@@ -1,4 +1,4 @@
-// Package crashtest holds tests of the real binary that take it down: kill -9 at
-// random times, a disk that loses what was not synced, a full disk. What was
-// acknowledged is logged outside and compared, at the end, with what arrived.
+// Package crashtest has tests that crash the real binary: kill -9 at random times, a disk that
+// loses unsynced data, a full disk. Each test logs acknowledged events outside the relay and
+// compares them with what arrived.
 package crashtest

@@ -7,7 +7,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// batch implements journal.Batch. What it holds is encoded when it is committed.
+// batch implements journal.Batch. Commit encodes its content.
 type batch struct {
 	ops   []op
 	arena []byte
@@ -16,7 +16,7 @@ type batch struct {
 
 type op struct {
 	kind       opKind
-	key, value []byte // of a deleted range: from and to
+	key, value []byte // for a deleted range: from and to
 }
 
 type opKind uint8
@@ -34,7 +34,7 @@ func (s *Store) Batch(bytes int) journal.Batch {
 	return &batch{arena: make([]byte, 0, max(bytes, leastArena))}
 }
 
-// take returns n bytes of memory.
+// take allocates n bytes.
 func (b *batch) take(n int) []byte {
 	if n > cap(b.arena)-len(b.arena) {
 		b.arena = make([]byte, 0, max(n, leastArena))
@@ -80,14 +80,14 @@ func (b *batch) Close() error { return nil }
 // write is a batch as one transaction.
 type write struct {
 	head                  []byte
-	eventsFrom, indexFrom int64 // 0: nothing is trimmed
+	eventsFrom, indexFrom int64 // 0 if nothing is trimmed
 	frame                 frameRow
 	events                int
-	state                 []change // in their order
+	state                 []change // in order
 	bytes                 int
 }
 
-// frameRow is a row of frames.
+// frameRow is a row of the table frames.
 type frameRow struct {
 	first                  int64
 	index, lengths, events []byte
@@ -97,10 +97,10 @@ type frameRow struct {
 type change struct {
 	kind         opKind
 	keys, values [][]byte
-	at           map[string]int // of opSet: where a key is
+	at           map[string]int // for opSet: the index of each key
 }
 
-// encode sorts what a batch holds by the tables.
+// encode sorts the content of a batch by table.
 func (b *batch) encode() (*write, error) {
 	w := &write{bytes: b.bytes}
 	for _, o := range b.ops {
@@ -162,7 +162,7 @@ func (w *write) trim(space journal.Space, o op) error {
 	return nil
 }
 
-// change adds to the last statement what can be done along with it.
+// change merges an operation into the last statement if possible.
 func (w *write) change(o op) {
 	var c *change
 	if n := len(w.state); n > 0 && w.state[n-1].kind == o.kind && o.kind != opDeleteRange {

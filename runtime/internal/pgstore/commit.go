@@ -13,8 +13,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Commit implements journal.Store. It waits for a server that is gone for Options.Wait,
-// and finds out whether a commit whose answer was lost was made.
+// Commit implements journal.Store. If the server is gone, Commit waits for it for Options.Wait.
+// If the server's response to a commit was lost, Commit determines whether the commit
+// succeeded.
 func (s *Store) Commit(b journal.Batch) error {
 	if err := s.lost.Load(); err != nil {
 		return *err
@@ -52,7 +53,7 @@ func (s *Store) Commit(b journal.Batch) error {
 	return nil
 }
 
-// persist calls f until it succeeds, as long as what it fails on may pass.
+// persist calls f until it succeeds, as long as its error may be temporary.
 func (s *Store) persist(f func(ctx context.Context) error) error {
 	until := time.Now().Add(s.options.Wait)
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
@@ -80,8 +81,8 @@ func (s *Store) persist(f func(ctx context.Context) error) error {
 	}
 }
 
-// writer returns the session that writes. One that was lost is ended first: what it still
-// has under way must be over before anything else is written.
+// writer returns the session for writing. It first ends a lost session, whose running work must
+// be over before anything else is written.
 func (s *Store) writer(ctx context.Context) (*pgx.Conn, error) {
 	if s.conn != nil {
 		return s.conn, nil
@@ -100,7 +101,7 @@ func (s *Store) writer(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// drop gives the writing session up.
+// drop closes the session for writing.
 func (s *Store) drop() {
 	if s.conn != nil {
 		closeConn(s.conn)
@@ -108,8 +109,8 @@ func (s *Store) drop() {
 	}
 }
 
-// try writes w in one transaction and one round trip: all statements stand before one
-// Sync, which commits.
+// try writes w in one transaction and one round trip: all statements come before one Sync,
+// which commits.
 func (s *Store) try(ctx context.Context, w *write, part int, id []byte) error {
 	conn, err := s.writer(ctx)
 	if err != nil {
@@ -139,15 +140,15 @@ func (s *Store) try(ctx context.Context, w *write, part int, id []byte) error {
 	return conn.SendBatch(ctx, b).Close()
 }
 
-// regressError is a server that holds less than it acknowledged.
+// regressError reports a server that has less data than it acknowledged.
 type regressError struct{ has, had int64 }
 
 func (e *regressError) Error() string {
 	return fmt.Sprintf("the server has %d commits and had acknowledged %d: a standby was promoted, or a backup put in place, that does not have all of them", e.has, e.had)
 }
 
-// resolve finds out whether the commit with this id was made. Where it returns without an
-// error all before it is durable, on the synchronous standbys too.
+// resolve determines whether the commit with this id succeeded. When it returns without an
+// error, all earlier commits are durable, on the synchronous standbys too.
 func (s *Store) resolve(ctx context.Context, id []byte) (made bool, err error) {
 	conn, err := s.writer(ctx)
 	if err != nil {
@@ -159,7 +160,7 @@ func (s *Store) resolve(ctx context.Context, id []byte) (made bool, err error) {
 	}
 	var epoch, commits int64
 	var frame []byte
-	// This waits until a transaction that is still under way is over.
+	// This waits until a running transaction is over.
 	if err := tx.QueryRow(ctx, "SELECT epoch, commits, frame FROM "+s.names.journal+" FOR UPDATE").Scan(&epoch, &commits, &frame); err != nil {
 		return false, err
 	}
@@ -190,8 +191,8 @@ func (s *Store) Keyring() (text []byte, err error) {
 	return text, err
 }
 
-// SetKeyring implements journal.Shared. The one before is gone from the table after a
-// vacuum; the server's log, its archive and its backups may hold it longer.
+// SetKeyring implements journal.Shared. The old keyring is gone from the table after a vacuum.
+// The server's log, its archive and its backups may keep it longer.
 func (s *Store) SetKeyring(text []byte, wipe bool) error {
 	return s.beside("INSERT INTO "+s.names.keyring+" (text) VALUES ($1) ON CONFLICT (one) DO UPDATE SET text = excluded.text", []any{text}, func(ctx context.Context) error {
 		if !wipe {
@@ -202,14 +203,14 @@ func (s *Store) SetKeyring(text []byte, wipe bool) error {
 	})
 }
 
-// SetFile keeps a small file that follows the journal from relay to relay, durably.
+// SetFile stores a small file durably. The file follows the journal from relay to relay.
 func (s *Store) SetFile(name string, content []byte) error {
 	return s.beside("INSERT INTO "+s.names.files+" VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET content = excluded.content", []any{name, content},
 		func(context.Context) error { return nil })
 }
 
-// beside writes something beside the journal, unless another relay has it by now. It can
-// be written twice.
+// beside writes data outside the journal, unless another relay has the journal now. It may
+// write twice.
 func (s *Store) beside(sql string, args []any, then func(ctx context.Context) error) error {
 	fence, epoch := s.fence()
 	until := time.Now().Add(s.options.Wait)

@@ -18,7 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// names are the tables, quoted.
+// names are the quoted names of the tables.
 type names struct {
 	schema, journal, state, frames, parts, keyring, lease, relays, files string
 }
@@ -41,21 +41,21 @@ func (s *Store) configure() error {
 	return nil
 }
 
-// part is the quoted name of a partition.
+// partName returns the quoted name of a partition.
 func (s *Store) partName(n int) string {
 	return pgx.Identifier{s.options.Schema, "frames_" + strconv.Itoa(n)}.Sanitize()
 }
 
-// place names the server and the schema, for messages.
+// place returns the server and the schema, for messages.
 func (s *Store) place() string {
 	return pgdial.Place(s.config) + ", schema " + s.options.Schema
 }
 
-// The sessions of a relay are told apart by their names: those that write and read are
-// ended by the next owner, those that wait for the lock are not.
+// The name of a relay's session says what the session does. The next owner ends the sessions
+// that write and read, but not those that wait for the lock.
 func (s *Store) sessionName(what string) string { return "auditrelay " + what + " " + s.options.Schema }
 
-// connect makes a session.
+// connect opens a session.
 func (s *Store) connect(ctx context.Context, what string) (*pgx.Conn, error) {
 	c := s.config.Copy()
 	c.RuntimeParams["application_name"] = s.sessionName(what)
@@ -70,8 +70,7 @@ func (s *Store) connect(ctx context.Context, what string) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// settle gives a session its settings and refuses a server that does not keep what it
-// acknowledges.
+// settle configures a session. It rejects a server that may lose acknowledged data.
 func (s *Store) settle(ctx context.Context, conn *pgx.Conn) error {
 	set := "SET statement_timeout = 60000; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 60000; SET client_min_messages = warning; " +
 		"SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; SET search_path = pg_catalog; SET jit = off"
@@ -100,19 +99,19 @@ func (s *Store) settle(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// refused is a server that cannot be used as it is.
+// refused reports a server that cannot be used as it is configured.
 type refused string
 
 func (r refused) Error() string { return string(r) }
 
-// standbyError is a server that may become the primary in a moment.
+// standbyError reports a standby, which may become the primary soon.
 type standbyError struct{}
 
 func (*standbyError) Error() string {
 	return "it is a standby; with several hosts in the URL add target_session_attrs=read-write"
 }
 
-// explain keeps our own words and explains all others.
+// explain returns the relay's own errors unchanged and explains all others.
 func explain(err error) error {
 	if err == nil {
 		return nil
@@ -126,21 +125,21 @@ func explain(err error) error {
 	return &connectionError{pgdial.Explain(err)}
 }
 
-// connectionError is what failed between here and the server of the journal, explained.
+// connectionError is an explained failure of the connection to the journal's server.
 type connectionError struct{ err error }
 
 func (e *connectionError) Error() string { return e.err.Error() }
 func (e *connectionError) Unwrap() error { return e.err }
 
-// passing reports whether an error may pass by itself: the server restarts, fails over,
-// or has no room for a moment.
+// passing reports whether an error may be temporary: the server restarts, fails over, or has no
+// room for a moment.
 func passing(err error) bool {
 	if _, ok := errors.AsType[refused](err); ok {
 		return false
 	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		return true // the connection
+		return true // the connection failed
 	}
 	return passingCode(e.Code)
 }
@@ -156,9 +155,9 @@ func passingCode(code string) bool {
 	return code == "55P03"
 }
 
-// Passing reports whether the journal could not be opened for something of its server, or of
-// the way there, that may pass by itself: it would have failed with any configuration of the
-// relay. Errors of anything else than the journal do not pass.
+// Passing reports whether Open failed for a temporary reason on the server or the connection,
+// which would occur with any configuration of the relay. It is false for errors outside the
+// journal.
 func Passing(err error) bool {
 	if errors.Is(err, ErrFenced) || errors.Is(err, journal.ErrFailed) {
 		return true
@@ -192,8 +191,8 @@ func (s *Store) openPool() (*pgxpool.Pool, error) {
 	return pool, explain(err)
 }
 
-// reading runs one read, again where the connection fails. f gives no results away until
-// it returns nil.
+// reading runs a read, and repeats it if the connection fails. f must not publish results
+// before it returns nil.
 func (s *Store) reading(f func(ctx context.Context) error) error {
 	until := time.Now().Add(s.options.Wait)
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
@@ -222,5 +221,5 @@ func (s *Store) sleep(d time.Duration) {
 func closeConn(c *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = c.Close(ctx) // it may be gone
+	_ = c.Close(ctx) // the session may already be gone
 }

@@ -7,35 +7,35 @@ import (
 
 // Relay is one relay of a fleet, as the database knows it.
 type Relay struct {
-	Instance string // of its process
+	Instance string // of the process
 	Name     string
-	Address  string // at which the others reach it
+	Address  string // the address for the other relays
 	Version  string
-	Digest   string // of its configuration and version
+	Digest   string // digest of its configuration and version
 	Since    time.Time
 	Joined   time.Time
-	Seen     time.Duration // since it last showed that it lives
-	Gone     bool          // it left
-	Drained  bool          // it was told to give the lease up
-	Failed   bool          // it could not open the journal, not long ago
+	Seen     time.Duration // time since its last sign of life
+	Gone     bool          // it left the fleet
+	Drained  bool          // an operator told it to give the lease up
+	Failed   bool          // it recently failed to open the journal
 	Failure  string
 	Alive    bool
 	Leads    bool
 }
 
-// rank orders relays: the greatest one leads. Relays of one rank are equals: whichever is
-// first.
+// rank orders relays: the greatest one leads. Among relays of one rank the first one that takes
+// the lease leads.
 type rank struct {
 	usable int       // 0: its configuration failed; 1: it was drained; 2: neither
-	since  time.Time // when the first relay that lives brought its configuration
+	since  time.Time // when the first living relay brought this configuration
 }
 
 func (a rank) compare(b rank) int {
 	return cmp.Or(cmp.Compare(a.usable, b.usable), a.since.Compare(b.since))
 }
 
-// ranks returns the rank of each relay that lives. A configuration that failed on one relay
-// counts as failed on all.
+// ranks returns the rank of each living relay. A configuration that failed on one relay counts
+// as failed on all.
 func ranks(relays []Relay) map[string]rank {
 	since, failed := map[string]time.Time{}, map[string]bool{}
 	for _, r := range relays {
@@ -63,7 +63,7 @@ func ranks(relays []Relay) map[string]rank {
 	return all
 }
 
-// mayLead reports whether no other relay that lives comes before this one.
+// mayLead reports whether no other living relay has a higher rank.
 func mayLead(relays []Relay, instance string) bool {
 	all := ranks(relays)
 	own, known := all[instance]
@@ -75,11 +75,12 @@ func mayLead(relays []Relay, instance string) bool {
 	return known
 }
 
-// settled is how long a relay has to be there before another one gives the lease up for it.
+// settled is how long a relay must be in the fleet before another one gives the lease up for
+// it.
 const settled = 2 * time.Second
 
-// shouldYield reports whether the leader is to give the lease up for another relay: a newer
-// configuration, or the leader was told to.
+// shouldYield reports whether the leader must give the lease up for another relay: there is a
+// newer configuration, or the leader was drained.
 func shouldYield(relays []Relay, instance string, now time.Time) bool {
 	all := ranks(relays)
 	own, known := all[instance]

@@ -13,10 +13,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// lockClass is the first half of the advisory lock's key; the other is of the schema.
+// lockClass is the first half of the advisory lock's key. The other half depends on the schema.
 const lockClass = 0x61726c79
 
-// takeLock makes the session that holds the journal's lock, and waits for it.
+// takeLock opens the session that holds the journal's lock, and waits for the lock.
 func (s *Store) takeLock(ctx context.Context) (*pgx.Conn, error) {
 	if m := s.options.Member; m != nil {
 		return m.takeLock(ctx)
@@ -55,7 +55,7 @@ func (s *Store) takeLock(ctx context.Context) (*pgx.Conn, error) {
 	}
 }
 
-// lockSession makes a session that the server ends when it shows no life.
+// lockSession opens a session that the server ends if it shows no sign of life.
 func (s *Store) lockSession(ctx context.Context) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Attempt)
 	defer cancel()
@@ -78,7 +78,7 @@ func (s *Store) tryLock(ctx context.Context, lock *pgx.Conn) (got bool, err erro
 	return got, err
 }
 
-// holder tells who has the journal, as far as that can be read.
+// holder returns who has the journal, if that can be read.
 func (s *Store) holder(ctx context.Context, c *pgx.Conn) string {
 	var who string
 	if err := c.QueryRow(ctx, "SELECT holder FROM "+s.names.journal).Scan(&who); err != nil || who == "" {
@@ -87,14 +87,14 @@ func (s *Store) holder(ctx context.Context, c *pgx.Conn) string {
 	return " (" + who + ")"
 }
 
-// whoAmI names this relay for people.
+// whoAmI returns this relay's name for messages.
 func (s *Store) whoAmI() string {
-	host, _ := os.Hostname() // for people alone
+	host, _ := os.Hostname() // for messages only
 	return fmt.Sprintf("process %d on %s, since %s", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
 }
 
-// endSessions ends the sessions that write and read this journal: the one with that
-// process number, or all for 0.
+// endSessions ends the sessions that write and read this journal: the one with that process
+// number, or all if it is 0.
 func (s *Store) endSessions(ctx context.Context, c *pgx.Conn, pid uint32) error {
 	_, err := c.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE application_name = $1 AND datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() AND ($2 = 0 OR pid = $2)`,
@@ -102,8 +102,8 @@ func (s *Store) endSessions(ctx context.Context, c *pgx.Conn, pid uint32) error 
 	return err
 }
 
-// keepLock shows that this relay lives. Where the session ends it takes the lock again,
-// if nobody else has; what is committed does not depend on it.
+// keepLock proves regularly that this relay is alive. If the session ends, keepLock takes the
+// lock again unless another relay has it. Commits do not depend on it.
 func (s *Store) keepLock(lock *pgx.Conn) {
 	defer func() {
 		if lock != nil {
@@ -126,7 +126,8 @@ func (s *Store) keepLock(lock *pgx.Conn) {
 	}
 }
 
-// lockAgain takes the lock for a relay that still has the journal; nil where it cannot.
+// lockAgain takes the lock for a relay that still has the journal. It returns nil if that
+// fails.
 func (s *Store) lockAgain(ctx context.Context) *pgx.Conn {
 	lock, err := s.lockSession(ctx)
 	if err != nil {
@@ -153,8 +154,8 @@ func (s *Store) lockAgain(ctx context.Context) *pgx.Conn {
 	return lock
 }
 
-// fence is the first statement of every transaction. It takes the one lock of the
-// journal, and fails where this relay does not have it any more: the column is NOT NULL.
+// fence is the first statement of every transaction. It locks the journal's row. It fails if
+// this relay no longer has the journal, since the column is NOT NULL.
 func (s *Store) fence() (sql string, epoch int64) {
 	if s.options.UnsafeNoFence {
 		return "UPDATE " + s.names.journal + " SET epoch = CASE WHEN $1::bigint > 0 THEN epoch END", s.epoch
@@ -162,7 +163,7 @@ func (s *Store) fence() (sql string, epoch int64) {
 	return "UPDATE " + s.names.journal + " SET epoch = CASE WHEN epoch = $1 THEN epoch END", s.epoch
 }
 
-// fenced reports whether a transaction failed at the fence.
+// fenced reports whether a transaction failed in the fence.
 func fenced(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "23502" && e.TableName == "journal"

@@ -11,16 +11,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// frames is what is known of the table frames without reading it.
+// frames caches information about the table frames.
 type frames struct {
 	mu                    sync.Mutex
-	eventsFrom, indexFrom int64 // what lies below is trimmed, whether it is there or not
+	eventsFrom, indexFrom int64 // lower sequences are trimmed, even if the table still has them
 	kept                  []frameRow
 	bytes                 int
 }
 
-// maxKept bounds the frames that are kept in memory: who looks for repeated events looks
-// into the same ones again and again.
+// maxKept limits the frames in memory, since a search for repeated events reads the same ones
+// again and again.
 const maxKept = 8 << 20
 
 func (f *frames) eventsStart() int64 {
@@ -47,7 +47,7 @@ func (f *frames) setIndexFrom(to int64) {
 	f.indexFrom = max(f.indexFrom, to)
 }
 
-// find returns a kept frame that holds a sequence.
+// find returns a cached frame with a sequence.
 func (f *frames) find(sequence int64) ([]byte, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,7 +95,7 @@ func (r *frameRow) event(sequence int64) (value []byte, ok bool) {
 	if sequence < r.first {
 		return nil, false
 	}
-	_ = r.each(func(at int64, v []byte) bool { // what is damaged is not found
+	_ = r.each(func(at int64, v []byte) bool { // an event in a damaged part is not found
 		value, ok = v, at == sequence
 		return !ok
 	})
@@ -123,8 +123,8 @@ func (s *Store) event(sequence int64) ([]byte, error) {
 	return nil, journal.ErrAbsent
 }
 
-// rows reads some frames: that which a sequence lies in, and those behind it that begin
-// before to, all of one partition.
+// rows reads at most some frames: the one with sequence, and the later ones that start before
+// to, all from one partition.
 func (s *Store) rows(sequence, to int64, some int) ([]frameRow, error) {
 	number, _, ok := s.parts.of(sequence)
 	if !ok {
@@ -140,7 +140,7 @@ func (s *Store) rows(sequence, to int64, some int) ([]frameRow, error) {
 		WHERE before < $5 ORDER BY first`, number, sequence, to, some, pageBytes)
 }
 
-// eventRows are the events with sequences in [from, to).
+// eventRows has the events with sequences in [from, to).
 type eventRows struct {
 	s        *Store
 	from, to int64
@@ -182,7 +182,7 @@ func (r *eventRows) below(key []byte) (pair, bool, error) {
 	return pair{journal.AppendEventKey(nil, uint64(last)), value}, err == nil, err
 }
 
-// sequenceFrom is the least sequence whose key is not less than key.
+// sequenceFrom returns the smallest sequence whose key is not less than key.
 func sequenceFrom(key []byte) int64 {
 	least := int64(binary.BigEndian.Uint64(key[1:9]))
 	if len(key) > 9 {
@@ -191,7 +191,7 @@ func sequenceFrom(key []byte) int64 {
 	return least
 }
 
-// indexRows are the index records whose first sequences are in [from, to).
+// indexRows has the index records whose first sequences are in [from, to).
 type indexRows struct {
 	s        *Store
 	from, to int64

@@ -12,10 +12,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Warning is something about a server that costs safety, and what to do about it.
+// Warning describes a setting of a server that reduces safety, and how to fix it.
 type Warning struct{ What, Do string }
 
-// inspect refuses a server of an old version, and returns what an operator should know.
+// inspect rejects a server of an old version, and returns warnings for the operator.
 func (s *Store) inspect(ctx context.Context, c *pgx.Conn) (all []Warning, err error) {
 	var version int
 	var full, checksums, standbys, sync string
@@ -42,8 +42,8 @@ func (s *Store) inspect(ctx context.Context, c *pgx.Conn) (all []Warning, err er
 	return all, nil
 }
 
-// Probe checks the server of o as Open would, and changes nothing: settings, version,
-// rights, and the format of what is there.
+// Probe checks the server of o as Open would, and changes nothing. It checks settings, version,
+// rights, and the format of the tables.
 func Probe(ctx context.Context, o Options) ([]Warning, error) {
 	o = o.withDefaults()
 	s := &Store{options: o}
@@ -82,7 +82,7 @@ func (s *Store) probe(ctx context.Context) ([]Warning, error) {
 	var format int
 	err = conn.QueryRow(ctx, "SELECT format FROM "+s.names.journal).Scan(&format)
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "42P01" {
-		return warnings, nil // there is no journal yet
+		return warnings, nil // the journal does not exist yet
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the table journal: %w", explain(err))

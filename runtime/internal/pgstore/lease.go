@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// holding is the lease as its holder counts it: by the monotonic clock of its own process,
-// from before a renewal was sent. Whoever waits for it counts by its own clock from after
-// it saw the last renewal. No clock is compared with another one.
+// holding is the lease as its holder measures it: with the monotonic clock of its own process,
+// from before the last renewal was sent. A waiting relay measures with its own clock, from
+// after it saw the last renewal. No two clocks are compared.
 type holding struct {
 	mu     sync.Mutex
 	ctx    context.Context
@@ -22,11 +22,11 @@ type holding struct {
 	timer  *time.Timer
 }
 
-// heldFor is the part of Options.Lock after which the holder stops by itself. The rest is
+// heldFor is the part of Options.Lock after which the holder stops by itself. The rest allows
 // for clocks that run at different speeds.
 func (o *Options) heldFor() time.Duration { return o.Lock * 4 / 5 }
 
-// renewed notes a renewal that was sent at that time.
+// renewed records a renewal that was sent at that time.
 func (h *holding) renewed(sent time.Time, held time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -36,14 +36,14 @@ func (h *holding) renewed(sent time.Time, held time.Duration) {
 	}
 	if h.ctx == nil || h.ctx.Err() != nil || !h.timer.Stop() {
 		if h.cancel != nil {
-			h.cancel() // the timer has fired, or is about to
+			h.cancel() // the timer has fired or is about to
 		}
 		h.ctx, h.cancel = context.WithCancel(context.Background())
 	}
 	h.timer = time.AfterFunc(left, h.cancel)
 }
 
-// end gives the lease up.
+// end ends the lease.
 func (h *holding) end() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -78,14 +78,14 @@ type leaseState struct {
 	Released    bool
 }
 
-// errRenewed: the lease was renewed after its holder seemed to be gone.
+// errRenewed: the holder renewed the lease after it seemed to be gone.
 var errRenewed = fmt.Errorf("%w by another relay, which has just renewed its lease", journal.ErrLocked)
 
-// takeOver raises the epoch, which keeps every other relay from committing, takes the
-// lease, and ends what another relay may still have under way. With Options.Member it
-// fails where the lease is not as the member saw it.
+// takeOver raises the epoch, which prevents every other relay from committing. It takes the
+// lease and ends running work of other relays. With Options.Member it fails if the lease has
+// changed since the member saw it.
 func (s *Store) takeOver(ctx context.Context, lock *pgx.Conn) error {
-	if m := s.options.Member; m != nil { // leave those alone that live
+	if m := s.options.Member; m != nil { // do not end the sessions of a living relay
 		seen := m.awaited()
 		var same bool
 		if err := lock.QueryRow(ctx, "SELECT epoch = $1 AND beat = $2 FROM "+s.names.lease, seen.Epoch, seen.Beat).Scan(&same); err != nil {
@@ -103,7 +103,7 @@ func (s *Store) takeOver(ctx context.Context, lock *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("take the journal over: %w", explain(err))
 	}
-	defer func() { _ = tx.Rollback(ctx) }() // nothing, once it is committed
+	defer func() { _ = tx.Rollback(ctx) }() // no effect after a commit
 	err = tx.QueryRow(ctx, "UPDATE "+s.names.journal+" SET epoch = epoch + 1, holder = $1 RETURNING epoch", s.whoAmI()).Scan(&s.epoch)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return &journal.CorruptError{Err: errors.New("the table journal is empty")}
@@ -132,7 +132,7 @@ func (s *Store) takeOver(ctx context.Context, lock *pgx.Conn) error {
 	return nil
 }
 
-// renew shows that this relay lives.
+// renew proves that this relay is alive.
 func (s *Store) renew(ctx context.Context, lock *pgx.Conn) error {
 	sent := time.Now()
 	tag, err := lock.Exec(ctx, "UPDATE "+s.names.lease+" SET beat = beat + 1 WHERE epoch = $1", s.epoch)

@@ -17,54 +17,54 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// View is a fleet as one of its relays last saw it.
+// View is the last state of a fleet that one of its relays saw.
 type View struct {
 	Relays []Relay
-	Leader *Relay // among Relays; nil: none has the lease
-	Secret string // known to every reader of the tables
+	Leader *Relay // one of Relays; nil if no relay has the lease
+	Secret string // known to everyone who can read the tables
 	Epoch  int64
-	Err    error // why nothing newer is known; nil: nothing is wrong
+	Err    error // why the view is not newer; nil if there is no error
 }
 
-// Member is one relay of a fleet: it shows that it lives, sees who else does, and waits
-// for the journal. It is safe for concurrent use.
+// Member is one relay of a fleet. It proves that it is alive, observes the other relays, and
+// waits for the journal. It is safe for concurrent use.
 type Member struct {
-	s        *Store // configured, and not open
+	s        *Store // configured but not open
 	instance string
 	me       Relay
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup
-	heard  map[string]sign // of each relay, by instance; run's alone
+	heard  map[string]sign // last sign of each relay, by instance; only for run
 
 	mu      sync.Mutex
 	view    View
 	lease   leaseState
-	still   time.Time // since when the lease has stood still, by our clock
-	server  time.Time // the start of the server that showed it: it tells servers apart
-	absent  bool      // there are no tables yet
+	still   time.Time // since when the lease has not changed, by this process's clock
+	server  time.Time // start time of the server that showed the lease; it distinguishes servers
+	absent  bool      // the tables do not exist yet
 	joined  bool
 	changed chan struct{} // closed and replaced with each view
 	lock    *pgx.Conn     // from Await to Open
-	taken   leaseState    // the lease as Await found it free
+	taken   leaseState    // the free lease that Await found
 	leads   bool
-	yield   chan struct{} // closed when the leader is to give the lease up
+	yield   chan struct{} // closed when the leader must give the lease up
 	yielded bool
 }
 
-// sign is the last one that a relay lives.
+// sign is a relay's last sign of life.
 type sign struct {
-	seen time.Time // by the server's clock, which may be set: it only tells signs apart
-	at   time.Time // by our clock
+	seen time.Time // by the server's clock, which may be set; used only to distinguish signs
+	at   time.Time // by this process's clock
 }
 
-// aliveFor is how long after its last sign a relay counts as alive.
+// aliveFor is how long a relay counts as alive after its last sign.
 const aliveFor = 5 * time.Second
 
 const (
 	defaultFleetLock = 5 * time.Second
-	recently         = "seen BETWEEN now() - interval '5 seconds' AND now() + interval '5 seconds'" // as far as a server's clock can tell
+	recently         = "seen BETWEEN now() - interval '5 seconds' AND now() + interval '5 seconds'" // as far as the server's clock is right
 	failedFor        = "interval '10 minutes'"
 	keptFor          = "interval '1 day'"
 )
@@ -72,8 +72,8 @@ const (
 // errNoFleet: no relay has opened the journal yet.
 var errNoFleet = errors.New("the fleet's tables are not there yet")
 
-// Join makes this process a relay of the fleet that o names: of all relays on one schema
-// that call it. It returns at once; Close leaves. me has name, address, version and digest.
+// Join adds this process to the fleet of o, that is, all relays on one schema that call Join.
+// It returns at once. Close leaves the fleet. me must have name, address, version and digest.
 func Join(o Options, me Relay) (*Member, error) {
 	o.Lock = cmp.Or(o.Lock, defaultFleetLock)
 	o = o.withDefaults()
@@ -90,32 +90,32 @@ func Join(o Options, me Relay) (*Member, error) {
 	return m, nil
 }
 
-// Instance names this process in View.
+// Instance returns the name of this process in View.
 func (m *Member) Instance() string { return m.instance }
 
-// View returns the fleet as it was last seen.
+// View returns the last seen state of the fleet.
 func (m *Member) View() View {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.view
 }
 
-// Changed returns a channel that is closed when View returns something newer.
+// Changed returns a channel that is closed when View returns a newer state.
 func (m *Member) Changed() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.changed
 }
 
-// Yield returns a channel that is closed when this relay, which leads, is to give the lease
-// up for another one. After Retire there is a new one.
+// Yield returns a channel that is closed when this relay, which leads, must give the lease up
+// for another relay. Retire replaces the channel.
 func (m *Member) Yield() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.yield
 }
 
-// Retire says that this relay has closed the journal, and may wait for it again.
+// Retire says that this relay has closed the journal and may wait for it again.
 func (m *Member) Retire() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -125,7 +125,7 @@ func (m *Member) Retire() {
 	m.leads, m.yielded = false, false
 }
 
-// awaited is the lease as Await found it.
+// awaited returns the lease that Await found.
 func (m *Member) awaited() leaseState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -146,10 +146,10 @@ func (m *Member) Close() error {
 	return nil
 }
 
-// every is how often a relay looks at the fleet.
+// every returns how often a relay reads the fleet's state.
 func (m *Member) every() time.Duration { return min(m.s.options.Lock/10, time.Second) }
 
-// run shows that this relay lives, and looks who else does.
+// run proves regularly that this relay is alive, and reads the other relays' signs.
 func (m *Member) run() {
 	var db *pgx.Conn
 	defer func() {
@@ -184,7 +184,7 @@ func (m *Member) session(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// That a relay lives is no news for a standby: nothing depends on its row.
+	// The row of a relay's sign need not reach a standby, since nothing depends on it.
 	if _, err := db.Exec(ctx, "SET synchronous_commit = off"); err != nil {
 		closeConn(db)
 		return nil, err
@@ -192,7 +192,8 @@ func (m *Member) session(ctx context.Context) (*pgx.Conn, error) {
 	return db, nil
 }
 
-// failed notes that the fleet cannot be seen. Nothing is taken until it is seen again.
+// failed records that the fleet cannot be read. Until it can, this relay does not take the
+// lease.
 func (m *Member) failed(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -204,7 +205,7 @@ func (m *Member) failed(err error) {
 	m.publish()
 }
 
-// publish is called with mu held.
+// publish must be called with mu held.
 func (m *Member) publish() {
 	close(m.changed)
 	m.changed = make(chan struct{})
@@ -215,7 +216,7 @@ func missingTable(err error) bool {
 	return ok && (e.Code == "42P01" || e.Code == "3F000")
 }
 
-// look shows that this relay lives and reads the fleet.
+// look writes this relay's sign and reads the fleet.
 func (m *Member) look(ctx context.Context, db *pgx.Conn) error {
 	if err := m.show(ctx, db); err != nil {
 		return err
@@ -242,9 +243,9 @@ func (m *Member) look(ctx context.Context, db *pgx.Conn) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if lease != m.lease || !server.Equal(m.server) {
-		// From after it was read: the renewal was sent before. Another server, such as a
-		// standby that was promoted, may lack a renewal that its holder counts on; the same
-		// one has had none, although it could not be seen for a while.
+		// Measured from after the read, since the renewal was sent earlier. Another server,
+		// such as a promoted standby, may lack a renewal that its holder relies on. The same
+		// server has had no other renewal, even if it could not be read for a while.
 		m.lease, m.server, m.still = lease, server, time.Now()
 	}
 	m.joined, m.absent, m.view = true, false, v
@@ -297,9 +298,10 @@ func (m *Member) read(ctx context.Context, db *pgx.Conn) (all []Relay, now time.
 	return all, now, rows.Err()
 }
 
-// hear notes when a relay showed itself last, and reports whether it lives. That is by our
-// clock: the server's may be set, and a dead relay's last sign may lie ahead of it. Only a
-// sign that we see first may be as old as the server says. ago is its age there.
+// hear records a relay's last sign and reports whether the relay is alive. It uses this
+// process's clock: the server's clock may be set, and a dead relay's last sign may be in the
+// server's future. Only the first sign that this process sees may be as old as ago, its age on
+// the server.
 func (m *Member) hear(instance string, seen time.Time, ago time.Duration) bool {
 	last, known := m.heard[instance]
 	switch {
@@ -312,14 +314,14 @@ func (m *Member) hear(instance string, seen time.Time, ago time.Duration) bool {
 	return time.Since(last.at) < aliveFor
 }
 
-// leave says that this relay is gone.
+// leave writes that this relay is gone.
 func (m *Member) leave(db *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, _ = db.Exec(ctx, "UPDATE "+m.s.names.relays+" SET gone = true WHERE instance = $1", m.instance) // seen says it soon
+	_, _ = db.Exec(ctx, "UPDATE "+m.s.names.relays+" SET gone = true WHERE instance = $1", m.instance) // otherwise its missing signs show it soon
 }
 
-// exec runs one statement about the fleet in a session of its own.
+// exec runs one statement about the fleet in a separate session.
 func (m *Member) exec(ctx context.Context, sql string, args ...any) (changed int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.s.options.Lock)
 	defer cancel()
@@ -332,8 +334,8 @@ func (m *Member) exec(ctx context.Context, sql string, args ...any) (changed int
 	return tag.RowsAffected(), explain(err)
 }
 
-// Drain tells the relays of that name to give the lease up, and to take it again only
-// where no other can; with undo, that they may take it again. It returns how many were told.
+// Drain tells the relays with a name to give the lease up, and to take it again only if no
+// other relay can. With undo, they may take it again. It returns the number of relays.
 func (m *Member) Drain(ctx context.Context, name string, undo bool) (int64, error) {
 	n, err := m.exec(ctx, "UPDATE "+m.s.names.relays+" SET drained = $2 WHERE name = $1 AND NOT gone AND "+recently, name, !undo)
 	if err != nil {
@@ -342,8 +344,8 @@ func (m *Member) Drain(ctx context.Context, name string, undo bool) (int64, erro
 	return n, nil
 }
 
-// Fail notes that this relay cannot open the journal with its configuration, so that
-// relays with another one come first for ten minutes.
+// Fail records that this relay cannot open the journal with its configuration. For ten minutes
+// relays with another configuration have priority.
 func (m *Member) Fail(ctx context.Context, cause error) error {
 	_, err := m.exec(ctx, "UPDATE "+m.s.names.relays+" SET failed = now(), gone = true, failure = left($2, 500) WHERE instance = $1", m.instance, cause.Error())
 	return err
@@ -356,7 +358,7 @@ func (m *Member) SetDigest(digest string) {
 	m.me.Digest = digest
 }
 
-// Others reports whether another relay lives that could take the lease over.
+// Others reports whether another living relay could take the lease.
 func (m *Member) Others() bool {
 	v := m.View()
 	for _, k := range v.Relays {
@@ -367,8 +369,8 @@ func (m *Member) Others() bool {
 	return false
 }
 
-// Await returns when this relay may have the journal, which Open then takes over: its
-// holder gave it up, or has not renewed its lease for Options.Lock by this process's clock.
+// Await returns when this relay may take the journal with Open. The holder has then given it
+// up, or has not renewed its lease for Options.Lock by this process's clock.
 func (m *Member) Await(ctx context.Context) error {
 	for {
 		m.mu.Lock()
@@ -391,7 +393,7 @@ func (m *Member) Await(ctx context.Context) error {
 	}
 }
 
-// free reports whether this relay may take the lease. It is called with mu held.
+// free reports whether this relay may take the lease. The caller must hold mu.
 func (m *Member) free() bool {
 	switch {
 	case m.absent:
@@ -402,7 +404,7 @@ func (m *Member) free() bool {
 	return m.lease.Released || time.Since(m.still) >= m.s.options.Lock
 }
 
-// tryLock takes the journal's lock, which is free where the last holder's session is over.
+// tryLock takes the journal's lock, which is free if the last holder's session is over.
 func (m *Member) tryLock(ctx context.Context, lease leaseState) (bool, error) {
 	lock, err := m.s.lockSession(ctx)
 	if err != nil {
@@ -422,10 +424,10 @@ func (m *Member) tryLock(ctx context.Context, lease leaseState) (bool, error) {
 	return true, nil
 }
 
-// openWithin is how long Open may come after Await.
+// openWithin is the maximum time between Await and Open.
 const openWithin = 30 * time.Second
 
-// takeLock hands what Await got to Open.
+// takeLock passes the lock of Await to Open.
 func (m *Member) takeLock(ctx context.Context) (*pgx.Conn, error) {
 	m.mu.Lock()
 	lock := m.lock

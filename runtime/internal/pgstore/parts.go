@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// part is a partition: the frames of one day, or fewer where there are many. Retention
-// drops it when all in it is past.
+// part is a partition: the frames of one day, or of a shorter time if there are many. Retention
+// drops it when all its events are past retention.
 type part struct {
 	number int
-	first  int64 // sequence
+	first  int64 // first sequence
 	began  time.Time
 }
 
@@ -22,8 +22,8 @@ type parts struct {
 	list []part
 }
 
-// of returns the partition that holds a sequence, and where the next one begins, 0 where
-// there is none. ok is false where the sequence lies before all.
+// of returns the partition with a sequence, and where the next partition starts, or 0 if there
+// is none. ok is false if the sequence is before all partitions.
 func (p *parts) of(sequence int64) (number int, next int64, ok bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -68,8 +68,8 @@ func (s *Store) loadParts(ctx context.Context) error {
 	return nil
 }
 
-// partFor returns the partition for a frame that begins with a sequence, and makes a new
-// one where it is due.
+// partFor returns the partition for a frame that starts with a sequence. It creates a new
+// partition if one is due.
 func (s *Store) partFor(first int64) (int, error) {
 	now := time.Now().UTC()
 	newest, ok := s.parts.newest()
@@ -108,8 +108,8 @@ func (s *Store) partFor(first int64) (int, error) {
 	return made.number, nil
 }
 
-// trim notes what a commit trimmed, and drops the partitions that the trim before it left
-// behind: readers that began before this one may still be in those that it leaves.
+// trim records what a commit trimmed. It drops the partitions that the previous trim emptied,
+// since earlier readers may still use those that this one empties.
 func (s *Store) trim(w *write) {
 	if w.indexFrom > 0 {
 		s.frames.setIndexFrom(w.indexFrom)
@@ -158,7 +158,7 @@ func (s *Store) dropPart(p part) error {
 		sql  string
 		args []any
 	}{
-		{"SET LOCAL lock_timeout = 2000", nil}, // a pg_dump may be at work
+		{"SET LOCAL lock_timeout = 2000", nil}, // a pg_dump may be running
 		{fence, []any{epoch}},
 		{"DELETE FROM " + s.names.parts + " WHERE part = $1", []any{p.number}},
 		{"DROP TABLE IF EXISTS " + s.partName(p.number), nil},

@@ -43,7 +43,7 @@ func (s *Store) one(sql string, args ...any) (value []byte, err error) {
 	return value, err
 }
 
-// The bounds of what is read at a time: pairs, and bytes beside the first one.
+// The limits of one read: the number of pairs, and the bytes after the first pair.
 const (
 	firstPairs = 64
 	pagePairs  = 1024
@@ -52,20 +52,20 @@ const (
 
 type pair struct{ key, value []byte }
 
-// source is a range of pairs that is read page by page, so that no session is held while
-// the caller looks at one.
+// source is a range of pairs that is read page by page, so that no session is in use while the
+// caller processes a pair.
 type source interface {
-	// page returns pairs from key on, in order, some at most; none where there are none.
+	// page returns at most some pairs from key on, in order, or none if there are none.
 	page(key []byte, some int) ([]pair, error)
 	// below returns the greatest pair below key.
 	below(key []byte) (pair, bool, error)
 }
 
-// iterator implements journal.Iterator over a source.
+// iterator implements journal.Iterator for a source.
 type iterator struct {
 	source   source
 	from, to []byte
-	pairs    []pair // a page
+	pairs    []pair // the current page
 	at       int
 	some     int
 	err      error
@@ -150,7 +150,7 @@ func query[T any](s *Store, scan func(pgx.Rows) (T, error), sql string, args ...
 	return list, err
 }
 
-// stateRows are the rows of state with keys in [from, to).
+// stateRows has the rows of state with keys in [from, to).
 type stateRows struct {
 	s        *Store
 	from, to []byte
@@ -162,7 +162,7 @@ func scanState(rows pgx.Rows) (p pair, err error) {
 }
 
 func (r *stateRows) page(key []byte, some int) ([]pair, error) {
-	// The size of a value is known without reading it.
+	// Postgres knows the size of a value without reading it.
 	return query(r.s, scanState, `SELECT key, value FROM (
 		SELECT key, value, sum(octet_length(value)) OVER (ORDER BY key ROWS UNBOUNDED PRECEDING) - octet_length(value) AS before
 		FROM (SELECT key, value FROM `+r.s.names.state+` WHERE key >= $1 AND key < $2 ORDER BY key LIMIT $3) AS few) AS page

@@ -13,7 +13,7 @@ import (
 
 const leastVersion = 140000
 
-// migrations lead from each format to the next. What one says is never changed.
+// migrations lead from each format to the next. An existing migration never changes.
 var migrations = []string{`
 CREATE TABLE {journal} (
 	one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -68,8 +68,8 @@ CREATE TABLE {relays} (
 CREATE TABLE {files} (name text PRIMARY KEY, content bytea NOT NULL);
 `}
 
-// prepare checks the server, brings the tables to this program's format and takes the
-// journal over. lock holds the journal's lock.
+// prepare checks the server, migrates the tables to this program's format and takes the journal
+// over. lock holds the journal's lock.
 func (s *Store) prepare(ctx context.Context, lock *pgx.Conn) error {
 	warnings, err := s.inspect(ctx, lock)
 	if err != nil {
@@ -84,13 +84,13 @@ func (s *Store) prepare(ctx context.Context, lock *pgx.Conn) error {
 	return s.takeOver(ctx, lock)
 }
 
-// migrate makes the tables, or brings them forward. Nobody else does: the lock is held.
+// migrate creates or migrates the tables. The lock prevents concurrent migrations.
 func (s *Store) migrate(ctx context.Context, lock *pgx.Conn) error {
 	tx, err := lock.Begin(ctx)
 	if err != nil {
 		return explain(err)
 	}
-	defer func() { _ = tx.Rollback(ctx) }() // nothing, once it is committed
+	defer func() { _ = tx.Rollback(ctx) }() // no effect after a commit
 	var schema, table bool
 	if err := tx.QueryRow(ctx, "SELECT to_regnamespace($1) IS NOT NULL, to_regclass($2) IS NOT NULL", s.names.schema, s.names.journal).Scan(&schema, &table); err != nil {
 		return explain(err)
@@ -132,8 +132,8 @@ func (s *Store) migrate(ctx context.Context, lock *pgx.Conn) error {
 	return explain(tx.Commit(ctx))
 }
 
-// storage is how large values are kept: compressed where the server has LZ4, since its
-// other way takes longer than all else.
+// storage returns the storage mode of large values: compressed if the server has LZ4, since its
+// other compression takes longer than everything else.
 func storage(ctx context.Context, tx pgx.Tx) (string, error) {
 	var lz4 bool
 	err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))").Scan(&lz4)

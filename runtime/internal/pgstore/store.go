@@ -17,43 +17,43 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Options says where the journal is. URL is required.
+// Options say where the journal is. URL is required.
 type Options struct {
-	// URL is the connection string of the server itself: a pooler cannot keep a lock.
+	// URL is the connection string of the server itself, since a pooler cannot hold a lock.
 	// With several hosts add target_session_attrs=read-write.
 	URL auditrelay.Secret
-	// Schema holds the tables, and nothing else. Default: auditrelay. It is made where it
-	// is missing and the role may.
+	// Schema is the schema for the tables. It must contain nothing else. Open creates it if it
+	// is missing and the role may do so. Default: auditrelay.
 	Schema string
-	// Logger takes warnings; nil discards them.
+	// Logger receives warnings; nil discards them.
 	Logger *slog.Logger
-	// Lock is how long a relay that stands still keeps the journal. Default: 15 s. It
-	// shows that it lives five times as often.
+	// Lock is how long a relay that stopped responding keeps the journal. It proves five times
+	// as often that it is alive. Default: 15 s.
 	Lock time.Duration
-	// LockWait is how long Open waits for another relay to give the journal up. Default:
-	// Lock and 5 s.
+	// LockWait is how long Open waits for another relay to release the journal. Default: Lock
+	// and 5 s.
 	LockWait time.Duration
-	// Wait is how long a commit or a read waits for a server that is gone, restarts or
-	// fails over, before it fails. Default: 60 s.
+	// Wait is how long a commit or a read waits for a server that is gone, restarts or fails
+	// over. Then it fails. Default: 60 s.
 	Wait time.Duration
-	// Attempt is how long one try of a commit or a read may take. Default: 30 s.
+	// Attempt is the maximum duration of one attempt of a commit or a read. Default: 30 s.
 	Attempt time.Duration
-	// PartBytes is the size beyond which a partition is followed by another. Default: 1 GiB.
+	// PartBytes is the size at which a new partition starts. Default: 1 GiB.
 	PartBytes int
 
-	// Member has waited for the journal (Member.Await) as one relay of a fleet; nil: the
-	// relay is alone, and Open waits.
+	// Member has waited for the journal (Member.Await) as one relay of a fleet. Nil: the relay
+	// is alone, and Open waits.
 	Member *Member
 
-	// UnsafeNoSync and UnsafeNoFence take away what the store promises. They exist so
-	// that tests can show that they would notice.
+	// UnsafeNoSync and UnsafeNoFence remove guarantees of the store. They are only for tests
+	// that show that they detect the loss.
 	UnsafeNoSync, UnsafeNoFence bool
 
-	leastVersion int // for tests; as server_version_num
+	leastVersion int // for tests; in the form of server_version_num
 }
 
 const (
-	// DefaultSchema is Options.Schema's default.
+	// DefaultSchema is the default of Options.Schema.
 	DefaultSchema = "auditrelay"
 
 	defaultLock    = 15 * time.Second
@@ -81,23 +81,23 @@ type Store struct {
 	options Options
 	config  *pgx.ConnConfig
 	names   names
-	pool    *pgxpool.Pool // of readers
+	pool    *pgxpool.Pool // for readers
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	// The writer's own; Commit is called by one goroutine at a time.
-	conn    *pgx.Conn // nil: to be made anew
-	pid     uint32    // of the session that conn had; it may still be at work
+	// Used only by the writer, since Commit is called from one goroutine at a time.
+	conn    *pgx.Conn // nil if it must be opened
+	pid     uint32    // process of conn's last session, which may still run
 	commits int64
-	partAt  int // bytes written into the newest partition
+	partAt  int // bytes written to the newest partition
 	trimmed int64
 
 	epoch  int64
 	held   holding
-	lost   atomic.Pointer[error]     // why nothing can be committed any more
-	absent atomic.Pointer[time.Time] // when the server was first found gone; nil: it is there
+	lost   atomic.Pointer[error]     // why the store can never commit again
+	absent atomic.Pointer[time.Time] // when the server was first found gone; nil if it is available
 
 	parts  parts
 	frames frames
@@ -109,12 +109,12 @@ var _ journal.Shared = (*Store)(nil)
 // ErrFenced: another relay has the journal now.
 var ErrFenced = errors.New("another relay has taken the journal over")
 
-// Open takes the journal in a schema over, and makes its tables where there are none. ctx
-// bounds the opening alone.
+// Open takes over the journal in a schema and creates its tables if there are none. ctx limits
+// only Open.
 //
-// Errors: journal.ErrLocked where another relay has it, journal.ErrFormat where a newer
-// program made it; what about the server, its settings or rights is in the way. None
-// quotes the password.
+// Errors: journal.ErrLocked if another relay has it; journal.ErrFormat if a newer program
+// created it; an error about the server, its settings or rights. No error contains the
+// password.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Member != nil {
 		o.Lock = o.Member.s.options.Lock
@@ -151,7 +151,7 @@ func (s *Store) open(ctx context.Context) error {
 	return nil
 }
 
-// load reads how far the journal has come.
+// load reads the journal's progress.
 func (s *Store) load(ctx context.Context) error {
 	err := s.pool.QueryRow(ctx, "SELECT commits, events_from, index_from FROM "+s.names.journal).
 		Scan(&s.commits, &s.frames.eventsFrom, &s.frames.indexFrom)
@@ -162,7 +162,7 @@ func (s *Store) load(ctx context.Context) error {
 	return s.loadParts(ctx)
 }
 
-// Close gives the journal up. What is under way fails.
+// Close releases the journal. Running work fails.
 func (s *Store) Close() error {
 	s.cancel()
 	s.work.Wait()
@@ -177,8 +177,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Err says why the store takes nothing: it was taken over, or the server has been gone
-// for a second.
+// Err returns why the store accepts nothing: another relay took it over, or the server has been
+// gone for a second.
 func (s *Store) Err() error {
 	if err := s.lost.Load(); err != nil {
 		return fmt.Errorf("%w %w", journal.ErrFailed, *err)
@@ -189,16 +189,16 @@ func (s *Store) Err() error {
 	return nil
 }
 
-// lose ends all writing for good.
+// lose ends all writing permanently.
 func (s *Store) lose(err error) error {
 	err = fmt.Errorf("on Postgres, %s: %w", s.place(), err)
 	s.lost.CompareAndSwap(nil, &err)
 	return *s.lost.Load()
 }
 
-// there notes whether the server took a commit.
+// there records whether the server accepted a commit.
 func (s *Store) there(failed error) {
-	now := time.Now() // with the monotonic clock: the other one may be set
+	now := time.Now() // monotonic, since the wall clock may be set
 	if failed == nil {
 		if since := s.absent.Swap(nil); since != nil {
 			s.options.Logger.Info("journal: the server takes commits again", "server", s.place(), "after", now.Sub(*since).Round(time.Millisecond))
@@ -208,14 +208,14 @@ func (s *Store) there(failed error) {
 	}
 }
 
-// size is what the schema takes.
+// size is the size of the schema.
 type size struct {
 	measured, since atomic.Int64
 }
 
 const measureEvery = 10 * time.Second
 
-// Size implements journal.Store: what was measured in the last ten seconds, and what was
+// Size implements journal.Store. It returns a measurement of the last ten seconds and the bytes
 // written since.
 func (s *Store) Size() (used, owed int64) { return s.size.measured.Load() + s.size.since.Load(), 0 }
 

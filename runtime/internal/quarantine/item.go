@@ -1,10 +1,10 @@
-// Package quarantine keeps invalid input whose sender cannot see an error: whole, with
-// its reason, in the journal's database, until an operator replays or deletes it.
+// Package quarantine stores invalid input whose sender cannot see an error. It keeps the whole
+// input with the reason in the journal's database, until an operator replays or deletes it.
 //
 // # On disk
 //
-// Three kinds of values, by journal.QuarantineKey; each begins with a CRC-32C over key
-// and rest ("uvar" and "var" are varints):
+// There are three kinds of values, by journal.QuarantineKey. Each starts with a CRC-32C over
+// key and rest ("uvar" and "var" are varints):
 //
 //	item N    the input
 //	+---------+-------------+-----------+------------+-------------+-------------+
@@ -13,7 +13,7 @@
 //	+---------+-------------+-----------+------------+-------------+-------------+
 //	... source, principal, address, reason, detail [, namespace] (each: length, bytes), data
 //
-//	again N   how often the same input came again
+//	again N   the repetitions of the same input
 //	+---------+--------------+--------------------+
 //	| crc (4) | times (uvar) | last time (var, ns)|
 //	+---------+--------------+--------------------+
@@ -23,7 +23,7 @@
 //	| crc (4) | next (uvar) |
 //	+---------+-------------+
 //
-// With encryption an item's value is sealed in the period in which it came; see package
+// With encryption an item's value is encrypted in the period in which it arrived; see package
 // journal.
 package quarantine
 
@@ -37,32 +37,32 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// Item is one thing in quarantine.
+// Item is one item in quarantine.
 type Item struct {
-	Number uint64 // its own, from 1, never used again
+	Number uint64 // unique, from 1, never reused
 
-	First, Last time.Time // when it came first, and last
-	Times       uint64    // how often the same came
+	First, Last time.Time // when the input first and last arrived
+	Times       uint64    // number of times that the input arrived
 
 	Provenance auditrelay.Provenance
-	Namespace  string // of its events; empty: the usual one
+	Namespace  string // namespace of its events; empty: the default one
 	Reason     string
 	Detail     string   // without event data
-	Size       int64    // bytes of what came
-	Digest     [16]byte // keyed, of reason, source and what came
+	Size       int64    // size of the input in bytes
+	Digest     [16]byte // keyed digest of reason, source and input
 
-	// Bare: only the digest was kept; there is no Data.
+	// Bare: only the digest is stored, without Data.
 	Bare bool
 	Data []byte
 
-	stored int // the record's size
+	stored int // size of the record
 }
 
-// What the quarantine keeps under journal.QuarantineKey, by number.
+// The kinds of values under journal.QuarantineKey, by number.
 const (
-	whatItem  = "item"  // sealed items
-	whatAgain = "again" // how often an item came after the first time
-	whatHead  = "head"  // number 0: the next item's number
+	whatItem  = "item"  // the items
+	whatAgain = "again" // the repetitions of an item
+	whatHead  = "head"  // number 0: the number of the next item
 )
 
 // An item's record is
@@ -70,15 +70,15 @@ const (
 //	crc(4) version(1) flags(1) first(varint, Unix ns) size(uvarint) digest(16)
 //	source principal address reason detail [namespace] (each: length, bytes) data
 //
-// The crc is over the rest and the key. Version 2 has the namespace; an item without one is
-// of version 1.
+// The crc is over the rest and the key. Version 2 has the namespace. An item without one has
+// version 1.
 const (
 	itemVersion      = 1
 	namespaceVersion = 2
 	flagBare         = 1
 )
 
-// texts are the item's, in the order of its record.
+// texts are the item's texts, in the order of its record.
 func (it *Item) texts(version byte) []*string {
 	all := []*string{&it.Provenance.Source, &it.Provenance.Principal, &it.Provenance.Address, &it.Reason, &it.Detail}
 	if version == namespaceVersion {
@@ -89,9 +89,8 @@ func (it *Item) texts(version byte) []*string {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// seal and open are the one way by which items reach the store and come back: all
-// that a producer wrote stands in what they make and take, and nowhere else. Where the
-// journal encrypts events it encrypts that too, in the period in which it came.
+// seal and open encode and decode all text that a sender wrote; no other code does. If the
+// journal encrypts events, it encrypts this too, in the period in which the item arrived.
 func seal(key journal.Key, it *Item) []byte {
 	b := make([]byte, 4, 128+len(it.Detail)+len(it.Data))
 	flags := byte(0)
@@ -115,7 +114,7 @@ func seal(key journal.Key, it *Item) []byte {
 	return b
 }
 
-// open takes an item's record apart. Its Data is part of value.
+// open decodes an item's record. Data is part of value.
 func open(key journal.Key, value []byte) (Item, error) {
 	_, _, number, ok := key.Split()
 	if !ok || len(value) < 6 || binary.BigEndian.Uint32(value) != sum(key, value[4:]) {
@@ -150,7 +149,7 @@ func sum(key journal.Key, body []byte) uint32 {
 	return crc32.Update(crc32.Checksum(body, castagnoli), castagnoli, key)
 }
 
-// again is how often an item came after the first time.
+// again counts the repetitions of an item.
 type again struct {
 	times uint64
 	last  time.Time
@@ -176,7 +175,7 @@ func decodeAgain(key journal.Key, value []byte) (again, error) {
 	return a, nil
 }
 
-// reader takes a record apart; after the first mistake it yields zero values.
+// reader parses a record. After the first error it returns zero values.
 type reader struct {
 	b      []byte
 	failed bool

@@ -14,18 +14,18 @@ import (
 	"auditrelay/runtime/internal/shares"
 )
 
-// Options bound a Store.
+// Options limit a Store.
 type Options struct {
-	Bytes     int64 // of all items, as stored; default 256 MiB
+	Bytes     int64 // all items as stored; default 256 MiB
 	Items     int   // default 100,000
-	ItemBytes int64 // of one item's data; default 16 MiB, at most 128 MiB
+	ItemBytes int64 // data of one item; default 16 MiB, at most 128 MiB
 }
 
 const (
 	defaultBytes     = 256 << 20
 	defaultItems     = 100_000
 	defaultItemBytes = 16 << 20
-	maxItemBytes     = 128 << 20 // a transaction holds 256 MiB
+	maxItemBytes     = 128 << 20 // the limit of a transaction is 256 MiB
 )
 
 func (o Options) withDefaults() Options {
@@ -42,13 +42,13 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// ErrTooLarge is returned by Put for an item whose data exceeds Options.ItemBytes.
+// ErrTooLarge: Put got an item whose data exceeds Options.ItemBytes.
 var ErrTooLarge = errors.New("larger than one item in quarantine may be")
 
-// ErrNoItem: there is no item of this number.
+// ErrNoItem: no item has this number.
 var ErrNoItem = errors.New("no such item in quarantine")
 
-// FullError: there is no room for what was to be kept.
+// FullError: there is no room for the items.
 type FullError struct {
 	Items, MostItems int
 	Bytes, MostBytes int64
@@ -64,25 +64,24 @@ func (e *FullError) Error() string {
 		e.Items, e.MostItems, auditrelay.ByteSize(e.Bytes), auditrelay.ByteSize(e.MostBytes))
 }
 
-// Store is the quarantine of one journal. Its changes are made one at a time, each
-// durable before the next; reading goes on beside them. It is safe for concurrent
-// use.
+// Store is the quarantine of one journal. Its changes are made one at a time, and each is
+// durable before the next. Reads run in parallel. It is safe for concurrent use.
 type Store struct {
 	journal *journal.Journal
 	options Options
 
-	changing chan struct{} // holds one token: whoever has it may change
-	next     uint64        // guarded by changing, like what follows
+	changing chan struct{} // contains one token; its holder may change the store
+	next     uint64        // guarded by changing, like the next fields
 	known    map[[16]byte]uint64
 	total    int64
 
-	itemShares, byteShares shares.Last // of senders
+	itemShares, byteShares shares.Last // the senders' shares
 
 	items, bytes atomic.Int64 // for readers
 	full         atomic.Bool
 }
 
-// Open reads what is in the quarantine of j.
+// Open reads the quarantine of j.
 func Open(j *journal.Journal, o Options) (*Store, error) {
 	s := &Store{journal: j, options: o.withDefaults(), changing: make(chan struct{}, 1), next: 1, known: map[[16]byte]uint64{}}
 	value, ok, err := j.Get(headKey())
@@ -121,14 +120,14 @@ func decodeHead(value []byte) (uint64, error) {
 	return r.uvarint(), nil
 }
 
-// publish lets readers see the totals.
+// publish makes the totals visible to readers.
 func (s *Store) publish() {
 	s.items.Store(int64(len(s.known)))
 	s.bytes.Store(s.total)
 }
 
-// Usage is how much is in quarantine. Full: something found no room since anything
-// was last taken in or away.
+// Usage is the size of the quarantine. Full: an item had no room, and nothing was stored or
+// removed since.
 type Usage struct {
 	Items     int
 	Bytes     int64
@@ -137,13 +136,13 @@ type Usage struct {
 	Full      bool
 }
 
-// Usage returns how much there is.
+// Usage returns the size of the quarantine.
 func (s *Store) Usage() Usage {
 	return Usage{Items: int(s.items.Load()), Bytes: s.bytes.Load(), MostItems: s.options.Items, MostBytes: s.options.Bytes, Full: s.full.Load()}
 }
 
-// Lock keeps others from changing the store until unlock is called. It waits for
-// them, or returns ctx's error.
+// Lock prevents changes by others until the caller calls unlock. It waits for a running change,
+// or returns ctx's error if ctx ends first.
 func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
 	select {
 	case <-s.changing:
@@ -153,10 +152,10 @@ func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// Put keeps items, all or none; when it returns nil they are durable. What is there
-// already, by digest, is counted and not kept twice. The caller holds Lock, has set
-// what the items say of themselves, and must not change their Data until Put returns;
-// Number, times and counts are Put's.
+// Put stores all items or none. When it returns nil, they are durable. An item that is already
+// stored, by digest, is counted but not stored again. The caller must hold Lock. It sets the
+// items' own fields, and must not change Data until Put returns. Put sets Number, times and
+// counts.
 //
 // Errors: *FullError, ErrTooLarge, or the journal's.
 func (s *Store) Put(now time.Time, items []Item) error {
@@ -220,14 +219,14 @@ func (s *Store) Put(now time.Time, items []Item) error {
 	return nil
 }
 
-// within reports whether a sender may add so much, and notes it.
+// within reports whether a sender may add so much, and counts it.
 func (s *Store) within(from auditrelay.Provenance, items int, bytes int64) bool {
 	who := cmp.Or(from.Principal, from.Source)
 	return s.itemShares.Take(who, int64(items), int64(len(s.known)), int64(s.options.Items)) &&
 		s.byteShares.Take(who, bytes, s.total, s.options.Bytes)
 }
 
-// Taken returns which sender took how many bytes of the last quarter.
+// Taken returns the bytes that each sender used of the last quarter.
 func (s *Store) Taken() map[string]int64 { return s.byteShares.Taken() }
 
 func (s *Store) again(number uint64) (again, error) {
@@ -239,14 +238,13 @@ func (s *Store) again(number uint64) (again, error) {
 	return decodeAgain(key, value)
 }
 
-// Delete has tx take an item away; once tx is committed Deleted has to be called. The
-// caller holds Lock.
+// Delete deletes an item in tx. Call Deleted once tx is committed. The caller must hold Lock.
 func (s *Store) Delete(tx *journal.Tx, number uint64) {
 	tx.Delete(journal.QuarantineKey(whatItem, number))
 	tx.Delete(journal.QuarantineKey(whatAgain, number))
 }
 
-// Deleted notes that an item, as Get gave it, is gone.
+// Deleted records that an item, as Get returned it, is deleted.
 func (s *Store) Deleted(it *Item) {
 	if s.known[it.Digest] != it.Number {
 		return
@@ -257,7 +255,7 @@ func (s *Store) Deleted(it *Item) {
 	s.publish()
 }
 
-// Get returns one item, its Data included.
+// Get returns one item with its Data.
 func (s *Store) Get(number uint64) (Item, error) {
 	key := journal.QuarantineKey(whatItem, number)
 	value, ok, err := s.journal.Get(key)
@@ -285,8 +283,7 @@ func (s *Store) addTimes(it *Item) error {
 
 var errStop = errors.New("stop")
 
-// List returns the items above after for which match is true, without their Data, at
-// most limit.
+// List returns at most limit items above after for which match is true, without their Data.
 func (s *Store) List(after uint64, limit int, match func(*Item) bool) ([]Item, error) {
 	var list []Item
 	err := s.scan(after, func(it *Item) error {
@@ -305,7 +302,7 @@ func (s *Store) List(after uint64, limit int, match func(*Item) bool) ([]Item, e
 	return list, err
 }
 
-// scan calls fn for the items above after; their Data is valid in fn only.
+// scan calls fn for the items above after. Their Data is valid only during fn.
 func (s *Store) scan(after uint64, fn func(it *Item) error) error {
 	if after == ^uint64(0) {
 		return nil

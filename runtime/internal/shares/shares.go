@@ -1,4 +1,4 @@
-// Package shares divides the last quarter of a bounded room among those who fill it.
+// Package shares divides the last quarter of a limited store among its senders.
 package shares
 
 import (
@@ -6,29 +6,31 @@ import (
 	"sync"
 )
 
-// Last is who took how much of the last quarter of a room. While less than three quarters
-// of the room are in use, everybody may take. Beyond that one may take as long as it has
-// taken at most what is free: so the next one always finds some. Who has been
-// alone so far may take all. The zero value is ready. It is safe for concurrent use.
+// Last records how much each sender has used of the last quarter of a store. While less than
+// three quarters of the store are in use, every sender may add. After that a sender may add as
+// long as it has used no more than what is free. So the next sender always finds some space. A
+// sender that is the only one so far may use everything. The zero value is ready. Last is safe
+// for concurrent use.
 type Last struct {
 	mu     sync.Mutex
-	first  string // the first that took
-	others bool   // there are others than the first
+	first  string // the first sender
+	others bool   // there are other senders
 	taken  map[string]int64
 }
 
-// mostNames bounds the senders that are told apart; all others count as one.
+// mostNames limits the number of senders that are tracked; all others count as one.
 const mostNames = 1000
 
-// Taken returns who took how much of the last quarter, nothing while it is not in use.
+// Taken returns how much each sender has used of the last quarter. It is empty while the
+// quarter is not in use.
 func (l *Last) Taken() map[string]int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.taken)
 }
 
-// Take reports whether who may take n more of a room of which used are in use, out of most,
-// and if so notes it.
+// Take reports whether sender who may add n to a store that has used of most in use. If so, it
+// counts n.
 func (l *Last) Take(who string, n, used, most int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
