@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +28,8 @@ const maxRetryAfter = time.Hour
 //	408, 425, 409, 5xx       transient
 //	429, 503                 throttled
 //	413                      too large: the payload is halved
-//	400, 422                 refused: the bad record is found and dead-lettered
+//	400, 422                 refused: the bad record is found and dead-lettered; misconfigured
+//	                         where a port of TLS answers a request in the clear
 //	3xx, any other 4xx, 501  misconfigured: the callback stalls, since every record would fail
 //	                         alike; no redirect is followed
 func (c *Client) Refusal(a Answer) error {
@@ -35,9 +38,19 @@ func (c *Client) Refusal(a Answer) error {
 		return nil
 	case a.Status >= 200 && a.Status < 300:
 		return c.Fail(auditrelay.Misconfigured, a, "a page for people answered, as a proxy or a log-in server gives")
+	case a.Status == http.StatusBadRequest && c.url.Scheme == "http" && wantsTLS.Match(a.Body[:min(len(a.Body), 1024)]):
+		return c.Fail(auditrelay.Misconfigured, a, "the port speaks TLS: write https in the URL")
 	}
 	return c.Fail(KindOf(a.Status), a, hints[a.Status])
 }
+
+// wantsTLS is how answers begin of servers that speak TLS to a request in the clear: of Go,
+// Tomcat, nginx and Apache's httpd.
+var wantsTLS = regexp.MustCompile(`^(Client sent an HTTP request to an HTTPS server\.` +
+	`|Bad Request\s+This combination of host and port requires TLS\.` +
+	`|<html>\s*<head><title>400 The plain HTTP request was sent to HTTPS port` +
+	`|<!DOCTYPE HTML [^>]*>\s*<html><head>\s*<title>400 Bad Request</title>\s*</head><body>\s*<h1>Bad Request</h1>\s*` +
+	`<p>Your browser sent a request that this server could not understand\.<br />\s*Reason: You're speaking plain HTTP)`)
 
 // KindOf is the kind of a status outside 2xx; see Refusal.
 func KindOf(status int) auditrelay.ErrorKind {
@@ -85,20 +98,34 @@ func (c *Client) Fail(kind auditrelay.ErrorKind, a Answer, what string) error {
 }
 
 // words is the beginning of what the destination wrote, without the values of the headers
-// that it was sent: some destinations quote them, and they hold credentials.
+// and of the URL's query that it was sent: some destinations quote them, and they hold
+// credentials.
 func (a Answer) words() string {
 	text := string(a.Body)
+	hide := func(value string) {
+		if len(value) >= shortestSecret {
+			text = strings.ReplaceAll(text, value, "[hidden]")
+		}
+	}
+	for parameter := range strings.SplitSeq(a.query, "&") {
+		name, value, named := strings.Cut(parameter, "=")
+		if !named {
+			value = name
+		}
+		hide(value)
+		if plain, err := url.QueryUnescape(value); err == nil {
+			hide(plain)
+		}
+	}
 	for name, values := range a.sent {
 		if name == ContentType || name == ContentEncoding {
 			continue
 		}
 		for _, value := range values {
-			if _, credential, ok := strings.Cut(value, " "); ok && len(credential) >= shortestSecret {
-				text = strings.ReplaceAll(text, credential, "[hidden]") // Bearer x, Splunk x
+			if _, credential, ok := strings.Cut(value, " "); ok {
+				hide(credential) // Bearer x, Splunk x
 			}
-			if len(value) >= shortestSecret {
-				text = strings.ReplaceAll(text, value, "[hidden]")
-			}
+			hide(value)
 		}
 	}
 	return text[:min(len(text), auditrelay.MaxAnswer)]
@@ -159,7 +186,16 @@ func (c *Client) unanswered(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the connection was closed before the answer")
 	}
-	// net/http's own words about a malformed answer may quote it.
+	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	// net/http has no types for the others, and its own words may quote the answer.
+	switch text := inner(err).Error(); {
+	case plain, strings.Contains(text, "server gave HTTP response to HTTPS client"):
+		return errors.New("what answers there does not speak TLS: are the port and https in the URL right?")
+	case strings.Contains(text, "server response headers exceeded"):
+		return fmt.Errorf("the answer's headers are over %d KiB", maxHeaderBytes>>10)
+	case strings.Contains(text, "malformed HTTP"):
+		return errors.New("what answers there does not speak HTTP: is the port right?")
+	}
 	return fmt.Errorf("no valid answer (%T)", inner(err))
 }
 
@@ -211,7 +247,8 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	if text == "" {
 		return 0
 	}
-	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
+	// Of a number that is too large the nearest one comes back.
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return min(max(0, time.Duration(min(seconds, int64(maxRetryAfter/time.Second)))*time.Second), maxRetryAfter)
 	}
 	at, err := http.ParseTime(text)

@@ -9,17 +9,22 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"auditrelay"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/time/rate"
 )
 
 // maxAnswerBytes bounds what is read of an answer.
 const maxAnswerBytes = 64 << 10
+
+// maxHeaderBytes bounds an answer's headers.
+const maxHeaderBytes = 64 << 10
 
 // Client sends payloads to one destination, each in one attempt. It follows no redirect.
 // It is safe for concurrent use.
@@ -56,7 +61,8 @@ type Answer struct {
 	Header http.Header
 	Body   []byte
 
-	sent http.Header // the request's, which the answer may quote
+	sent  http.Header // the request's, which the answer may quote
+	query string      // of the request, likewise
 }
 
 // Check returns an *auditrelay.OptionError for each bad option, joined; their paths
@@ -101,7 +107,7 @@ func NewClient(o Options, u *url.URL, jar http.CookieJar) (*Client, error) {
 		MaxIdleConns:           o.Concurrency,
 		MaxIdleConnsPerHost:    o.Concurrency,
 		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: maxHeaderBytes,
 		DisableCompression:     true,
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 			if answer.StatusCode == http.StatusOK {
@@ -278,9 +284,19 @@ func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
 	}
 	request.Header = r.Header
 	request.Header.Set("User-Agent", "auditrelay")
+	for name, values := range request.Header {
+		if !slices.ContainsFunc(values, unfit) {
+			continue
+		}
+		return Answer{}, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials,
+			Err: fmt.Errorf("post to %s: the header %s would hold a line break or a control character: does the credential's file hold something else beside the credential?", c.Target(), name)}
+	}
 	request.ContentLength = int64(len(r.Body))
 	return c.do(request, max(r.MaxAnswer, maxAnswerBytes))
 }
+
+// unfit reports whether no header may have a value.
+func unfit(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }
 
 func (c *Client) do(request *http.Request, most int) (Answer, error) {
 	response, err := c.http.Do(request)
@@ -292,10 +308,11 @@ func (c *Client) do(request *http.Request, most int) (Answer, error) {
 		*status = response.StatusCode
 	}
 	data, err := io.ReadAll(io.LimitReader(response.Body, int64(most)))
-	if err != nil {
+	// A refusal that breaks off is one still, where what is missing could not tell of a record.
+	if err != nil && (response.StatusCode < 300 || KindOf(response.StatusCode) == auditrelay.Refused) {
 		return Answer{}, fmt.Errorf("read the answer: %w", err)
 	}
-	return Answer{Status: response.StatusCode, Header: response.Header, Body: data, sent: request.Header}, nil
+	return Answer{Status: response.StatusCode, Header: response.Header, Body: data, sent: request.Header, query: request.URL.RawQuery}, nil
 }
 
 // html reports whether an answer is a page for people, as proxies and log-in servers

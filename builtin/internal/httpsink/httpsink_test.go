@@ -188,11 +188,12 @@ func TestAnswersAreKeptWithoutCredentials(t *testing.T) {
 		for name, values := range r.Header {
 			fmt.Fprintln(w, strings.Repeat("x", 10), name, values)
 		}
+		fmt.Fprintln(w, "Cannot POST", r.URL, r.URL.Query())
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "you sent %s", body)
 	}))
 	defer server.Close()
-	c := client(t, Options{}, server.URL)
+	c := client(t, Options{}, server.URL+"/hook?sig=of%20the%20query&only-a-key-of-mine&v=1")
 	receipt, err := c.Deliver(t.Context(), auditrelay.Payload{Key: "key"}, func(ctx context.Context) error {
 		a, err := c.Send(ctx, Request{Body: []byte("an event"), Header: http.Header{
 			"Authorization": {"Splunk 11111111-2222"}, "Dd-Api-Key": {"0123456789abcdef"}, "X-Mine": {"a-header-of-my-own"},
@@ -209,7 +210,7 @@ func TestAnswersAreKeptWithoutCredentials(t *testing.T) {
 	if !strings.Contains(failure.Answer, "you sent an event") || strings.Contains(err.Error(), "an event") {
 		t.Errorf("the answer %q stands beside the error %q", failure.Answer, err)
 	}
-	for _, secret := range []string{"11111111-2222", "0123456789abcdef", "a-header-of-my-own"} {
+	for _, secret := range []string{"11111111-2222", "0123456789abcdef", "a-header-of-my-own", "of%20the%20query", "of the query", "only-a-key-of-mine"} {
 		if strings.Contains(failure.Answer, secret) {
 			t.Errorf("the answer holds %s: %q", secret, failure.Answer)
 		}
@@ -223,10 +224,104 @@ func TestAnswersAreKeptWithoutCredentials(t *testing.T) {
 	}
 }
 
+// A request in the clear to a port of TLS is answered 400 by most servers, which says
+// nothing of a record: no record is refused for it.
+func TestAPortThatSpeaksTLS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	c := client(t, Options{}, strings.Replace(server.URL, "https:", "http:", 1))
+	var a Answer
+	err := errors.New("not sent")
+	for attempt := 0; err != nil && attempt < 100; attempt++ { // the server may reset the connection before its answer is read
+		a, err = c.Send(t.Context(), Request{Header: http.Header{}, Body: []byte("x")})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Refusal(a); auditrelay.KindOf(err) != auditrelay.Misconfigured || !strings.Contains(err.Error(), "https") {
+		t.Errorf("Go's server: %v", err)
+	}
+	const apache = "<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\">\n<html><head>\n<title>400 Bad Request</title>\n</head><body>\n<h1>Bad Request</h1>\n<p>Your browser sent a request that this server could not understand.<br />\nReason: You're speaking plain HTTP to an SSL-enabled server port.<br />\n"
+	for body, want := range map[string]auditrelay.ErrorKind{
+		"<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>\r\n<body>": auditrelay.Misconfigured,
+		"Bad Request\nThis combination of host and port requires TLS.\n":                                    auditrelay.Misconfigured,
+		apache: auditrelay.Misconfigured,
+		`{"bad": "Client sent an HTTP request to an HTTPS server."}`: auditrelay.Refused, // an event's words
+	} {
+		if err := c.Refusal(Answer{Status: 400, Body: []byte(body)}); auditrelay.KindOf(err) != want {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+}
+
+// What is no answer is told by its kind.
+func TestWhatIsNoAnswer(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/headers" {
+			w.Header().Set("X-Large", strings.Repeat("x", 70_000))
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		fmt.Fprintf(conn, "SSH-2.0-an event\r\n")
+		conn.Close()
+	}))
+	defer server.Close()
+	for url, want := range map[string]string{
+		server.URL: "what answers there does not speak HTTP",
+		strings.Replace(server.URL, "http:", "https:", 1): "what answers there does not speak TLS",
+		server.URL + "/headers":                           "the answer's headers are over 64 KiB",
+	} {
+		c := client(t, Options{}, url)
+		_, err := c.Send(t.Context(), Request{Header: http.Header{}, Body: []byte("x")})
+		if err = c.Failure(t.Context(), err); auditrelay.KindOf(err) != auditrelay.Transient || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "an event") {
+			t.Errorf("%s: %v, want %q", url, err, want)
+		}
+	}
+}
+
+// An answer that breaks off counts by its status where that is a refusal which no further
+// word could change: not where it may be a success, or name a record.
+func TestAnAnswerThatBreaksOff(t *testing.T) {
+	for status, want := range map[int]auditrelay.ErrorKind{
+		200: auditrelay.Transient, 202: auditrelay.Transient, 400: auditrelay.Transient, 422: auditrelay.Transient,
+		401: auditrelay.Unauthorized, 404: auditrelay.Misconfigured, 413: auditrelay.TooLarge, 429: auditrelay.Throttled, 500: auditrelay.Transient,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{"text":`)
+		}))
+		c := client(t, Options{}, server.URL)
+		a, err := c.Send(t.Context(), Request{Header: http.Header{}, Body: []byte("x")})
+		if err == nil {
+			err = c.Refusal(a)
+		}
+		if err == nil || auditrelay.KindOf(c.Failure(t.Context(), err)) != want {
+			t.Errorf("%d: %v, want %v", status, err, want)
+		}
+		server.Close()
+	}
+}
+
+// A credential that no header can hold stalls, and is read again.
+func TestACredentialThatIsNoHeader(t *testing.T) {
+	c := client(t, Options{}, "http://127.0.0.1:9")
+	_, err := c.Send(t.Context(), Request{Header: http.Header{"Authorization": {"Bearer two\nlines"}}, Body: []byte("x")})
+	if auditrelay.KindOf(err) != auditrelay.Unauthorized || !strings.Contains(err.Error(), "Authorization") || strings.Contains(err.Error(), "lines") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 3, 14, 15, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
-		"": 0, "5": 5 * time.Second, "-5": 0, "999999999999999999": time.Hour, "99999999999999999999999": 0, "soon": 0,
+		"": 0, "5": 5 * time.Second, "-5": 0, "999999999999999999": time.Hour, "99999999999999999999999": time.Hour, "-99999999999999999999999": 0, "soon": 0,
 		"Sat, 14 Mar 2026 15:01:00 GMT": time.Minute, "Sat, 14 Mar 2026 14:00:00 GMT": 0, "Sun, 15 Mar 2026 15:00:00 GMT": time.Hour,
 	} {
 		if got := retryAfter(http.Header{"Retry-After": {text}}, now); got != want {
