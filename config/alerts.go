@@ -8,31 +8,31 @@ import (
 	"auditrelay"
 )
 
-// Alerts says when trouble becomes an event of the relay's own (table auditrelay_alert),
-// and where that must go. Each alert is sent once, and once more when it is over.
+// Alerts makes problems events of the relay (table auditrelay_alert) and selects the callbacks
+// that deliver them. The relay sends each alert once, and again when the problem is over.
 type Alerts struct {
-	// Callbacks are the names of the callbacks that deliver alerts, whatever their
-	// condition and filters say. A callback cannot tell of its own trouble while it lasts:
+	// Callbacks names the callbacks that deliver alerts. Their condition and filters do not
+	// apply to alerts. A callback cannot report its own problem while the problem lasts, so
 	// name two. Default: none, and no alerts.
 	Callbacks []string `yaml:"callbacks"`
-	// Stalled is how long a callback may fail (states degraded, auth_error,
+	// Stalled is how long a callback may fail before an alert (states degraded, auth_error,
 	// misconfigured). Default: 5m.
 	Stalled time.Duration `yaml:"stalled" range:"1s..30d"`
-	// Lag is how old a callback's oldest pending event may be. Default: 15m.
+	// Lag is the maximum age of a callback's oldest pending event. Default: 15m.
 	Lag time.Duration `yaml:"lag" range:"1s..30d"`
-	// DeadLetters is at how many dead letters a callback is told of. Default: 1.
+	// DeadLetters is the number of a callback's dead letters that causes an alert. Default: 1.
 	DeadLetters int `yaml:"dead_letters" range:"1..1000000000"`
-	// Silent is how long a source may send nothing. Default: no limit, since some have
-	// nothing to send for days.
+	// Silent is how long a source may send nothing. Default: no limit, since some have nothing
+	// to send for days.
 	Silent time.Duration `yaml:"silent" range:"1s..365d"`
-	// Recovered is how long trouble must be over before that is told; what comes back
-	// earlier is the same alert. Default: 5m.
+	// Recovered is how long a problem must be over before the relay reports its end. If the
+	// problem returns earlier, it is the same alert. Default: 5m.
 	Recovered time.Duration `yaml:"recovered" range:"1s..1d"`
-	// Every is how often the relay looks. Default: 5s.
+	// Every is how often the relay checks for problems. Default: 5s.
 	Every time.Duration `yaml:"every" range:"100ms..1h"`
 }
 
-// WithDefaults fills in unset fields.
+// WithDefaults returns a with the defaults filled in.
 func (a Alerts) WithDefaults() Alerts {
 	a.Stalled, a.Lag = cmp.Or(a.Stalled, 5*time.Minute), cmp.Or(a.Lag, 15*time.Minute)
 	a.DeadLetters = cmp.Or(a.DeadLetters, 1)
@@ -40,7 +40,7 @@ func (a Alerts) WithDefaults() Alerts {
 	return a
 }
 
-// alerts holds that alerts go to callbacks that can get them.
+// alerts checks that the callbacks for alerts can get them.
 func (c checker) alerts() {
 	names := make([]string, 0, len(c.Config.Callbacks))
 	for i := range c.Config.Callbacks {

@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// Approvals says how many principals acts need that give events up. Who asks for one counts
-// as the first. Default: 1, whoever may do the act.
+// Approvals says how many principals must agree to an act that gives up events. The principal
+// who requests the act counts as the first. Default: 1, whoever may do the act.
 type Approvals struct {
-	// Detach is for detaching a callback.
+	// Detach is the number for detaching a callback.
 	Detach int `yaml:"detach" range:"1..5"`
-	// Discard is for discarding dead letters, also those of a period whose key is destroyed.
+	// Discard is the number for discarding dead letters, including those of a period whose key
+	// is destroyed.
 	Discard int `yaml:"discard" range:"1..5"`
-	// QuarantineDelete is for deleting items from the quarantine. With 2 or more, no item is
-	// replayed with other content (--edit).
+	// QuarantineDelete is the number for deleting items from the quarantine. With 2 or more, no
+	// item can be replayed with changed content (--edit).
 	QuarantineDelete int `yaml:"quarantine delete" range:"1..5"`
-	// KeyringDestroy is for destroying the key of a period.
+	// KeyringDestroy is the number for destroying the key of a period.
 	KeyringDestroy int `yaml:"keyring destroy" range:"1..5"`
 	// Within is how long a request waits for approvals. Default: 24h.
 	Within time.Duration `yaml:"within" range:"1m..168h"`
@@ -44,13 +45,13 @@ func (c checker) approvals() {
 	}
 }
 
-// holders is how many names of tokens have one of the roles.
+// holders returns the number of distinct names of tokens that have one of the roles.
 func (c checker) holders(roles ...Role) int {
 	names := map[string]bool{}
 	for _, t := range c.Tokens {
 		for _, role := range t.Roles {
 			if slices.Contains(roles, role) {
-				names[strings.ToLower(t.Name)] = true // in capitals or not
+				names[strings.ToLower(t.Name)] = true // names are compared without case
 			}
 		}
 	}

@@ -9,29 +9,29 @@ import (
 	"auditrelay"
 )
 
-// Canary says how often the relay sends an event with false secrets through itself, to
-// show that redaction works. The payload that each destination acknowledges is searched
-// for them, and an own record (table auditrelay_canary) says what was found.
+// Canary makes the relay send itself an event with fake secrets, to show that redaction works.
+// The relay searches the payload that each destination acknowledges for the secrets. An own
+// record (table auditrelay_canary) has the result.
 type Canary struct {
-	// Every is how often one is sent, such as 24h. Default: never.
+	// Every is the interval between canaries, such as 24h. Default: never.
 	Every time.Duration `yaml:"every" range:"1s..365d"`
-	// Within is how long one may take to arrive. Default: 1h.
+	// Within is how long a canary may take to arrive. Default: 1h.
 	Within time.Duration `yaml:"within" range:"1s..30d"`
-	// Callbacks are those where it must arrive masked. Default: all that have a sink and
-	// receive events. Name them if one filters such events, or is meant to get everything
-	// as it is.
+	// Callbacks names the callbacks where the canary must arrive masked. Default: all that have
+	// a sink and receive events. Name them if a callback filters such events out, or must get
+	// everything unmasked.
 	Callbacks []string `yaml:"callbacks"`
-	// ReadBack are callbacks whose destination is read once it has acknowledged a canary: what
-	// stands there must be masked. The sink must be file, sqlite, postgres, s3, gcs or
-	// azure_blob, and its credentials must be allowed to read. Default: none; the
-	// acknowledged payloads are searched.
+	// ReadBack names callbacks whose destination the relay reads after it acknowledged a
+	// canary. The data there must be masked. The sink must be file, sqlite, postgres, s3, gcs
+	// or azure_blob, and its credentials must allow reading. Default: none; the acknowledged
+	// payloads are searched.
 	ReadBack []string `yaml:"read_back"`
 }
 
-// readable are the sinks whose destination can be read.
+// readable lists the sinks whose destination can be read.
 var readable = []string{"file", "sqlite", "postgres", "s3", "gcs", "azure_blob"}
 
-// Expected are the callbacks at which a canary must arrive masked.
+// Expected returns the callbacks at which a canary must arrive masked.
 func (c *Config) Expected() []string {
 	if len(c.Canary.Callbacks) > 0 {
 		return c.Canary.Callbacks
@@ -45,13 +45,13 @@ func (c *Config) Expected() []string {
 	return names
 }
 
-// WithDefaults fills in unset fields.
+// WithDefaults returns c with the defaults filled in.
 func (c Canary) WithDefaults() Canary {
 	c.Within = cmp.Or(c.Within, time.Hour)
 	return c
 }
 
-// canary holds that canaries are expected where they can arrive.
+// canary checks that canaries can arrive where they are expected.
 func (c checker) canary() {
 	if n := c.root.get("canary"); n.given() && c.Config.Canary.Every == 0 {
 		c.report.warn(n, "canary.every is not set: no canary is sent")

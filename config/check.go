@@ -26,8 +26,8 @@ var (
 
 const expectedName = "expected 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit"
 
-// checker looks at what no single value shows. It goes on after errors; what
-// could not be decoded is zero and not complained about again.
+// checker makes the checks that need more than one value. It continues after errors. A value
+// that could not be decoded is zero, and causes no further error.
 type checker struct {
 	*Config
 	root    *node
@@ -64,7 +64,7 @@ func (c checker) check(plain func(*node, string)) {
 	c.vocabulary()
 }
 
-// in returns the node at a path of keys and indexes, or the nearest above it.
+// in returns the node at a path of keys and indexes, or the nearest existing node above it.
 func (c checker) in(steps ...any) *node {
 	n := c.root
 	for _, step := range steps {
@@ -141,7 +141,7 @@ func (c checker) tlsPairs() {
 	}
 }
 
-// Loopback reports whether a host is this machine alone.
+// Loopback reports whether a host is only reachable from this machine.
 func Loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -150,7 +150,8 @@ func Loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// origins are checked as a browser writes them, since they are compared as texts.
+// origins checks that origins have the form that a browser sends, since they are compared as
+// texts.
 func (c checker) origins() {
 	for i, origin := range c.Audit.Origins {
 		steps := at("audit", "cors_origins", i)
@@ -186,7 +187,7 @@ func (c checker) tokens() {
 		value := n.get("token")
 		switch {
 		case secret == "" && value.given() && (value.unset || value.text != ""):
-			// What is wrong with it was told.
+			// Its error is already reported.
 		case secret == "":
 			c.bad(append(steps, "token"), "it is required and must not be empty")
 		case twice:
@@ -232,8 +233,8 @@ func (c checker) tokens() {
 	}
 }
 
-// rotates returns the names that stand for the old and the new token of one client: two
-// tokens with the same rights.
+// rotates returns the pairs of names with equal rights that belong to the old and the new token
+// of one client.
 func (c checker) rotates() map[string]bool {
 	rights := map[string][]string{}
 	for _, t := range c.Tokens {
@@ -276,7 +277,7 @@ func (c checker) files() {
 			if othersMayRead(*f.file) {
 				c.report.warn(c.in("tls", "key"), "tls.key: every user of this machine may read the key: chmod o-rwx it")
 			}
-			continue // it changes with its certificate
+			continue // a certificate has no old and new token
 		}
 		content, err := digestFile(*f.file)
 		if err != nil {
@@ -286,7 +287,7 @@ func (c checker) files() {
 	}
 }
 
-// othersMayRead reports whether a file is open to every user of the machine.
+// othersMayRead reports whether every user of the machine may read a file.
 func othersMayRead(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0
@@ -333,7 +334,7 @@ func (c checker) filters(plain func(*node, string)) {
 	}
 }
 
-// native checks a filter that is no guest.
+// native checks a filter that is not a guest.
 func (c checker) native(f *Filter, steps []any, plain func(*node, string)) {
 	n := c.in(steps...)
 	for _, key := range []string{"wasm", "module", "sha256", "cases", "config", "grants", "limits", "role", "isolation", "breaker"} {
@@ -354,7 +355,7 @@ func (c checker) native(f *Filter, steps []any, plain func(*node, string)) {
 	s.explain(c.report, err)
 }
 
-// idle warns of a policy that changes nothing: what was to stand in it may stand elsewhere.
+// idle warns about a policy that changes nothing. Its rules may be in the wrong place.
 func (c checker) idle(name string, policy *node) {
 	for _, key := range []string{"preset", "keep_only", "json", "opaque", "changed_fields"} {
 		if policy.get(key).given() {
@@ -366,8 +367,8 @@ func (c checker) idle(name string, policy *node) {
 	}
 }
 
-// unsaid warns of a policy that makes pseudonyms and does not say whether whoever reads two
-// destinations, or two fields, may join them: an earlier revision let them.
+// unsaid warns about a policy that makes pseudonyms and does not set whether readers may join
+// destinations or fields by them. Older versions allowed that.
 func (c checker) unsaid(name string, policy *node) {
 	if policy.get("pseudonyms").given() {
 		return
@@ -386,7 +387,7 @@ func (c checker) unsaid(name string, policy *node) {
 	}
 }
 
-// module checks that a filter's module is there and is the one that was pinned.
+// module checks that a filter's module exists and has the pinned digest.
 func (c checker) module(f *Filter, steps []any) {
 	n := c.in(steps...)
 	switch {
@@ -432,7 +433,7 @@ func digestFile(name string) (string, error) {
 	}
 	defer f.Close()
 	h := sha256.New()
-	// The bound is that of the largest module that could be allowed.
+	// The limit is that of the largest module that can be configured.
 	if n, err := io.Copy(h, io.LimitReader(f, 256<<20+1)); err != nil {
 		return "", err
 	} else if n > 256<<20 {

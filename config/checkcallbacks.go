@@ -85,7 +85,7 @@ func (c checker) mustNotLeave(m auditrelay.MustNotLeave, steps []any) {
 			c.bad(append(steps, "paths", j), "%w", n.veil(err))
 		}
 	}
-	// A gate that is asked for and checks nothing is a slip of the pen.
+	// A gate that checks nothing is a mistake.
 	n := c.in(steps[:2]...).get("must_not_leave")
 	if n == nil || n.kind != kindMapping {
 		return
@@ -120,7 +120,7 @@ func (c checker) filter(name string) *Filter {
 	return &c.Filters[i]
 }
 
-// sinkless checks a callback without a sink: there must be something it does.
+// sinkless checks that a callback without a sink has an effect.
 func (c checker) sinkless(cb *Callback, steps []any) {
 	for _, name := range cb.Filters {
 		if f := c.filter(name); f == nil || len(f.Grants.Emit) > 0 {
@@ -151,13 +151,13 @@ func (c checker) sink(cb *Callback, steps []any, plain func(*node, string)) {
 	s.explain(c.report, check(s))
 }
 
-// datePattern is what strftime, other shippers and templates replace by a part of the time or of the
-// record, as in %Y, %{+YYYY}, {{date}}, {hour} and <date>. A
-// percent sign before two hexadecimal digits is an escaped character.
+// datePattern matches patterns that strftime, other shippers and templates replace with a part
+// of the time or of the record, such as %Y, %{+YYYY}, {{date}}, {hour} and <date>. A percent
+// sign before two hexadecimal digits is an escaped character and does not match.
 var datePattern = regexp.MustCompile(`%[YmdHMSjyFT]|%\{[^}]*\}|\{\{[^}]*\}\}|\{[A-Za-z_][A-Za-z0-9_.:%-]*\}|%[A-Za-z_]\w+%|<[A-Za-z_][A-Za-z0-9_-]*>`)
 
-// patterns refuses date patterns in a place that a sink writes to: they would become a
-// folder of that name.
+// patterns rejects date patterns in the place of a sink, since the sink would create a folder
+// with the pattern as its name.
 func (c checker) patterns(n *node, path string) {
 	for i, k := range n.keys {
 		item := n.items[i]
@@ -169,7 +169,7 @@ func (c checker) patterns(n *node, path string) {
 			continue
 		}
 		text := item.text
-		if item.ref != "" { // what a variable or a file holds is told by nobody
+		if item.ref != "" { // errors must not show the value of a variable or a file
 			text = ""
 			if !strings.HasPrefix(item.ref, litellmEnv) && !fileRef.MatchString(item.ref) {
 				text = dollar.ReplaceAllString(item.ref, "")

@@ -1,9 +1,8 @@
-// Package config turns YAML into a checked Config. It reports all errors at once, with
-// file, line and key, and never with a secret's value. It also reads LiteLLM's own
-// configuration.
+// Package config parses YAML into a checked Config. It reports all errors at once, with file,
+// line and key, and never shows a secret's value. It also reads LiteLLM's own configuration.
 //
-// A sink's options stay a Section, which decodes into the sink's own struct. So this
-// package knows no sink, and no sink knows YAML.
+// A sink's options stay a Section, which decodes into the sink's own struct. So this package
+// knows no sink, and no sink knows YAML.
 package config
 
 import (
@@ -16,16 +15,16 @@ import (
 
 //go:generate go run ../internal/tools/configdoc
 
-// Config is a checked configuration. All references to secrets are resolved. It does
-// not change after Load and is safe for concurrent reading.
+// Config is a checked configuration with all references to secrets resolved. It does not change
+// after Load and is safe for concurrent reading.
 type Config struct {
-	// Listen is the address of the HTTP listener, host:port; or none, where there is a
-	// socket. Default: 127.0.0.1:8787. An address other than loopback needs tokens, since
-	// otherwise anyone who reaches the port could send, read and replay events.
+	// Listen is the address of the HTTP listener, host:port; or none if there is a socket.
+	// Default: 127.0.0.1:8787. An address other than loopback needs tokens. Otherwise anyone
+	// who reaches the port could send, read and replay events.
 	Listen string `yaml:"listen"`
 
-	// Redaction is how what LiteLLM's file asks for is redacted: preset, none, or kept
-	// (see LoadOptions.KeepsUnredacted). Empty for a file in the relay's own format.
+	// Redaction says how the callbacks of LiteLLM's file are redacted: preset, none, or kept
+	// (see LoadOptions.KeepsUnredacted). It is empty for a file in the relay's own format.
 	Redaction string `yaml:"-"`
 
 	// DataDir is the directory for the journal, the compile cache and the embedded
@@ -33,8 +32,9 @@ type Config struct {
 	// Default: ./data.
 	DataDir string `yaml:"data_dir"`
 
-	// Socket is a unix socket, beside the address or alone, for programs of this machine: the
-	// system says who may connect. It has no TLS. Default: none.
+	// Socket is a unix socket for programs on this machine, in addition to the address or
+	// instead of it. The operating system decides who may connect. It has no TLS. Default:
+	// none.
 	Socket Socket `yaml:"socket"`
 
 	// TLS is the listener's TLS. Default: none, plain HTTP.
@@ -44,10 +44,10 @@ type Config struct {
 	// then do everything.
 	Tokens []Token `yaml:"tokens"`
 
-	// OIDC accepts tokens of an OpenID Connect issuer beside them. Default: none.
+	// OIDC accepts tokens of an OpenID Connect issuer in addition to tokens. Default: none.
 	OIDC OIDC `yaml:"oidc"`
 
-	// Approvals asks for a second person where events are given up.
+	// Approvals requires a second person for acts that give up events.
 	Approvals Approvals `yaml:"approvals"`
 
 	// Ingest holds the inputs and their limits.
@@ -64,8 +64,8 @@ type Config struct {
 	// gone. Version 0 is the secret from before there were versions.
 	Keys map[string]Key `yaml:"keys"`
 
-	// Detectors are your own rules for finding secrets, by name. Policies, gates and guests
-	// use them like the shipped ones (auditrelay detectors list). Limits: 2,000 rules, an
+	// Detectors are your own rules for finding secrets, by name. Policies, gates and guests use
+	// them like the shipped ones (auditrelay detectors list). Limits: 2,000 rules, an
 	// expression of 4,096 bytes.
 	Detectors []Detector `yaml:"detectors,named"`
 
@@ -98,21 +98,21 @@ type Config struct {
 	// Audit configures the audit API (GET /audit).
 	Audit Audit `yaml:"audit"`
 
-	// Proofs signs the logs of what was accepted and delivered.
+	// Proofs signs the logs of accepted and delivered events.
 	Proofs Proofs `yaml:"proofs"`
-	// Control says where the relay's own records go: everything that is done to it, as
-	// audit events. Default: to every callback that receives events. No condition and no
-	// guest keeps them back; policies mask in them.
+	// Control selects the callbacks that get the relay's own records: audit events about every
+	// act on the relay. Default: to every callback that receives events. Conditions and guests
+	// do not apply to own records; policies mask in them.
 	Control Control `yaml:"control"`
 
 	// Tap allows live viewing of events (auditrelay tap, the page's screen Tap).
 	Tap Tap `yaml:"tap"`
 
-	// Alerts says who is told when a callback or a source is in trouble. Default: nobody;
-	// the metrics and the log tell it in any case.
+	// Alerts selects who is notified when a callback or a source has a problem. Default:
+	// nobody; the metrics and the log show it in any case.
 	Alerts Alerts `yaml:"alerts"`
 
-	// Canary sends false secrets through the relay, to show that redaction works.
+	// Canary sends fake secrets through the relay, to show that redaction works.
 	Canary Canary `yaml:"canary"`
 
 	// Log is the log on standard error.
@@ -133,12 +133,13 @@ type Config struct {
 	// Notes are warnings for the operator, by line. They do not prevent a start.
 	Notes []Note `yaml:"-"`
 
-	// tlsFiles are digests of the certificate files: a replaced file is a change.
+	// tlsFiles are digests of the certificate files, so that a replaced file counts as a
+	// change.
 	tlsFiles []string
 
-	catalogue *detect.Catalogue // nil: the shipped detectors
+	catalogue *detect.Catalogue // nil means the shipped detectors
 
-	root *node // what it was read from
+	root *node // the tree from which it was read
 }
 
 // Guests limits all guests together.
@@ -147,34 +148,33 @@ type Guests struct {
 	// and limits.stack; there is one for each CPU, filter, and callback that lists it.
 	// Default: 1GiB.
 	Memory auditrelay.ByteSize `yaml:"memory" range:"1MiB..1TiB"`
-	// Sandbox says where guests run. preferred: in worker processes, locked in as far as
-	// the system allows; what could not be applied is logged at start and in
-	// /readyz?verbose. required: the relay refuses to start where a worker cannot be
-	// locked in. off: in the relay's own process, as on systems other than Linux.
-	// Default: preferred.
+	// Sandbox says where guests run. preferred: in worker processes, confined as far as the
+	// system allows. The log at the start and /readyz?verbose show which restrictions could not
+	// be applied. required: the relay refuses to start if it cannot confine a worker. off: in
+	// the relay's own process, as on systems other than Linux. Default: preferred.
 	Sandbox Sandbox `yaml:"sandbox"`
 }
 
 // Delivery limits all callbacks together.
 type Delivery struct {
-	// Memory limits the events and payloads that all callbacks process and send at a time,
-	// estimated. Callbacks share it fairly: under pressure chunks get smaller, and a
-	// callback waits for its own share, never for another callback. Default: 32MiB, or
-	// eight times the largest chunk.bytes if that is above its default.
+	// Memory limits the estimated size of the events and payloads that all callbacks process
+	// and send at a time. Callbacks share the memory fairly: under pressure chunks get smaller,
+	// and a callback waits only for its own share. Default: 32MiB, or eight times the largest
+	// chunk.bytes if that is above its default.
 	Memory auditrelay.ByteSize `yaml:"memory" range:"8MiB..1TiB"`
 }
 
-// Sandbox says where guests run.
+// Sandbox selects where guests run.
 type Sandbox uint8
 
-// The places of guests.
+// The values of Sandbox.
 const (
 	SandboxPreferred Sandbox = iota
 	SandboxRequired
 	SandboxOff
 )
 
-// Words returns the values as the configuration writes them.
+// Words returns the configuration's names of the values, in order.
 func (Sandbox) Words() []string { return []string{"preferred", "required", "off"} }
 
 func (s Sandbox) String() string {
@@ -190,63 +190,65 @@ type TLS struct {
 	Cert string `yaml:"cert"`
 	// Key is the file with the certificate's private key, in PEM.
 	Key string `yaml:"key"`
-	// ClientCA is a file of PEM certificates. Clients must then show a certificate that
-	// one of them signed. Default: clients need no certificate.
+	// ClientCA is a file of PEM certificates. Clients must then present a certificate that one
+	// of them signed. Default: clients need no certificate.
 	ClientCA string `yaml:"client_ca"`
 }
 
 // Token is one bearer token with its roles.
 type Token struct {
-	// Name is who uses it; it is recorded with every event as the principal.
+	// Name is the name of the token's user. It is recorded with every event as the principal.
 	Name string `yaml:"name"`
 	// Token is the secret itself, or its SHA-256 as sha256: and 64 hexadecimal digits.
 	Token auditrelay.Secret `yaml:"token"`
-	// Certificate is a client certificate's subject, common name or alternative name (DNS,
-	// URI, e-mail), in place of a token. It needs tls.client_ca.
+	// Certificate is a client certificate's subject, common name or alternative name (DNS, URI,
+	// e-mail), instead of a token. It needs tls.client_ca.
 	Certificate string `yaml:"certificate"`
 	// Expires is when the token stops working, such as 2026-12-31T00:00:00Z. Default:
 	// never.
 	Expires time.Time `yaml:"expires"`
-	// Roles are ingest (send events), view (metadata only), auditor (view, own records and
-	// proofs), comply (contents too), operate (pause, replay, discard), admin (all of these)
-	// and relay (ingest, and own records of another relay: tables auditrelay_*).
+	// Roles lists the token's rights: ingest (send events), view (metadata only), auditor
+	// (view, own records and proofs), comply (contents too), operate (pause, replay, discard),
+	// admin (all of these) and relay (ingest, and own records of another relay: tables
+	// auditrelay_*).
 	Roles []Role `yaml:"roles"`
-	// Namespace confines the token. What it sends is in this namespace, where ids count for
-	// themselves; it reads only that, and is not told what others hold. Ways in that belong
-	// together, as those of one LiteLLM, need the same one. With the roles ingest, view,
-	// auditor and comply alone. Default: it sends into litellm and reads all.
+	// Namespace confines the token to one namespace. Its events are in this namespace, which
+	// has its own ids. The token can read only this namespace and learns nothing about others.
+	// All inputs of one producer, such as one LiteLLM, need the same namespace. Only for the
+	// roles ingest, view, auditor and comply. Default: it sends into litellm and reads all.
 	Namespace string `yaml:"namespace"`
-	// Schema is the schema of the events that are sent with it to POST /v1/events; see
+	// Schema is the schema of the events that the token's user sends to POST /v1/events; see
 	// ingest.schemas. Default: LiteLLM's.
 	Schema string `yaml:"schema"`
-	// Rate limits what its holder may send. Beyond it requests get 429 with Retry-After.
-	// Default: none; memory and connections are shared fairly in any case. A LiteLLM before
-	// autumn 2026 loses an event that gets 429.
+	// Rate limits what the token's user may send. Requests above the limit get 429 with
+	// Retry-After. Default: none; memory and connections are shared fairly in any case. A
+	// LiteLLM before autumn 2026 loses an event that gets 429.
 	Rate Rate `yaml:"rate"`
 }
 
-// Rate is what a token's or hook's sender may send a second.
+// Rate limits what a sender may send per second with a token or to a hook.
 type Rate struct {
-	// Requests a second, of any kind. Default: no limit.
+	// Requests is the maximum number of requests per second, of any kind. Default: no limit.
 	Requests int `yaml:"requests" range:"1..1000000"`
-	// Events a second. A request may exceed it; the next ones wait. Default: no limit.
+	// Events is the maximum number of events per second. One request may exceed it; the next
+	// ones then wait. Default: no limit.
 	Events int `yaml:"events" range:"1..100000000"`
 }
 
-// Role is what a token allows.
+// Role is a set of rights of a token.
 type Role string
 
 // The roles.
 const (
 	RoleIngest Role = "ingest"
 	RoleView   Role = "view"
-	// RoleAuditor reads what was done to the relay, and proofs, but no event's contents.
+	// RoleAuditor may read own records and proofs, but no event's contents.
 	RoleAuditor Role = "auditor"
 	RoleComply  Role = "comply"
 	RoleOperate Role = "operate"
 	RoleAdmin   Role = "admin"
-	// RoleRelay sends events as another relay does: ingest, and own records of that relay.
-	// No other role brings it along.
+	// RoleRelay may send events as another relay: events, and that relay's own records. No
+	// other role includes it.
 	RoleRelay Role = "relay"
 )
 
@@ -256,67 +258,68 @@ func (Role) allowed() []string {
 
 // Ingest holds the inputs and their limits.
 type Ingest struct {
-	// Tokens are tokens that may only send events: short for top-level tokens with the
-	// role ingest.
+	// Tokens are tokens that may only send events: short for top-level tokens with the role
+	// ingest.
 	Tokens []IngestToken `yaml:"tokens"`
 
-	// Filters are the names of filters that run before an event is stored, in order: for
-	// data that must never touch this machine's disk. Native filters only. If one fails,
-	// the event is rejected (422) and only a tombstone is kept. If one cannot work now,
-	// the answer is 503. Default: none; events are stored as they come.
+	// Filters names the filters that run in order before an event is stored. Use them for data
+	// that must never reach this machine's disk. Only native filters are allowed. If a filter
+	// fails, the relay rejects the event (422) and stores only a tombstone. If a filter cannot
+	// run now, the response is 503. Default: none; events are stored as they come.
 	Filters []string `yaml:"filters"`
 
-	// Limits are the limits of an event and of a request. Larger input is rejected.
+	// Limits limits the size of an event and of a request. Larger input is rejected.
 	Limits IngestLimits `yaml:"limits"`
 
-	// Schemas say where the events of other producers than LiteLLM have what the relay needs,
-	// by name. Tokens and hooks name them. Default: the shipped ones alone.
+	// Schemas are rules by name that say where the relay finds the fields that it needs in the
+	// events of producers other than LiteLLM. Tokens and hooks refer to them. Default: the
+	// shipped ones alone.
 	Schemas []Schema `yaml:"schemas,named"`
 
-	// Hooks are paths for producers that show who they are in their own way, by name:
-	// POST /v1/hooks/NAME. Default: none.
+	// Hooks are paths by name for producers with their own way of authentication: POST
+	// /v1/hooks/NAME. Default: none.
 	Hooks []Hook `yaml:"hooks,named"`
 
-	// Sockets are sockets on this machine for producers that write lines of JSON and read no
-	// answer, as Vault's audit device socket does, by name. Default: none.
+	// Sockets are local sockets by name for producers that write lines of JSON and read no
+	// response, such as Vault's audit device socket. Default: none.
 	Sockets []LineSocket `yaml:"sockets,named"`
 
 	// Quarantine limits the quarantine: invalid input whose sender cannot see an error.
 	// When it is full, senders get 503.
 	Quarantine Quarantine `yaml:"quarantine"`
 
-	// Sources are the ways in beside POST /v1/events, by key: kafka, s3, postgres. Each section
-	// decodes into the source's own struct.
+	// Sources are the inputs other than POST /v1/events, by key: kafka, s3, postgres. Each
+	// section decodes into the source's own struct.
 	Sources map[string]Section `yaml:"-"`
 
-	// SenderSchemas are the schemas of the senders of Sources, but for LiteLLM's.
+	// SenderSchemas are the schemas of the senders of Sources, except LiteLLM's.
 	SenderSchemas map[Sender]string `yaml:"-"`
 }
 
 // Quarantine limits the quarantine.
 type Quarantine struct {
-	// Bytes is the size of all items together. Default: 256MiB.
+	// Bytes is the maximum size of all items together. Default: 256MiB.
 	Bytes auditrelay.ByteSize `yaml:"bytes" range:"1MiB..1TiB"`
-	// Items is the number of items; each takes about 100 bytes of memory. Default:
+	// Items is the maximum number of items; each takes about 100 bytes of memory. Default:
 	// 100000.
 	Items int `yaml:"items" range:"1..1000000"`
-	// Item limits one item. Larger input is rejected, never cut. Default:
+	// Item limits one item. Larger input is rejected, never truncated. Default:
 	// ingest.limits.body_bytes, so that everything fits, but at most 128MiB.
 	Item auditrelay.ByteSize `yaml:"item" range:"1KiB..128MiB"`
 }
 
 // IngestToken is a token that may send events.
 type IngestToken struct {
-	// Name is who uses it; it is recorded with every event as the principal.
+	// Name is the name of the token's user. It is recorded with every event as the principal.
 	Name string `yaml:"name"`
 	// Token is the secret itself.
 	Token auditrelay.Secret `yaml:"token"`
-	// Namespace is where the ids of events count that are sent with it: ids of two
-	// namespaces never collide. Ways in that belong together, as those of one LiteLLM, need
-	// the same one. Default: litellm.
+	// Namespace is the scope of the ids of events that are sent with the token: ids of two
+	// namespaces never collide. All inputs of one producer, such as one LiteLLM, need the same
+	// namespace. Default: litellm.
 	Namespace string `yaml:"namespace"`
-	// Schema is the schema of the events that are sent with it; see ingest.schemas. Default:
-	// LiteLLM's.
+	// Schema is the schema of the events that are sent with the token; see ingest.schemas.
+	// Default: LiteLLM's.
 	Schema string `yaml:"schema"`
 }
 
@@ -337,12 +340,12 @@ type IngestLimits struct {
 
 // Journal is the durable log of accepted events.
 type Journal struct {
-	// Window is the number of latest ids to remember, so that a repeated event is stored
-	// once. Each takes 16 bytes of memory. Default: 1048576.
+	// Window is the number of newest ids that the journal remembers. It stores an event that is
+	// repeated within the window once. Each id takes 16 bytes of memory. Default: 1048576.
 	Window int `yaml:"window" range:"1000..100000000"`
-	// Quota is the disk space for the journal. When it is used up, new events get 503.
-	// Sealed payloads and dead letters of accepted events, and compaction, may exceed it
-	// for a while. Default: no quota.
+	// Quota is the disk space for the journal. When it is used up, new events get 503. Sealed
+	// payloads and dead letters of accepted events, and compaction, may exceed it for a while.
+	// Default: no quota.
 	Quota auditrelay.ByteSize `yaml:"quota" range:"16MiB.."`
 	// Reserve is the disk space to keep free. Below it new events get 503, since a full
 	// disk would end the process. Default: chosen by the journal.
@@ -357,47 +360,47 @@ type Journal struct {
 	Postgres PostgresJournal `yaml:"postgres"`
 }
 
-// PostgresJournal is a journal in a Postgres database. One relay at a time has it; a
-// second one that starts waits, and takes over when the first one is gone. See fleet.
+// PostgresJournal is a journal in a Postgres database. Only one relay at a time uses it. A
+// second relay that starts waits, and takes over when the first one is gone. See fleet.
 type PostgresJournal struct {
-	// URL is the connection string of the server itself: a pooler cannot keep the lock.
-	// Required. With several hosts add target_session_attrs=read-write.
+	// URL is the connection string of the server itself, since a connection pooler cannot hold
+	// the lock. Required. With several hosts add target_session_attrs=read-write.
 	URL auditrelay.Secret `yaml:"url"`
-	// Schema is the schema for the tables, and for nothing else. The relay creates it if
-	// it may. Default: auditrelay.
+	// Schema is the schema for the tables. It must contain nothing else. The relay creates it
+	// if it may. Default: auditrelay.
 	Schema string `yaml:"schema"`
-	// Takeover is how long a relay that has stopped responding keeps the journal.
-	// Default: 15s; in a fleet 5s.
+	// Takeover is how long a relay that stopped responding keeps the journal. Default: 15s; in
+	// a fleet 5s.
 	Takeover time.Duration `yaml:"takeover" range:"1s..10m"`
-	// Fleet runs several relays on this journal: one leads, the others send their requests
-	// on to it and take over when it is gone. Default: none; a second relay ends.
+	// Fleet runs several relays on this journal. One leads. The others forward their requests
+	// to it and take over when it is gone. Default: none; a second relay ends.
 	Fleet Fleet `yaml:"fleet"`
 }
 
-// Fleet is this relay as one of several with one journal and one configuration.
+// Fleet makes this relay one of several with the same journal and the same configuration.
 type Fleet struct {
 	// Address is the URL at which the other relays reach this one, such as
 	// https://${POD_IP}:8787. Required.
 	Address string `yaml:"address"`
-	// Name names this relay in lists and logs. Default: the machine's host name.
+	// Name is this relay's name in lists and logs. Default: the machine's host name.
 	Name string `yaml:"name"`
 	// CA is a file of PEM certificates to trust, instead of the system's, when this relay
 	// calls another one. Default: the system's.
 	CA string `yaml:"ca"`
-	// Plaintext allows an address of plain http beyond loopback: what the relays know each
-	// other by, tokens and events then pass in clear text. Set it where the network itself
-	// encrypts, as a service mesh does. Default: false.
+	// Plaintext allows an address of plain http that is not loopback. The relays' own
+	// credentials, tokens and events are then sent in clear text. Set it only if the network
+	// itself encrypts, as a service mesh does. Default: false.
 	Plaintext bool `yaml:"plaintext"`
 }
 
-// On reports whether the relay is one of a fleet.
+// On reports whether the relay belongs to a fleet.
 func (f *Fleet) On() bool { return f.Address != "" }
 
-// Retention limits the events that no callback needs any more.
+// Retention limits how long events stay that no callback needs any more.
 type Retention struct {
-	// Age is the age at which events are forgotten; forever keeps them. Default: 7d.
+	// Age is the age at which events are removed; forever keeps them. Default: 7d.
 	Age time.Duration `yaml:"age,forever"`
-	// Bytes is the size at which the oldest events are forgotten. Default: no limit.
+	// Bytes is the size at which the oldest events are removed. Default: no limit.
 	Bytes auditrelay.ByteSize `yaml:"bytes"`
 }
 
@@ -419,10 +422,10 @@ type LogFormat string
 
 func (LogFormat) allowed() []string { return []string{"text", "json"} }
 
-// Tap is live viewing of events as they are accepted, filtered and delivered.
+// Tap shows events live as they are accepted, filtered and delivered.
 type Tap struct {
-	// Enabled lets tokens with the role comply watch events with their contents, also
-	// before redaction. Each opening is an audit event of its own. Default: false.
+	// Enabled lets tokens with the role comply watch events with their contents, also before
+	// redaction. Each use is recorded as an audit event. Default: false.
 	Enabled bool `yaml:"enabled"`
 }
 
@@ -436,25 +439,25 @@ type Metrics struct {
 // Audit configures the audit API.
 type Audit struct {
 	// Origins lists the origins whose pages may read GET /audit from a browser, such as
-	// https://litellm.example for LiteLLM's dashboard. The page sends a token with the
-	// role comply. Default: none.
+	// https://litellm.example for LiteLLM's dashboard. The page sends a token with the role
+	// comply. Default: none.
 	Origins []string `yaml:"cors_origins"`
 }
 
-// Control says where the relay's own records go.
+// Control selects the callbacks that get the relay's own records.
 type Control struct {
-	// Callback names the callback that must get them. It receives events and its retain
-	// limit blocks. While the relay runs it can be neither detached nor removed. Default:
+	// Callback names the callback that must get them. It must receive events, and its retain
+	// limit must block. While the relay runs it can be neither detached nor removed. Default:
 	// none.
 	Callback string `yaml:"callback"`
-	// Only keeps own records from all other callbacks. Default: false.
+	// Only hides own records from all other callbacks. Default: false.
 	Only bool `yaml:"only"`
 }
 
 // Shutdown configures how the relay stops.
 type Shutdown struct {
-	// Deadline is how long deliveries may continue after the relay stopped accepting
-	// events. The rest goes out after the next start. Default: 30s.
+	// Deadline is how long deliveries may continue after the relay stopped accepting events.
+	// The remaining events are delivered after the next start. Default: 30s.
 	Deadline time.Duration `yaml:"deadline"`
 }
 

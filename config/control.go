@@ -2,7 +2,7 @@ package config
 
 import "auditrelay"
 
-// control checks where own records go: it must be sure to get them.
+// control checks that the callback for own records is sure to get them.
 func (c checker) control() {
 	name := c.Control.Callback
 	if name == "" {

@@ -14,28 +14,28 @@ import (
 	"auditrelay"
 )
 
-// decoder puts a tree of nodes into a struct, strictly: every key is one that
-// the struct knows, every value of the kind that it wants, every error at its
-// place. Errors are gathered, so that one run tells of all.
+// decoder decodes a tree of nodes into a struct, strictly: the struct must know every key,
+// every value must have the right kind, and every error has a place. It collects errors, so
+// that one run reports all of them.
 type decoder struct {
 	report *report
-	// plain is told of every secret that stands in the file itself.
+	// plain is called for every secret that is in plain text in the file.
 	plain func(n *node, path string)
 }
 
-// selfDecoder is a type that YAML writes in more than one way.
+// selfDecoder is a type with more than one form in YAML.
 type selfDecoder interface {
 	decodeNode(d *decoder, n *node, path string)
 }
 
-// limited is a string of a closed set.
+// limited is a string from a closed set.
 type limited interface{ allowed() []string }
 
-// worded is a number of a closed set, written as the word at its place.
+// worded is a number from a closed set. The configuration writes the word with that index.
 type worded interface{ Words() []string }
 
-// deferrer names keys that a later version will know, with what to do until
-// then, so that they are refused by name rather than as a slip of the pen.
+// deferrer lists keys of later versions, with what to do until then, so that their error is not
+// that of a misspelt key.
 type deferrer interface{ later() map[string]string }
 
 var (
@@ -45,7 +45,7 @@ var (
 	typeJSON     = reflect.TypeFor[json.RawMessage]()
 )
 
-// value decodes n into v. A null is as good as a key that is not there.
+// value decodes n into v. A null counts as a missing key.
 func (d *decoder) value(n *node, v reflect.Value, path string, tag fieldTag) {
 	if n.kind == kindNull {
 		return
@@ -121,7 +121,7 @@ func (d *decoder) expected(n *node, path, what string) {
 	d.report.add(n, path, "found %v, expected %s%s", n.kind, what, hint)
 }
 
-// scalar returns the text of a value that is written as one word.
+// scalar returns the text of a scalar value.
 func (d *decoder) scalar(n *node, path, what string) (string, bool) {
 	if n.kind == kindList || n.kind == kindMapping {
 		d.expected(n, path, what)
@@ -130,8 +130,8 @@ func (d *decoder) scalar(n *node, path, what string) (string, bool) {
 	return n.text, !n.unset
 }
 
-// text hands a scalar to a type that reads its own. The type's error may quote
-// the value, and so shows only where that stands in the file.
+// text passes a scalar to a type that parses it itself. The type's error may quote the value,
+// so it is shown only if the value is in the file itself.
 func (d *decoder) text(n *node, u encoding.TextUnmarshaler, path string) {
 	text, ok := d.scalar(n, path, "a string")
 	if !ok {
@@ -164,7 +164,7 @@ func (d *decoder) string(n *node, v reflect.Value, path string) {
 	v.SetString(n.text)
 }
 
-// word decodes a value of a closed set.
+// word decodes a value from a closed set.
 func (d *decoder) word(n *node, v reflect.Value, path string) {
 	set, ok := v.Interface().(worded)
 	if !ok {
@@ -185,7 +185,7 @@ func (d *decoder) word(n *node, v reflect.Value, path string) {
 	}
 }
 
-// oneOf refuses a value outside a closed set and names the nearest within.
+// oneOf rejects a value outside a closed set and suggests the nearest one.
 func (d *decoder) oneOf(n *node, path string, allowed []string) {
 	for _, a := range allowed {
 		if n.text == a {
@@ -203,8 +203,7 @@ func (d *decoder) bool(n *node, v reflect.Value, path string) {
 	}
 }
 
-// boolean reads true and false, also as YAML 1.1 writes them and as a reference
-// gives them.
+// boolean parses true and false, also in the forms of YAML 1.1 and of a resolved reference.
 func (n *node) boolean() (value, ok bool) {
 	if n.kind != kindBool && n.kind != kindString {
 		return false, false
@@ -363,7 +362,7 @@ func expectedKind(t reflect.Type) string {
 	return "a string"
 }
 
-// placed is a struct that remembers where it stood.
+// placed is a struct that stores its place.
 type placed interface{ setPlace(Place) }
 
 func (c *Callback) setPlace(p Place) { c.place = p }
@@ -375,7 +374,7 @@ func (d *decoder) setPlace(v reflect.Value, n *node) {
 	}
 }
 
-// decodeInto is the door to the decoder for a pointer to a struct.
+// decodeInto decodes into a pointer to a struct.
 func (d *decoder) decodeInto(n *node, into any, path string) error {
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {

@@ -11,10 +11,10 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// Detector is a rule of the operator's own: what secrets of one kind look like.
+// Detector is a rule of the operator for finding secrets of one kind.
 type Detector struct {
-	// Name is the key under which the detector stands. Policies, gates and guests select
-	// it by this name, or with its group.
+	// Name is the detector's key. Policies, gates and guests select it by this name or by its
+	// group.
 	Name string `yaml:"-"`
 
 	// Description says what it finds, for auditrelay detectors list. Default: none.
@@ -44,8 +44,8 @@ type Detector struct {
 	// first group that is not empty, or the whole match.
 	SecretGroup int `yaml:"secret_group" range:"1..100"`
 
-	// Entropy is the least Shannon entropy of the secret, in bits per character, such as
-	// 3.5. Default: 0.
+	// Entropy is the minimum Shannon entropy of the secret, in bits per character, such as 3.5.
+	// Default: 0.
 	Entropy float64 `yaml:"entropy"`
 
 	// Exact rejects a match that is followed by more of the same characters. Default:
@@ -56,20 +56,20 @@ type Detector struct {
 	// looks at values under such a name. Default: it looks everywhere.
 	Under []string `yaml:"under"`
 
-	// Check names what decides beside the regex: check digits or a date. auditrelay
-	// detectors show lists it for built-in detectors, such as luhn, de-tax-id, br-cpf. The
-	// regex must then begin where a word begins, and have no keywords.
+	// Check names an additional check of a match, such as check digits or a date. auditrelay
+	// detectors show lists the checks of built-in detectors, such as luhn, de-tax-id, br-cpf.
+	// The regex must then begin where a word begins, and have no keywords.
 	Check string `yaml:"check"`
 
-	// Near lists words of small letters. One of them must stand in the key's name, or at
-	// most 64 bytes before the value. Default: none.
+	// Near lists words in lower case. One of them must be in the key's name, or at most 64
+	// bytes before the value. Default: none.
 	Near []string `yaml:"near"`
 
 	// Group is the group that selects the detector together with others. Default: secrets.
 	Group string `yaml:"group"`
 
-	// Examples lists texts in which the detector must find something. Loading fails
-	// otherwise. Do not use real secrets.
+	// Examples lists texts in which the detector must find something. Otherwise loading fails.
+	// Do not use real secrets.
 	Examples []string `yaml:"examples"`
 
 	// CounterExamples lists texts in which it must not find anything.
@@ -95,10 +95,10 @@ type DetectorException struct {
 	Reason string `yaml:"reason"`
 }
 
-// Catalogue is the detectors there are: the shipped ones and the operator's.
+// Catalogue returns all detectors: the shipped ones and the operator's.
 func (c *Config) Catalogue() *detect.Catalogue { return c.catalogue }
 
-// ownDetectors reports whether the operator adds anything to the shipped detectors.
+// ownDetectors reports whether the operator adds rules to the shipped detectors.
 func (c *Config) ownDetectors() bool {
 	return len(c.Detectors)+len(c.DetectorFiles)+len(c.DetectorExceptions) > 0
 }
@@ -109,7 +109,7 @@ func (c checker) detectors() {
 		return
 	}
 	var o detect.Options
-	at := map[string][]any{} // where a rule of this id stands
+	at := map[string][]any{} // the place of the rule with this id
 	for i := range c.Detectors {
 		d := &c.Detectors[i]
 		steps := []any{"detectors", d.Name}
@@ -161,7 +161,7 @@ func (c checker) detectors() {
 	c.catalogue = catalogue
 }
 
-// detectorKey is the key of a rule's field, "" for its name.
+// detectorKey returns the key of a rule's field, "" for its name.
 func detectorKey(field string) string {
 	switch field {
 	case "forms":
@@ -187,13 +187,13 @@ func flat(err error) []error {
 	return all
 }
 
-// Length is how many characters follow a prefix: 32, 32..40 or 32.., which has no upper
+// Length is the number of characters after a prefix: 32, 32..40, or 32.. without an upper
 // limit.
 type Length struct {
-	Least, Most int // Most 0: no limit
+	Least, Most int // Most is 0 if there is no limit
 }
 
-// UnmarshalText reads a length.
+// UnmarshalText parses a length.
 func (l *Length) UnmarshalText(text []byte) error {
 	m := lengthForm.FindStringSubmatch(string(text))
 	if m == nil {
@@ -211,7 +211,7 @@ func (l *Length) UnmarshalText(text []byte) error {
 
 var lengthForm = regexp.MustCompile(`^([0-9]{1,4})(\.\.([0-9]{1,4})?)?$`)
 
-// rule is the detector as a rule.
+// rule converts the detector to a rule.
 func (d *Detector) rule() detect.Rule {
 	r := detect.Rule{
 		ID: d.Name, Description: d.Description, Prefixes: d.Prefix, Alphabet: d.Alphabet, Keywords: d.Keywords, Group: d.SecretGroup,
@@ -226,7 +226,7 @@ func (d *Detector) rule() detect.Rule {
 	return r
 }
 
-// detectorFile reads a file of rules.
+// detectorFile reads a file with rules.
 func (c checker) detectorFile(steps []any, name string) []detect.Rule {
 	if err := checkFile(name); err != nil {
 		c.bad(steps, "%w", err)

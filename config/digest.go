@@ -17,11 +17,11 @@ import (
 	"auditrelay/internal/format"
 )
 
-// Digest identifies the configuration: equal for equal meaning, whatever the
-// text, its order and its references. It is an HMAC under key and 64 hexadecimal
-// digits long. The key is the caller's, random and kept with its data: it stands
-// between who sees a digest and guesses of the secrets in it. Options that are
-// not set do not count, so that a new version with new options changes nothing.
+// Digest identifies the configuration's meaning. It does not depend on the text, its order or
+// its references. It is an HMAC of 64 hexadecimal digits. key must be random and is stored with
+// the caller's data. Without key nobody can use the digest to test guesses of the secrets.
+// Options that are not set do not count, so a new version with new options does not change the
+// digest.
 func (c *Config) Digest(key []byte) string {
 	d := newDigest(key)
 	d.value(reflect.ValueOf(c).Elem())
@@ -34,17 +34,17 @@ func (c *Config) Digest(key []byte) string {
 	return d.sum()
 }
 
-// FleetDigest is Digest without what may differ between the relays of a fleet: addresses,
-// paths and certificates of their machines.
+// FleetDigest is Digest without the parts that may differ between the relays of a fleet:
+// addresses, paths and certificates of their machines.
 func (c *Config) FleetDigest(key []byte) string {
 	same := *c
 	same.Listen, same.DataDir, same.Socket, same.Log, same.TLS, same.tlsFiles = "", "", Socket{}, Log{}, TLS{}, nil
-	same.Journal.Postgres.Fleet, same.Journal.Postgres.URL = Fleet{}, "" // they share the server, by whichever way
+	same.Journal.Postgres.Fleet, same.Journal.Postgres.URL = Fleet{}, "" // they use the same server, possibly at different addresses
 	return same.Digest(key)
 }
 
-// CallbackDigest is Digest for one callback with all that it works with: its
-// filters, their modules' content and their keys.
+// CallbackDigest is Digest for one callback with everything that it uses: its filters, their
+// modules' content and their keys.
 func (c *Config) CallbackDigest(key []byte, cb *Callback) string {
 	d := newDigest(key)
 	d.value(reflect.ValueOf(cb).Elem())
@@ -67,8 +67,8 @@ func (c *Config) CallbackDigest(key []byte, cb *Callback) string {
 	return d.sum()
 }
 
-// sinkFiles writes the contents of the certificates and keys that a sink's options name,
-// as paths or within the URL of a database: a replaced file is a change.
+// sinkFiles writes the contents of the certificates and keys that a sink's options name, as
+// paths or in the URL of a database, so that a replaced file counts as a change.
 func (d digest) sinkFiles(s Section) {
 	if s.node == nil {
 		return
@@ -86,14 +86,14 @@ func (d digest) sinkFiles(s Section) {
 			files = urlFiles(item.text)
 		}
 		for _, name := range files {
-			if content, err := digestFile(name); err == nil { // whoever opens the sink tells what is wrong
+			if content, err := digestFile(name); err == nil { // opening the sink reports the error
 				d.string(k.text + " " + content)
 			}
 		}
 	}
 }
 
-// urlFile is a file that the URL or the key-value form of a database's address names.
+// urlFile matches a file in the URL or the key-value form of a database's address.
 var urlFile = regexp.MustCompile(`(?:^|[?&\s])(?:sslrootcert|sslcert|sslkey)\s*=\s*'?([^&\s']+)`)
 
 func urlFiles(address string) (names []string) {
@@ -113,7 +113,7 @@ func (c *Config) FilterDigest(key []byte, f *Filter) string {
 	return d.sum()
 }
 
-// detectors writes the operator's detectors, which decide in filters, gates and guests.
+// detectors writes the operator's detectors, which affect filters, gates and guests.
 func (d digest) detectors(c *Config) {
 	if c.ownDetectors() {
 		d.string("detectors " + c.catalogue.Digest())
@@ -125,7 +125,7 @@ func (d digest) filter(c *Config, f *Filter) {
 	d.value(reflect.ValueOf(f).Elem())
 	d.string(f.module)
 	if !f.Native() && c.Guests.Sandbox != SandboxPreferred {
-		d.string("sandbox " + c.Guests.Sandbox.String()) // it is loaded anew
+		d.string("sandbox " + c.Guests.Sandbox.String()) // a change of the sandbox loads the guest anew
 	}
 	for _, name := range f.KeyNames() {
 		d.current(c.Keys[name])
@@ -145,7 +145,8 @@ func newDigest(key []byte) digest { return digest{hmac.New(sha256.New, key)} }
 
 func (d digest) sum() string { return hex.EncodeToString(d.h.Sum(nil)) }
 
-// string writes s so that no two sequences of strings look alike.
+// string writes s with its length, so that different sequences of strings have different
+// encodings.
 func (d digest) string(s string) { fmt.Fprintf(d.h, "%d:%s", len(s), s) }
 
 func (d digest) value(v reflect.Value) {
@@ -163,7 +164,7 @@ func (d digest) value(v reflect.Value) {
 		d.string(x.Reveal())
 		return
 	case fmt.Stringer:
-		if v.Kind() == reflect.Uint8 { // of a closed set
+		if v.Kind() == reflect.Uint8 { // from a closed set
 			d.string(x.String())
 			return
 		}
@@ -206,7 +207,7 @@ func (d digest) value(v reflect.Value) {
 	case reflect.Struct:
 		d.structure(v)
 	default:
-		panic(fmt.Sprintf("config: no digest for %v", v.Type())) // a type of our own that a test would have met
+		panic(fmt.Sprintf("config: no digest for %v", v.Type())) // cannot happen: a test covers all types
 	}
 }
 

@@ -8,25 +8,25 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// defaultsText tells what holds for keys that are not given, by section, in the form that
-// internal/tools/configdoc writes.
+// defaultsText has the defaults of all keys, by section, as internal/tools/configdoc writes
+// them.
 //
 //go:embed defaults.txt
 var defaultsText string
 
-// hiddenText stands for a secret.
+// hiddenText replaces a secret.
 const hiddenText = "(hidden)"
 
-// Show prints the configuration in file as it is understood: all its files together, LiteLLM's in the relay's own format. References stay references; a secret in
-// plain text is hidden. With defaults, keys that are not given follow their section as
-// comments. What is wrong comes back as Errors.
+// Show prints the effective configuration in file: all its files together, LiteLLM's in the
+// relay's own format. References stay references, and a secret in plain text is hidden. With
+// defaults, comments after each section list the keys that are not set. The error is an Errors.
 func Show(file string, o LoadOptions, defaults bool) ([]byte, []Note, error) {
 	o = o.withDefaults()
 	t, err := readTree(file, &o)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := load(t.root, o, t.report, t.open) // it marks the secrets
+	c, err := load(t.root, o, t.report, t.open) // marks the secrets
 	if err != nil {
 		return nil, nil, err
 	}
@@ -46,7 +46,7 @@ func Show(file string, o LoadOptions, defaults bool) ([]byte, []Note, error) {
 	return []byte(s.String()), c.Notes, nil
 }
 
-// quotedAll lists files in a sentence.
+// quotedAll formats the names of files for a sentence.
 func quotedAll(file string, more []string) string {
 	text := strconv.Quote(file)
 	for _, name := range more {
@@ -55,10 +55,10 @@ func quotedAll(file string, more []string) string {
 	return text
 }
 
-// keyDefault is a key of a section.
+// keyDefault is a key of a section with its default.
 type keyDefault struct {
 	key, text string
-	section   string // where the key's own keys are listed; empty: it has none
+	section   string // the section that lists the key's own keys; empty if it has none
 }
 
 func readDefaults(text string) map[string][]keyDefault {
@@ -80,11 +80,11 @@ func readDefaults(text string) map[string][]keyDefault {
 // shower prints a tree without its secrets.
 type shower struct {
 	printer
-	sections map[string][]keyDefault // nil: defaults are not printed
+	sections map[string][]keyDefault // nil if defaults are not printed
 	secrets  *detect.Set
 }
 
-// section is the section of a key's value within another, and of its items.
+// section returns the section of a key's value, or of its items, in another section.
 func (s *shower) section(within, key string) string {
 	for _, d := range s.sections[within] {
 		if d.key == key && d.section != "" {
@@ -104,11 +104,12 @@ func (s *shower) section(within, key string) string {
 	return unknown
 }
 
-// unknown is the section of what the relay hands on, such as a guest's own configuration: only names tell there
-// what is a secret.
+// unknown is the section of data that the relay only passes on, such as a guest's own
+// configuration. Only the names of its keys show which values are secrets.
 const unknown = "-"
 
-// mapping prints a mapping: one of names, whose values are of the section, or the section itself.
+// mapping prints a mapping. With names, its keys are names and its values belong to the
+// section. Otherwise the mapping itself does.
 func (s *shower) mapping(n *node, section string, names bool, indent int) {
 	for i, k := range n.keys {
 		item, of := n.items[i], section
@@ -142,7 +143,7 @@ func (s *shower) lists(section string) bool {
 	return len(s.sections[section]) > 0 && !strings.HasSuffix(section, ".NAME")
 }
 
-// list prints a list's items one deeper than their key.
+// list prints the items of a list, one level deeper than their key.
 func (s *shower) list(n *node, section, key string, indent int) {
 	for _, item := range n.items {
 		s.comments(item, indent+1)
@@ -160,8 +161,8 @@ func (s *shower) list(n *node, section, key string, indent int) {
 	}
 }
 
-// missing prints what a section's mapping does not give. A margin stands between the mark of a
-// comment and its text.
+// missing prints the defaults of the keys that a section's mapping does not set. margin is put
+// between the comment's mark and its text.
 func (s *shower) missing(n *node, section string, indent int, margin string) {
 	for _, d := range s.sections[section] {
 		if n.get(d.key).given() {
@@ -169,12 +170,12 @@ func (s *shower) missing(n *node, section string, indent int, margin string) {
 		}
 		switch {
 		case d.text != "":
-			// The value itself, without why.
+			// Only the value, without the reason.
 			text, _, _ := strings.Cut(d.text, ", so that ")
 			text, _, _ = strings.Cut(text, ", which ")
 			s.line(indent, "# "+margin+d.key+": "+text)
 		case d.section == "" || strings.HasSuffix(d.section, "[]") || strings.HasSuffix(d.section, ".NAME"):
-			// It is required, or there is nothing to tell of it.
+			// The key is required, or has no default to print.
 		default:
 			s.line(indent, "# "+margin+d.key+":")
 			s.missing(&node{}, d.section, indent, margin+"  ")
@@ -182,8 +183,8 @@ func (s *shower) missing(n *node, section string, indent int, margin string) {
 	}
 }
 
-// written is written without secrets: those in plain text, what looks like one, and, where only names
-// tell, what is called one.
+// written is the function written without secrets. It hides secrets in plain text, values that
+// look like one and, with byName, values of keys that are named like one.
 func (s *shower) written(n *node, key string, byName bool) string {
 	switch {
 	case n.ref != "" || n.kind == kindNull || n.kind == kindMapping || n.kind == kindList:

@@ -7,7 +7,8 @@ import (
 	"auditrelay"
 )
 
-// emits checks what filters may emit to: targets that take it, and no way back.
+// emits checks that the targets of filters' emits exist and accept records, and that there is
+// no cycle.
 func (c checker) emits() {
 	targets := map[string]*Callback{}
 	for i := range c.Callbacks {
@@ -34,8 +35,7 @@ func (c checker) emits() {
 	c.cycles()
 }
 
-// cycles refuses a chain of emits that leads back to where it began, since one
-// event would then be followed by others without end.
+// cycles rejects a cycle of emits, in which one event would cause records without end.
 func (c checker) cycles() {
 	next := map[string][]string{}
 	for _, cb := range c.Callbacks {
@@ -75,7 +75,7 @@ func (c checker) cycles() {
 	}
 }
 
-// places names callbacks by what stands in the file.
+// places replaces callbacks' names by their places in the file.
 func (c checker) places(names []string) []string {
 	shown := make([]string, len(names))
 	for i, name := range names {
@@ -88,7 +88,7 @@ func (c checker) places(names []string) []string {
 	return shown
 }
 
-// names checks what is said of callbacks that are gone.
+// names checks the names under removed and renamed_from.
 func (c checker) names() {
 	configured, removed, renamed := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, cb := range c.Callbacks {

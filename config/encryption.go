@@ -8,17 +8,17 @@ import (
 
 // Encryption configures the encryption of stored events; see docs/operators/encryption.md.
 type Encryption struct {
-	// Key is the master key, at least 32 bytes; make one with `openssl rand -hex 32`. It
-	// wraps the keys of the periods, which encrypt the events. Without it nobody can read
-	// the journal: keep a copy elsewhere.
+	// Key is the master key, at least 32 bytes; make one with `openssl rand -hex 32`. It wraps
+	// the keys of the periods, which encrypt the events. Without it nobody can read the
+	// journal: keep a copy elsewhere.
 	Key auditrelay.Secret `yaml:"key"`
 	// PreviousKey is the former master key, for the first start with a new one.
 	PreviousKey auditrelay.Secret `yaml:"previous_key"`
-	// Period is the time that one key covers, and so the unit that you can erase. Periods
-	// end at multiples of it, in UTC. Default: 24h.
+	// Period is the time that one key covers, and so the smallest unit that you can erase.
+	// Periods end at multiples of it, in UTC. Default: 24h.
 	Period time.Duration `yaml:"period" range:"1h..366d"`
-	// DecryptOnly turns encryption off: encrypted events stay readable, new events are
-	// stored in the clear. Default: false.
+	// DecryptOnly turns encryption off: encrypted events stay readable, and new events are
+	// stored unencrypted. Default: false.
 	DecryptOnly bool `yaml:"decrypt_only"`
 }
 

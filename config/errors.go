@@ -9,20 +9,19 @@ import (
 	"strings"
 )
 
-// maxErrors bounds what one report holds: nobody reads further, and a hostile
-// file could fill memory with complaints.
+// maxErrors limits one report. Nobody reads more, and a hostile file could otherwise fill
+// memory with errors.
 const maxErrors = 100
 
-// Error is one thing that is wrong with a configuration. It carries no secret:
-// values are shown only where the key is a name or one of a closed set and the
-// value stands in the file itself.
+// Error is one fault of a configuration. It never shows a secret. It shows a value only if the
+// key expects a name or a value from a closed set, and the value is in the file itself.
 type Error struct {
 	File   string
-	Line   int    // from 1; 0 where the file as a whole is meant
-	Column int    // from 1; 0 where unknown
+	Line   int    // from 1; 0 for the whole file
+	Column int    // from 1; 0 if unknown
 	Key    string // the path of the key, such as callbacks[0].sink.s3.bucket
 	Msg    string
-	Err    error // the cause, where there is one; its text is part of Msg
+	Err    error // the cause, if there is one; Msg contains its text
 }
 
 func (e *Error) Error() string {
@@ -45,7 +44,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errors is everything that is wrong with a configuration, by line.
+// Errors lists all faults of a configuration, by line.
 type Errors []*Error
 
 func (e Errors) Error() string {
@@ -56,7 +55,7 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap gives each error by itself.
+// Unwrap returns the single errors.
 func (e Errors) Unwrap() []error {
 	errs := make([]error, len(e))
 	for i, one := range e {
@@ -65,15 +64,15 @@ func (e Errors) Unwrap() []error {
 	return errs
 }
 
-// Note is something that an operator should know and that stops nothing.
+// Note is a warning for the operator that does not prevent a start.
 type Note struct {
 	File  string
-	Line  int // from 1; 0 where the file as a whole is meant
+	Line  int // from 1; 0 for the whole file
 	Level slog.Level
 	Text  string
 }
 
-// report gathers errors and notes. Past its bound it only counts.
+// report collects errors and notes. Beyond its limit it only counts them.
 type report struct {
 	file  string
 	errs  Errors
@@ -87,7 +86,7 @@ func (r *report) add(n *node, path, format string, args ...any) {
 	r.addError(n, path, fmt.Errorf(format, args...))
 }
 
-// addError puts err to the place of n, which may be nil.
+// addError adds err at the place of n, which may be nil.
 func (r *report) addError(n *node, path string, err error) {
 	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // joined errors are told one by one
 		for _, one := range all.Unwrap() {
@@ -109,19 +108,19 @@ func (r *report) addError(n *node, path string, err error) {
 	r.errs = append(r.errs, e)
 }
 
-// reported reports whether an error stands at n already.
+// reported reports whether there already is an error at n.
 func (r *report) reported(n *node) bool {
 	file := r.fileOf(n)
 	return n.line > 0 && slices.ContainsFunc(r.errs, func(e *Error) bool { return e.File == file && e.Line == n.line && e.Column == n.column })
 }
 
-// Place is where something stands in a configuration.
+// Place is a place in a configuration.
 type Place struct {
 	File string
-	Line int // from 1; 0: in the file as a whole
+	Line int // from 1; 0 for the whole file
 }
 
-// From says in an error at another place where p is: by its line alone in the same file.
+// From describes p in an error at another place. In the same file the line alone is enough.
 func (p Place) From(other Place) string {
 	if p.File == other.File {
 		return fmt.Sprintf("on line %d", p.Line)
@@ -137,7 +136,7 @@ func (r *report) placeOf(n *node) Place {
 	return p
 }
 
-// fileOf is the file in which n stands.
+// fileOf returns the file of n.
 func (r *report) fileOf(n *node) string {
 	if n != nil && n.file != nil {
 		return n.file.name
@@ -163,7 +162,7 @@ func (r *report) note(n *node, level slog.Level, format string, args ...any) {
 	r.notes = append(r.notes, note)
 }
 
-// err returns what was gathered, sorted, nil if nothing was.
+// err returns the collected errors, sorted, or nil if there are none.
 func (r *report) err() error {
 	if len(r.errs) == 0 {
 		return nil
@@ -172,7 +171,7 @@ func (r *report) err() error {
 	slices.SortStableFunc(errs, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key))
 	})
-	// One mistake may be seen from two sides; the same words twice help nobody.
+	// Two checks may find the same fault, so equal errors are reported once.
 	errs = slices.CompactFunc(errs, func(a, b *Error) bool {
 		return a.File == b.File && a.Line == b.Line && a.Column == b.Column && a.Key == b.Key && a.Msg == b.Msg
 	})

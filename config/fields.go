@@ -11,9 +11,9 @@ import (
 	"auditrelay"
 )
 
-// fieldTag is what a field's tags say of its values: `yaml:"name,named"` for a
-// mapping of names kept as a list, `yaml:"name,forever"` for a duration that may
-// be endless, `range:"1..64"` for the least and the most that is taken.
+// fieldTag has the tags of a field: `yaml:"name,named"` for a mapping of names that is stored
+// as a list, `yaml:"name,forever"` for a duration that may be unlimited, `range:"1..64"` for
+// the minimum and the maximum.
 type fieldTag struct {
 	named, forever bool
 	least, most    string
@@ -29,7 +29,7 @@ type structFields []structField
 
 var typeConfig = reflect.TypeFor[Config]()
 
-// fieldsOf lists a struct's options: exported fields with a yaml tag.
+// fieldsOf returns a struct's options: exported fields with a yaml tag.
 func fieldsOf(t reflect.Type) structFields {
 	var fields structFields
 	for i := range t.NumField() {
@@ -61,7 +61,7 @@ func (s structFields) names() []string {
 	return names
 }
 
-// rangeText says the range in an error.
+// rangeText describes the range for an error.
 func (t fieldTag) rangeText() string {
 	switch {
 	case t.least != "" && t.most != "":
@@ -74,8 +74,8 @@ func (t fieldTag) rangeText() string {
 	return " that is not negative"
 }
 
-// The bounds of a range; without one nothing negative is taken. The tags are
-// ours: a test reads them all, so a malformed one cannot ship.
+// The limits of a range. Without a range, negative values are rejected. A test reads all tags,
+// so none is malformed.
 
 func (t fieldTag) ints() (least, most int64) {
 	return bounds(t, func(text string) (int64, error) { return strconv.ParseInt(text, 10, 64) })

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// maxFiles bounds how many files a configuration has.
+// maxFiles limits the number of files of a configuration.
 const maxFiles = 256
 
-// Dir returns the directory that relative paths in a configuration are relative to: the
-// configuration itself where it is a directory.
+// Dir returns the directory that relative paths in a configuration refer to. For a directory it
+// is the directory itself.
 func Dir(file string) string {
 	if isDir(file) {
 		return file
@@ -26,8 +26,8 @@ func isDir(name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// filesIn lists the files of a directory's configuration, by name: *.yaml and *.yml that
-// are not hidden, in the directory itself. Links are followed, as a mounted ConfigMap has.
+// filesIn returns the files of a directory's configuration, by name: *.yaml and *.yml in the
+// directory itself that are not hidden. It follows links, since a mounted ConfigMap has links.
 func filesIn(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -47,7 +47,7 @@ func filesIn(dir string) ([]string, error) {
 	return files, nil
 }
 
-// allFiles lists the files that names stand for: files, and those of directories.
+// allFiles resolves names of files and directories to files.
 func allFiles(names []string) ([]string, error) {
 	var all []string
 	for _, name := range names {
@@ -76,7 +76,7 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
-// filesTree reads a configuration of several files.
+// filesTree reads a configuration with several files.
 func filesTree(names []string, o LoadOptions) (tree, error) {
 	files, err := allFiles(names)
 	if err != nil {
@@ -84,7 +84,7 @@ func filesTree(names []string, o LoadOptions) (tree, error) {
 	}
 	r := &report{}
 	root := &node{kind: kindMapping}
-	b := &builder{report: r} // one for all: what they expand to is bounded together
+	b := &builder{report: r} // one for all files, so that it limits their aliases together
 	for _, name := range files {
 		r.file = name
 		data, open, err := readFile(name)
@@ -108,9 +108,9 @@ func filesTree(names []string, o LoadOptions) (tree, error) {
 	return tree{root: root, report: r}, nil
 }
 
-// merge adds a file's mapping to what the files before it said: sections, and mappings of
-// names, get the keys of both; lists the items of both. Whatever else stands in two files is an error.
-// Neither of the two is changed: anchors may lead to them from elsewhere.
+// merge adds a file's mapping to those of earlier files. Sections, and mappings of names, get
+// the keys of both; lists get the items of both. Any other value in two files is an error.
+// merge changes neither argument, since anchors may refer to them.
 func merge(r *report, into, from *node, t reflect.Type, path string) *node {
 	out := *into
 	out.keys, out.items = into.keys[:len(into.keys):len(into.keys)], append([]*node(nil), into.items...)
@@ -125,7 +125,7 @@ func merge(r *report, into, from *node, t reflect.Type, path string) *node {
 		switch {
 		case was < 0:
 			out.keys, out.items = append(out.keys, k), append(out.items, item)
-		case item.kind == kindNull: // as good as a key that is not there
+		case item.kind == kindNull: // counts as a missing key
 		case out.items[was].kind == kindNull:
 			out.keys[was], out.items[was] = k, item
 		default:
@@ -135,13 +135,13 @@ func merge(r *report, into, from *node, t reflect.Type, path string) *node {
 	return &out
 }
 
-// additive is the type of a key under which the contents of files add up; nil: there is none.
+// additive is the type of a key whose values in several files are merged; nil if there is none.
 type additive struct {
 	t     reflect.Type
 	named bool // a mapping of names
 }
 
-// typeOf is the additive type that a struct has under a key.
+// typeOf returns the additive type of a struct's key.
 func typeOf(t reflect.Type, key string) additive {
 	if t == nil {
 		return additive{}

@@ -21,12 +21,12 @@ type Filter struct {
 	// Wasm is the module's file, relative to the configuration file.
 	Wasm string `yaml:"wasm"`
 
-	// Module is the name of uploaded modules (auditrelay module push --name NAME), instead
-	// of a file. auditrelay module use FILTER DIGEST selects one. Until then nothing
-	// passes; the callbacks' events stay pending.
+	// Module is the name of uploaded modules (auditrelay module push --name NAME), instead of a
+	// file. auditrelay module use FILTER DIGEST selects one. Until then the callbacks' events
+	// stay pending.
 	Module string `yaml:"module"`
 
-	// SHA256 pins the module: 64 hexadecimal digits. A file with another digest is refused.
+	// SHA256 pins the module: 64 hexadecimal digits. A file with another digest is rejected.
 	// Default: not pinned.
 	SHA256 string `yaml:"sha256"`
 
@@ -38,36 +38,36 @@ type Filter struct {
 	// Config is any mapping; the guest gets it as JSON.
 	Config json.RawMessage `yaml:"config"`
 
-	// Grants allow what the guest's manifest asks for. Default: nothing; it may only look
-	// and decide.
+	// Grants allow what the guest's manifest asks for. Default: nothing; it may only look and
+	// decide.
 	Grants Grants `yaml:"grants"`
 
 	// Limits are the guest's budget.
 	Limits Limits `yaml:"limits"`
 
-	// OnError says what happens to an event if the filter fails: dead_letter (set aside,
-	// replayable, with a tombstone in its place) or discard (only the tombstone). The
-	// event never goes on. Default: dead_letter.
+	// OnError selects what happens to an event if the filter fails: dead_letter (it becomes a
+	// dead letter, which can be replayed, and the destination gets a tombstone) or discard
+	// (only the tombstone). The event itself never reaches the sink. Default: dead_letter.
 	OnError auditrelay.OnError `yaml:"on_error"`
 
-	// Role is judge (may drop; may edit and emit as granted) or observe (may look, log and
-	// emit, but neither edit nor drop; if it fails, the event goes on as without it).
-	// Default: judge.
+	// Role limits what the filter may do: judge (may drop events; may edit and emit with
+	// grants) or observe (may read events, log and emit, but neither edit nor drop; if it
+	// fails, the event continues as if the filter were absent). Default: judge.
 	Role auditrelay.Role `yaml:"role"`
 
-	// Isolation says what one event leaves behind for the next: instance (memory and
-	// globals stay, so a guest may count or sample) or event (everything is restored to
-	// the state after the start, so the verdict depends on module, config and event
-	// alone). Default: instance.
+	// Isolation selects how much state an instance keeps between events: instance (memory and
+	// globals stay, so a guest may count or sample) or event (everything is restored to the
+	// state after the start, so the verdict depends only on module, config and event). Default:
+	// instance.
 	Isolation auditrelay.Isolation `yaml:"isolation"`
 
-	// Breaker rests a guest that fails on many events in a row. Meanwhile its callbacks'
+	// Breaker pauses a guest that fails on many events in a row. Meanwhile its callbacks'
 	// events stay pending, and one event at a time is tried.
 	Breaker Breaker `yaml:"breaker"`
 
 	place  Place
 	module string
-	keys   []string // of a native filter
+	keys   []string // for a native filter
 }
 
 // KeyNames returns the names of the keys that the filter may use for pseudonyms.
@@ -78,14 +78,14 @@ func (f *Filter) KeyNames() []string {
 	return f.Grants.Keys
 }
 
-// Native reports whether the filter is built in, not a guest.
+// Native reports whether the filter is built in, that is, not a guest.
 func (f *Filter) Native() bool { return f.Redact != nil }
 
 // ModuleDigest returns the SHA-256 of the file Wasm, in hexadecimal; empty without a
 // file.
 func (f *Filter) ModuleDigest() string { return f.module }
 
-// Place is where the filter stands.
+// Place returns the filter's place in the configuration.
 func (f *Filter) Place() Place { return f.place }
 
 // Grants are the rights of a guest.
@@ -93,14 +93,14 @@ type Grants struct {
 	// Emit names the callbacks that the guest may emit records to. Each must receive
 	// emitted records, and there must be no cycle.
 	Emit []string `yaml:"emit"`
-	// Write are the paths that the guest may edit, such as updated_values.**.
+	// Write lists the paths that the guest may edit, such as updated_values.**.
 	Write []string `yaml:"write"`
 	// Keys names the entries of keys that the guest may use for pseudonyms. It never sees
 	// the secrets.
 	Keys []string `yaml:"keys"`
-	// Metrics are the names of the counts that the guest may add to, shown as
-	// auditrelay_guest_count_total. must_not_leave does not check numbers: grant metrics
-	// only to modules that you trust with them.
+	// Metrics names the counts that the guest may add to, shown as
+	// auditrelay_guest_count_total. must_not_leave does not check numbers: grant metrics only
+	// to modules that you trust with them.
 	Metrics []string `yaml:"metrics"`
 }
 
@@ -116,13 +116,12 @@ type Limits struct {
 	InitFuel int64 `yaml:"init_fuel" range:"1000..1000000000000"`
 	// Memory limits one instance: linear memory, tables and globals. Default: 16MiB.
 	Memory auditrelay.ByteSize `yaml:"memory" range:"64KiB..1GiB"`
-	// Stack limits the call stack of one instance, locals included. Default: 2MiB.
+	// Stack limits the call stack of one instance, including locals. Default: 2MiB.
 	Stack auditrelay.ByteSize `yaml:"stack" range:"4KiB..4MiB"`
-	// Time limits one event by the wall clock: a second guard behind fuel. A guest that had
-	// the processor for half of it fails the event (out_of_fuel). One that did not get it has
-	// four times as long; then the event is retried alone in a fresh worker process, since
-	// the host is too busy, and set aside the second time (wall_time).
-	// Default: 10s.
+	// Time limits one event by the wall clock, in addition to fuel. A guest that had the
+	// processor for half of it fails the event (out_of_fuel). A guest that did not has four
+	// times as long. Then the event is retried alone in a fresh worker process, since the host
+	// is too busy, and becomes a dead letter the second time (wall_time). Default: 10s.
 	Time time.Duration `yaml:"time" range:"1ms..10m"`
 	// InitTime limits the start of an instance by the wall clock. Default: 30s.
 	InitTime time.Duration `yaml:"init_time" range:"1ms..10m"`
@@ -137,13 +136,13 @@ type Limits struct {
 	EditBytes auditrelay.ByteSize `yaml:"edit_bytes" range:"1B..64MiB"`
 	// LogLines is the number of lines that the filter may log in a second. Default: 20.
 	LogLines int `yaml:"log_lines" range:"1..10000"`
-	// Module limits the size of the binary. Default: 32MiB.
+	// Module limits the size of the module's file. Default: 32MiB.
 	Module auditrelay.ByteSize `yaml:"module" range:"1KiB..256MiB"`
 }
 
-// Breaker configures when a failing guest rests.
+// Breaker configures when a failing guest pauses.
 type Breaker struct {
-	// Failures is the number of failures in a row after which it rests. Default: 50.
+	// Failures is the number of consecutive failures after which the guest pauses. Default: 50.
 	Failures int `yaml:"failures" range:"1..1000000"`
 	// Rest is the first pause; it doubles up to a minute. Default: 1s.
 	Rest time.Duration `yaml:"rest" range:"1ms..1m"`

@@ -8,7 +8,7 @@ import (
 	"auditrelay"
 )
 
-// format decodes a callback's format: its name, or its name with its options.
+// format decodes a callback's format: its name, or its name with options.
 func (d *decoder) format(n *node, f *auditrelay.Format, path string) {
 	names := auditrelay.FormatNames()
 	name, options := n, (*node)(nil)
@@ -53,7 +53,7 @@ func (d *decoder) format(n *node, f *auditrelay.Format, path string) {
 	if options != nil && into.IsValid() {
 		d.value(options, into, join(path, name.text), fieldTag{})
 	}
-	if fault, ok := errors.AsType[*auditrelay.OptionError](f.Check()); ok { // of the source: the others have a closed set
+	if fault, ok := errors.AsType[*auditrelay.OptionError](f.Check()); ok { // an error of source, since all other options have a closed set
 		d.report.add(options.get("source"), join(join(path, "cloudevents"), "source"), "%w", fault.Err)
 	}
 }

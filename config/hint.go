@@ -6,8 +6,7 @@ import (
 	"auditrelay/internal/keyname"
 )
 
-// hint names the nearest of the known names, where one is near, and otherwise
-// them all, where they are few.
+// hint suggests the nearest known name if one is near, or all known names if they are few.
 func hint(name string, known []string) string {
 	if near := nearest(name, known); near != "" {
 		return fmt.Sprintf(": did you mean %s?", near)

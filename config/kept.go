@@ -2,12 +2,12 @@ package config
 
 import "slices"
 
-// Text is the configuration as Show prints it, without defaults. It holds no secrets.
+// Text returns the configuration as Show prints it, without defaults. It contains no secrets.
 func (c *Config) Text() ([]byte, error) { return c.shown(c.root) }
 
-// CallbackText is Text of one callback and of the filters that it lists: what
-// CallbackDigest is the digest of, but for secrets, and for what stands in files that the
-// text names. It is empty if there is no such callback.
+// CallbackText is Text for one callback and the filters that it lists. CallbackDigest covers
+// the same text, and also secrets and the contents of files that the text names. CallbackText
+// returns nothing if there is no such callback.
 func (c *Config) CallbackText(name string) ([]byte, error) {
 	part := &node{kind: kindMapping}
 	for i, k := range c.root.keysOf() {
@@ -27,7 +27,7 @@ func (c *Config) CallbackText(name string) ([]byte, error) {
 	return c.shown(part)
 }
 
-// filtersOf are those of the filters that a callback lists.
+// filtersOf returns the filters that a callback lists.
 func (c *Config) filtersOf(filters *node, callback string) *node {
 	part := &node{kind: kindMapping}
 	for i := range c.Callbacks {
@@ -56,7 +56,7 @@ func callbackOf(callbacks *node, name string) *node {
 	return part
 }
 
-// keysOf are a mapping's keys.
+// keysOf returns a mapping's keys.
 func (n *node) keysOf() []*node {
 	if n == nil || n.kind != kindMapping {
 		return nil

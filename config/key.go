@@ -11,25 +11,24 @@ import (
 	"auditrelay/internal/keyform"
 )
 
-// Key is one entry of keys: a secret, or versions of one. In the place of a secret a public
-// key for X25519 may stand, in PEM, for do: encrypt: only the holder of the private key gets
-// such values back. A secret alone is version 0
-// and nothing else, so that both forms are one to who reads them.
+// Key is one entry of keys: a secret, or versions of one. For do: encrypt, a version can be a
+// public key for X25519 in PEM instead; then only the holder of the private key can decrypt the
+// values. A secret without versions is stored as version 0, so that all readers see one form.
 type Key struct {
 	// Current is the version that makes new pseudonyms.
 	Current int
-	// Versions by number, from 0 to 999999.
+	// Versions has the versions by number, from 0 to 999999.
 	Versions map[int]KeyVersion
 }
 
 // KeyVersion is one version of a key.
 type KeyVersion struct {
 	Secret auditrelay.Secret
-	// Destroyed: there was a secret, and the operator has said that it is gone.
+	// Destroyed: the operator destroyed the secret and said so.
 	Destroyed bool
 }
 
-// destroyed is what stands in the place of a secret that is gone.
+// destroyed replaces a secret that the operator destroyed.
 const destroyed = "destroyed"
 
 const (
@@ -38,11 +37,10 @@ const (
 	minKeyBytes    = 16
 )
 
-// Numbers are the versions' numbers, sorted.
+// Numbers returns the versions' numbers, sorted.
 func (k Key) Numbers() []int { return slices.Sorted(maps.Keys(k.Versions)) }
 
-// At is a version as pseudonyms are made with it. Of one that was destroyed it has no
-// secret.
+// At returns the key of a version for making pseudonyms. A destroyed version has no secret.
 func (k Key) At(version int) auditrelay.Key {
 	return auditrelay.Key{Version: version, Secret: k.Versions[version].Secret}
 }
@@ -53,7 +51,7 @@ func (k Key) alone() bool {
 	return zero && k.Current == 0 && len(k.Versions) == 1
 }
 
-// CurrentKeys are the keys by name, each as new pseudonyms are made with it.
+// CurrentKeys returns the keys by name, each in its current version.
 func (c *Config) CurrentKeys() map[string]auditrelay.Key {
 	current := make(map[string]auditrelay.Key, len(c.Keys))
 	for name, key := range c.Keys {
@@ -62,8 +60,8 @@ func (c *Config) CurrentKeys() map[string]auditrelay.Key {
 	return current
 }
 
-// numbered reports whether the mapping at path has whole numbers for keys: a key's
-// versions.
+// numbered reports whether the mapping at path has whole numbers as keys, as a key's versions
+// have.
 func numbered(path string) bool {
 	return strings.HasPrefix(path, "keys.") && strings.HasSuffix(path, ".versions")
 }
@@ -82,7 +80,7 @@ func (k *Key) decodeNode(d *decoder, n *node, path string) {
 		case "versions":
 			k.decodeVersions(d, item, at)
 		default:
-			d.report.add(key, path, "found a key that is neither current nor versions") // it may be a secret
+			d.report.add(key, path, "found a key that is neither current nor versions") // the key is not shown, since it may be the secret
 		}
 	}
 }
@@ -99,7 +97,7 @@ func (k *Key) decodeVersions(d *decoder, n *node, path string) {
 	for i, key := range n.keys {
 		number, err := strconv.Atoi(key.text)
 		if err != nil || number < 0 || number > maxKeyVersion || strconv.Itoa(number) != key.text {
-			d.report.add(key, path, "a version that is no whole number from 0 to %d", maxKeyVersion) // it may be a secret
+			d.report.add(key, path, "a version that is no whole number from 0 to %d", maxKeyVersion) // the key is not shown, since it may be the secret
 			continue
 		}
 		item := n.items[i]
@@ -120,7 +118,7 @@ func decodeSecret(d *decoder, n *node, path string) (s auditrelay.Secret) {
 	return s
 }
 
-// privateKey is told where a private key stands under keys.
+// privateKey is the error for a private key under keys.
 const privateKey = "a private key, which stays with its holder: give the public key, as openssl pkey -pubout prints it"
 
 func private(s auditrelay.Secret) bool { return strings.Contains(s.Reveal(), "PRIVATE KEY-----") }
@@ -130,7 +128,7 @@ func (c checker) keys() {
 		place, n := c.in("keys").key(name), c.in("keys", name)
 		switch {
 		case !nameForm.MatchString(name):
-			// It is not shown: it may be the key, written in the wrong place.
+			// The name is not shown, since it may be the secret in the wrong place.
 			c.report.add(place, "keys", "a name of another form: %s", expectedName)
 		case n.kind == kindMapping:
 			c.versions(name, key)
@@ -139,13 +137,13 @@ func (c checker) keys() {
 		case n.kind == kindString && !n.unset && keyform.Check(key.Versions[0].Secret.Reveal()) != nil:
 			c.report.add(place, "keys."+name, "%v", keyform.Check(key.Versions[0].Secret.Reveal()))
 		case n.kind == kindString && !n.unset && len(key.Versions[0].Secret) < minKeyBytes:
-			// Without the name: it may be the key, where the two were exchanged.
+			// The name is not shown, since name and secret may be exchanged.
 			c.report.add(place, "keys", "a key shorter than %d bytes: it can be guessed from the pseudonyms that it makes", minKeyBytes)
 		}
 	}
 }
 
-// versions checks a key that has versions.
+// versions checks a key with versions.
 func (c checker) versions(name string, key Key) {
 	steps := at("keys", name)
 	first := map[auditrelay.Secret]int{}
@@ -175,7 +173,7 @@ func (c checker) versions(name string, key Key) {
 	case !n.given():
 		c.bad(current, "it is required: the version that makes new pseudonyms")
 	case n.kind != kindInt && n.ref == "" || n.unset:
-		// told already
+		// already reported
 	case !known:
 		c.bad(current, "there is no such version under versions")
 	case v.Destroyed:
@@ -183,7 +181,7 @@ func (c checker) versions(name string, key Key) {
 	}
 }
 
-// key writes a key into a digest: one without versions as the secret that it is.
+// key writes a key into a digest. A key without versions counts as its secret.
 func (d digest) key(k Key) {
 	if k.alone() {
 		d.string(k.Versions[0].Secret.Reveal())
@@ -199,7 +197,7 @@ func (d digest) key(k Key) {
 	}
 }
 
-// current writes of a key what new pseudonyms depend on.
+// current writes the part of a key on which new pseudonyms depend.
 func (d digest) current(k Key) {
 	d.string(k.Versions[k.Current].Secret.Reveal())
 	if k.Current != 0 {

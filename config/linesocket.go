@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// LineSocket is a socket on this machine for one producer that writes a JSON object a line and
-// reads no answer.
+// LineSocket is a local socket for one producer that writes JSON objects, one a line, and reads
+// no response.
 type LineSocket struct {
-	// Name is the key under which the socket stands. It is recorded with every event as the
-	// principal, with socket: before it.
+	// Name is the socket's key. It is recorded with every event as the principal, with socket:
+	// before it.
 	Name string `yaml:"-"`
-	// Listen is unix:PATH, relative to the configuration file, of at most 80 bytes; or
-	// HOST:PORT on loopback, where every process of this machine can send. It cannot be
-	// wider: there is neither TLS nor a secret. Required.
+	// Listen is the address: unix:PATH, relative to the configuration file, of at most 80
+	// bytes; or HOST:PORT on loopback, where every process of this machine can send. Other
+	// addresses are rejected, since there is neither TLS nor a secret. Required.
 	Listen string `yaml:"listen"`
-	// Mode says who may connect to a unix socket, in octal digits and quotes. Default: "0600",
+	// Mode sets who may connect to a unix socket, in octal digits and quotes. Default: "0600",
 	// the relay's own user.
 	Mode string `yaml:"mode"`
 	// Group is the name or number of the group that a unix socket belongs to, for mode "0660".
@@ -26,25 +26,26 @@ type LineSocket struct {
 	// Schema is the events' schema: kubernetes, cloudtrail, gitlab, github, okta, vault,
 	// keycloak, teleport, or one of ingest.schemas. Default: the one of the socket's name.
 	Schema string `yaml:"schema"`
-	// Namespace is where the ids of the events count. Default: the schema's.
+	// Namespace is the scope of the events' ids. Default: the schema's.
 	Namespace string `yaml:"namespace"`
-	// Rate limits what the producer may send. Beyond it the relay reads more slowly, and the
-	// producer waits. Default: none.
+	// Rate limits what the producer may send. Above the limit the relay reads more slowly, so
+	// that the producer waits. Default: none.
 	Rate LineRate `yaml:"rate"`
-	// Connections is how many may be open. One more is closed at once. Default: 16.
+	// Connections is the maximum number of open connections. Further ones are closed at once.
+	// Default: 16.
 	Connections int `yaml:"connections" range:"1..1024"`
 }
 
-// LineRate is what the producer at a socket may send a second.
+// LineRate limits what the producer at a socket may send per second.
 type LineRate struct {
-	// Events a second. Default: no limit.
+	// Events is the maximum number of events per second. Default: no limit.
 	Events int `yaml:"events" range:"1..100000000"`
 }
 
-// lineSocketScheme begins Listen of a unix socket.
+// lineSocketScheme is the prefix of Listen for a unix socket.
 const lineSocketScheme = "unix:"
 
-// Path is the unix socket's name, empty where Listen is an address.
+// Path returns the path of the unix socket, or "" if Listen is an address.
 func (s *LineSocket) Path() string {
 	path, ok := strings.CutPrefix(s.Listen, lineSocketScheme)
 	if !ok {
@@ -53,13 +54,13 @@ func (s *LineSocket) Path() string {
 	return path
 }
 
-// Principal is who sends by it, as events and metrics have it.
+// Principal returns the sender's name in events and metrics.
 func (s *LineSocket) Principal() string { return "socket:" + s.Name }
 
-// FileMode is Mode as the system takes it.
+// FileMode returns Mode for the file system.
 func (s *LineSocket) FileMode() fs.FileMode { return Socket{Mode: s.Mode}.FileMode() }
 
-// lineSockets checks ingest.sockets, but for their schemas.
+// lineSockets checks ingest.sockets, except their schemas.
 func (c checker) lineSockets() {
 	taken := map[string]string{}
 	if !strings.HasSuffix(c.Listen, ":0") {
@@ -81,7 +82,7 @@ func (c checker) lineSockets() {
 			s.Connections = 16
 		}
 		switch {
-		case c.in(steps("listen")...).unset: // told
+		case c.in(steps("listen")...).unset: // already reported
 		case s.Listen == "":
 			c.bad(steps("listen"), "it is required: unix:PATH, or 127.0.0.1:PORT")
 		case s.Path() != "":

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// LiteLLM's configuration is read by turning it into a tree in our own format,
-// whose nodes remember the keys they came from. Loading decodes that tree and
-// Translate prints it, so that the two cannot differ.
+// To read LiteLLM's configuration, this package converts it to a tree in the relay's own
+// format. The nodes remember the keys that they came from. Load decodes that tree and Translate
+// prints it, so that the two cannot differ.
 
 const (
 	litellmSettings  = "litellm_settings"
@@ -19,7 +19,7 @@ const (
 	paramsKey        = "s3_callback_params"
 	auditParamsKey   = "s3_audit_callback_params"
 	litellmS3        = "s3_v2"
-	litellmLogger    = "auditrelay_logger.relay" // of integrations/litellm
+	litellmLogger    = "auditrelay_logger.relay" // from integrations/litellm
 	defaultListen    = "127.0.0.1:8787"
 	pathOfCallbacks  = litellmSettings + "." + callbacksKey
 	pathOfStore      = litellmSettings + "." + storeKey
@@ -29,26 +29,25 @@ const (
 	databaseKey      = "database_url"
 )
 
-// litellmKeys are LiteLLM's own top-level keys, none of which means anything
-// here.
+// litellmKeys are LiteLLM's own top-level keys without a meaning for the relay.
 var litellmKeys = []string{
 	litellmSettings, generalSettings, "model_list", "router_settings", environmentTable, callbackSettings, includeKey,
 	"mcp_servers", "guardrails", "prompts", "vector_store_registry", "search_tools", "credential_list", "files_settings",
 	"finetune_settings", "assistant_settings", "model_group_settings", "agent_list", "default_team_settings",
 }
 
-// isLiteLLM reports whether a file is LiteLLM's: it has one of the tables that every
-// such file may begin with. One key of ours beside does not change that.
+// isLiteLLM reports whether a file is LiteLLM's, that is, has one of LiteLLM's top-level
+// tables. It may also have keys of the relay.
 func isLiteLLM(root *node) bool {
 	return slices.ContainsFunc(root.keys, func(k *node) bool { return slices.Contains(litellmTables, k.text) })
 }
 
-// litellmTables are the tables by which a file is known to be LiteLLM's.
+// litellmTables are the tables that identify a file as LiteLLM's.
 var litellmTables = []string{litellmSettings, generalSettings, "model_list", "router_settings", environmentTable, callbackSettings}
 
-// ignoredByLiteLLMs reports whether a value in LiteLLM's file is LiteLLM's alone.
-// Such values are not even looked at: LiteLLM's parser takes keys twice and keys
-// that are numbers, and its file is to work as it stands.
+// ignoredByLiteLLMs reports whether a value in LiteLLM's file has a meaning only for LiteLLM.
+// Such values are not checked: LiteLLM's parser accepts duplicate keys and keys that are
+// numbers, and its file must work unchanged.
 func ignoredByLiteLLMs(path string) bool {
 	table, key, inside := strings.Cut(path, ".")
 	switch table {
@@ -62,20 +61,20 @@ func ignoredByLiteLLMs(path string) bool {
 	return !inside && table != environmentTable && table != redactionSetting && !isNative(table)
 }
 
-// isNative reports whether a top-level key is ours, now or in a later version.
+// isNative reports whether a top-level key is the relay's, now or in a later version.
 func isNative(key string) bool {
 	_, known := fieldsOf(typeConfig).find(key)
 	_, deferred := Config{}.later()[key]
 	return known || deferred
 }
 
-// litellm reads one file of LiteLLM's.
+// litellm reads one of LiteLLM's files.
 type litellm struct {
 	*resolver
 	root       *node
 	lookupHost func(string) ([]string, error)
 	options    LoadOptions
-	warned     bool // an operator knows that events leave unredacted
+	warned     bool // an operator was warned that events are sent unredacted
 }
 
 func fromLiteLLM(root *node, res *resolver, o LoadOptions) *node {
@@ -95,14 +94,14 @@ func fromLiteLLM(root *node, res *resolver, o LoadOptions) *node {
 		l.report.warn(nil, "this is LiteLLM's configuration, without litellm_settings: it lists no audit_log_callbacks, so that nothing of it is delivered; add litellm_settings: {store_audit_logs: true, audit_log_callbacks: [s3_v2], s3_callback_params: {s3_bucket_name: BUCKET}}, or callbacks of the relay's own")
 	}
 	l.store(settings, native)
-	if !native.get("callbacks").given() { // LiteLLM's file is whole without any
+	if !native.get("callbacks").given() { // LiteLLM's file is complete without callbacks
 		native.remove("callbacks")
 		native.put(root, "callbacks", &node{kind: kindList, line: root.line, column: root.column})
 	}
 	return native
 }
 
-// settings returns one of LiteLLM's tables, nil if it is not there.
+// settings returns one of LiteLLM's tables, or nil if it is missing.
 func (l *litellm) settings(key string) *node {
 	n := l.root.get(key)
 	if !n.given() {
@@ -115,7 +114,7 @@ func (l *litellm) settings(key string) *node {
 	return n
 }
 
-// environment notes the variables that LiteLLM sets for itself.
+// environment records the variables that LiteLLM sets for itself.
 func (l *litellm) environment() {
 	table := l.root.get(environmentTable)
 	if table == nil || table.kind != kindMapping {
@@ -132,7 +131,7 @@ func (l *litellm) environment() {
 	}
 }
 
-// beside takes over the keys of our own that stand in LiteLLM's file.
+// beside takes over the relay's own keys in LiteLLM's file.
 func (l *litellm) beside() *node {
 	native := &node{kind: kindMapping, line: l.root.line, column: l.root.column}
 	for i, k := range l.root.keys {
@@ -197,13 +196,13 @@ func (l *litellm) callbacks(settings, native *node) {
 	}
 }
 
-// stored holds store_audit_logs to LiteLLM's rules: the key decides where it is
-// given, the variable otherwise.
+// stored applies LiteLLM's rules for store_audit_logs: the key decides if it is set, otherwise
+// the variable.
 func (l *litellm) stored(settings, list *node) {
 	n := settings.get(storeKey)
 	l.all(n, pathOfStore)
 	if n.given() && n.text == "" && n.kind == kindString {
-		return // it could not be resolved, which was reported
+		return // the reference has no value, which is already reported
 	}
 	if n.given() {
 		on, ok := n.boolean()
@@ -229,8 +228,8 @@ func (l *litellm) stored(settings, list *node) {
 	}
 }
 
-// entry turns one entry of audit_log_callbacks into a callback: a name, or a
-// mapping of the name to parameters of its own.
+// entry converts one entry of audit_log_callbacks to a callback. An entry is a name, or a
+// mapping of the name to its parameters.
 func (l *litellm) entry(settings, entry *node, path string) *node {
 	name, own := entry, (*node)(nil)
 	if entry.kind == kindMapping && len(entry.keys) == 1 {
@@ -270,15 +269,15 @@ func (l *litellm) entry(settings, entry *node, path string) *node {
 	return cb
 }
 
-// undecided refuses to translate what cannot be known without a reference's
-// value; when loading, that it has none is an error already.
+// undecided reports a value that Translate needs and whose reference has no value. When
+// loading, that is an error already.
 func (l *litellm) undecided(n *node, path string) {
 	if l.lenient {
 		l.report.add(n, path, "what this becomes depends on the reference's value, which is not set")
 	}
 }
 
-// put adds a key to a mapping that is being made.
+// put adds a key to a mapping that is being built.
 func (n *node) put(from *node, key string, value *node) {
 	n.keys = append(n.keys, &node{kind: kindString, text: key, line: from.line, column: from.column, origin: from.origin})
 	n.items = append(n.items, value)

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// loops refuses an endpoint that is this relay itself: LiteLLM reads the key as
-// the place to send to, we as the place to deliver to.
+// loops rejects an endpoint that is this relay itself. LiteLLM reads the key as the address
+// that it sends to, and the relay as the address that it delivers to.
 func (l *litellm) loops(n *node, path string) {
 	u, err := url.Parse(n.text)
 	if err != nil || u.Hostname() == "" {
-		return // the sink says what is wrong with it
+		return // the sink reports what is wrong with it
 	}
 	port := u.Port()
 	if port == "" {
@@ -32,7 +32,7 @@ func (l *litellm) loops(n *node, path string) {
 
 const loopText = "it is this relay's own listener %s: LiteLLM takes s3_endpoint_url as the place to send events to, the relay as the place to deliver them to, and would deliver to itself; give the real bucket's endpoint here, and the relay's only in the file that LiteLLM runs with"
 
-// sameHost reports whether host leads to the listener's.
+// sameHost reports whether host resolves to the listener's address.
 func sameHost(host, listener string, lookup func(string) ([]string, error)) bool {
 	if strings.EqualFold(host, listener) {
 		return true
@@ -53,7 +53,7 @@ func sameHost(host, listener string, lookup func(string) ([]string, error)) bool
 	})
 }
 
-// addresses resolves a host; nil where that fails.
+// addresses resolves a host; nil if that fails.
 func addresses(host string, lookup func(string) ([]string, error)) []net.IP {
 	if ip := net.ParseIP(host); ip != nil {
 		return []net.IP{ip}

@@ -2,14 +2,14 @@ package config
 
 import "slices"
 
-// What LiteLLM does with the names that audit_log_callbacks may list. Each was read from
-// its versions of March to October 2026.
+// What LiteLLM does with the names in audit_log_callbacks, from the source of its versions of
+// March to October 2026.
 
-// litellmAudit are the names, beside s3_v2, that LiteLLM delivers audit events to.
+// litellmAudit are the names, besides s3_v2, to which LiteLLM delivers audit events.
 var litellmAudit = []string{"azure_sentinel"}
 
-// litellmRequests are the built-in names that LiteLLM delivers request logs to alone:
-// they ignore audit events without a word.
+// litellmRequests are the built-in names to which LiteLLM delivers only request logs. They
+// silently ignore audit events.
 var litellmRequests = []string{
 	"anthropic_cache_control_hook", "argilla", "arize", "arize_phoenix", "athina", "aws_sqs", "azure_storage", "braintrust", "bitbucket", "cloudzero",
 	"custom_callback_api", "datadog", "datadog_cost_management", "datadog_llm_observability", "deepeval", "dynamodb", "email", "focus", "galileo",
@@ -19,13 +19,13 @@ var litellmRequests = []string{
 	"traceloop", "vantage", "wandb", "weave", "weave_otel", "webhook", "zep",
 }
 
-// litellmSinks are the relay's own sinks for what some of LiteLLM's names deliver to.
+// litellmSinks are the relay's own sinks for the destinations of some of LiteLLM's names.
 var litellmSinks = map[string]string{
 	"datadog": "datadog", "splunk_hec": "splunk", "webhook": "webhook", "generic_api": "webhook", "custom_callback_api": "webhook", "s3": "s3",
 	"azure_sentinel": "sentinel", "azure_storage": "azure_blob", "gcs_bucket": "gcs", "otel": "otlp", "opentelemetry": "otlp",
 }
 
-// instead is what to write in the place of a name: a callback of the relay's own.
+// instead suggests a callback of the relay instead of a name.
 func (l *litellm) instead(name string) string {
 	sink, has := litellmSinks[name]
 	if _, built := l.options.Sinks[sink]; !has || !built && l.options.Sinks != nil {
@@ -34,7 +34,7 @@ func (l *litellm) instead(name string) string {
 	return "; deliver here with a callback of the relay's own beside LiteLLM's keys, as in callbacks: [{name: archive, filters: [...], sink: {" + sink + ": {...}}}], and take the name out of the list that the relay reads"
 }
 
-// unknown says what a name is that the relay has nothing for.
+// unknown explains a name that the relay has no sink for.
 func (l *litellm) unknown(entry, name *node, path string) {
 	defined := l.definedAt(name)
 	switch {
@@ -50,7 +50,8 @@ func (l *litellm) unknown(entry, name *node, path string) {
 	}
 }
 
-// definedAt is the line on which callback_settings defines a callback; 0: it does not.
+// definedAt returns the line on which callback_settings defines a callback, or 0 if it does
+// not.
 func (l *litellm) definedAt(name *node) int {
 	for i, k := range l.root.keys {
 		if k.text != callbackSettings || name.ref != "" {
@@ -65,7 +66,7 @@ func (l *litellm) definedAt(name *node) int {
 	return 0
 }
 
-// noCallbacks says what a file is good for that lists no audit_log_callbacks.
+// noCallbacks explains the effect of a file without audit_log_callbacks.
 func (l *litellm) noCallbacks(settings *node) {
 	for _, key := range []string{"success_callback", "failure_callback", "callbacks"} {
 		list := settings.get(key)

@@ -1,23 +1,23 @@
 package config
 
-// A file of LiteLLM's says nothing of redaction, and people who give it to the relay
-// expect at least what LiteLLM's own masker does. So its callbacks get the preset and the
-// gate. A data directory whose callback delivered unredacted before goes on so: what a
-// bucket holds must not change its form behind its readers' backs.
+// LiteLLM's file has no setting for redaction, and users expect at least the effect of
+// LiteLLM's own masker. So its callbacks get the preset and the gate. If a data directory's
+// callback delivered unredacted before, it continues to do so: the form of a bucket's data must
+// not change without notice to its readers.
 const (
-	redactionSetting = "litellm_redaction" // our own key beside LiteLLM's
+	redactionSetting = "litellm_redaction" // the relay's own key in LiteLLM's file
 	redactionPreset  = "preset"
 	redactionNone    = "none"
-	// RedactionKept is Config.Redaction where the data directory decided.
+	// RedactionKept is Config.Redaction if the data directory decided.
 	RedactionKept = "kept"
-	// LiteLLMCallback is the callback that audit_log_callbacks of LiteLLM's file makes.
+	// LiteLLMCallback is the name of the callback for audit_log_callbacks of LiteLLM's file.
 	LiteLLMCallback = litellmS3
-	// redactFilter takes out what LiteLLM's events hold of secrets.
+	// redactFilter removes the secrets in LiteLLM's events.
 	redactFilter = "litellm-secrets"
 )
 
-// redacts decides whether callbacks of LiteLLM's file are redacted, and takes the key
-// that may say so out of the tree.
+// redacts decides whether callbacks of LiteLLM's file are redacted, and removes the key that
+// sets this from the tree.
 func (l *litellm) redacts(native, list *node) bool {
 	choice := l.root.get(redactionSetting)
 	l.report.redaction = redactionPreset
@@ -47,7 +47,7 @@ func (l *litellm) redacts(native, list *node) bool {
 	return true
 }
 
-// redact gives a callback the filter and the gate.
+// redact adds the filter and the gate to a callback.
 func (l *litellm) redact(from, native, cb *node) {
 	l.addFilter(from, native, redactFilter)
 	at := func(k kind, text string) *node {
@@ -58,7 +58,7 @@ func (l *litellm) redact(from, native, cb *node) {
 	detectors.items = []*node{at(kindString, "secrets")}
 	detectors.comments = []string{"Checked on every outgoing event: one that still contains a secret is held back."}
 	gate.put(from, "detectors", detectors)
-	// Before the sink, as one reads it.
+	// Put before the sink, for readers.
 	sink, items := cb.keys[len(cb.keys)-1], cb.items[len(cb.items)-1]
 	cb.keys, cb.items = cb.keys[:len(cb.keys)-1], cb.items[:len(cb.items)-1]
 	cb.put(from, "filters", filters)
@@ -66,7 +66,7 @@ func (l *litellm) redact(from, native, cb *node) {
 	cb.keys, cb.items = append(cb.keys, sink), append(cb.items, items)
 }
 
-// saidRedaction says what leaves.
+// saidRedaction adds a note that says whether events are redacted.
 func (l *litellm) saidRedaction(native, list *node, redacts bool) {
 	switch {
 	case redacts:

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// s3Keys is LiteLLM's s3_* parameters and the options of the S3 sink that they
-// become: this table and convert are all that knows both.
+// s3Keys maps LiteLLM's s3_* parameters to the options of the S3 sink. Only this table and
+// convert know both.
 var s3Keys = []struct{ litellm, option string }{
 	{"s3_bucket_name", "bucket"},
 	{"s3_region_name", "region"},
@@ -35,7 +35,7 @@ var s3Keys = []struct{ litellm, option string }{
 	{"s3_max_adaptive_concurrency", ""},
 }
 
-// s3Ignored are parameters of LiteLLM's that have no option here, and why.
+// s3Ignored are LiteLLM's parameters without an option here, with the reason.
 var s3Ignored = map[string]string{
 	"s3_api_version":            "LiteLLM reads it and does nothing with it",
 	"s3_config":                 "LiteLLM reads it and does nothing with it",
@@ -50,7 +50,7 @@ var s3Ignored = map[string]string{
 	"s3_drop_on_terminal_error": "the relay drops nothing: an event that the bucket refuses for good becomes a dead letter, which can be replayed",
 }
 
-// litellmName returns LiteLLM's name of an S3 option, empty if it has none.
+// litellmName returns LiteLLM's name of an S3 option, or "" if it has none.
 func litellmName(option string) string {
 	for _, k := range s3Keys {
 		if k.option == option {
@@ -60,9 +60,8 @@ func litellmName(option string) string {
 	return ""
 }
 
-// s3 makes the options of the S3 sink from LiteLLM's parameters: those in the
-// entry itself, else s3_audit_callback_params, else s3_callback_params. It
-// returns nil where there are none.
+// s3 converts LiteLLM's parameters to options of the S3 sink: those in the entry itself, else
+// s3_audit_callback_params, else s3_callback_params. It returns nil if there are none.
 func (l *litellm) s3(settings, entry, own *node, path string) *node {
 	params, key := own, path+"."+litellmS3
 	if !own.given() {
@@ -98,9 +97,9 @@ func (l *litellm) s3(settings, entry, own *node, path string) *node {
 	return out
 }
 
-// usualCredentials takes the references of keys whose variables are not set for none, as
-// LiteLLM does: it then uses the usual AWS credentials. A half of a pair stays an error, and
-// so does any other parameter: without its endpoint the file would mean another bucket.
+// usualCredentials ignores references for access keys whose variables are not set, as LiteLLM
+// does, which then uses the usual AWS credentials. One half of a pair stays an error. So does
+// any other parameter: without its endpoint, for example, the file would mean another bucket.
 func (l *litellm) usualCredentials(params *node) {
 	unset := map[string]*node{}
 	for _, name := range []string{"s3_aws_access_key_id", "s3_aws_secret_access_key", "s3_aws_session_token"} {
@@ -128,7 +127,7 @@ func (l *litellm) usualCredentials(params *node) {
 	l.report.warn(first, "%s is not set: as in LiteLLM, the usual AWS credentials are used (environment, profile, role of the machine)", strings.TrimPrefix(first.text, litellmEnv))
 }
 
-// goesOn warns of what LiteLLM does with the same lines.
+// goesOn warns about what LiteLLM itself does with the same lines.
 func (l *litellm) goesOn(entry, params *node) {
 	bucket := params.line
 	for _, key := range []string{"s3_bucket_name", "s3_path"} {
@@ -140,7 +139,7 @@ func (l *litellm) goesOn(entry, params *node) {
 		"in the file that LiteLLM runs with, change line %d (take %s out of audit_log_callbacks) or line %d (another bucket or prefix)", entry.line, litellmS3, bucket)
 }
 
-// s3Params turns one table of parameters into options.
+// s3Params converts one table of parameters to options.
 type s3Params struct {
 	*litellm
 	params, out, layout *node
@@ -164,7 +163,7 @@ func (s *s3Params) param(k, n *node) {
 		s.report.info(k, "%s is not used: %s", k.text, s3Ignored[k.text])
 		return
 	case strings.HasPrefix(k.text, "s3_"):
-		// LiteLLM's parameters grow with its versions, and its file must go on working.
+		// Later versions of LiteLLM have more parameters, and their files must still work.
 		names := make([]string, len(s3Keys))
 		for i, x := range s3Keys {
 			names[i] = x.litellm
@@ -183,7 +182,7 @@ func (s *s3Params) param(k, n *node) {
 		s.report.add(k, at, "an unknown key%s", hint(k.text, names))
 		return
 	}
-	// An empty value is none, to LiteLLM.
+	// LiteLLM treats an empty value as missing.
 	if n.kind == kindNull || (n.kind == kindString && n.text == "" && !n.unset) {
 		return
 	}
@@ -226,7 +225,7 @@ func (s *s3Params) param(k, n *node) {
 	}
 }
 
-// text returns another parameter's value.
+// text returns the value of another parameter.
 func (s *s3Params) text(key string) string {
 	if n := s.params.get(key); n != nil {
 		return n.text
@@ -290,8 +289,8 @@ func (s *s3Params) webIdentity(n *node, path, option string) {
 	}
 }
 
-// batch takes the native layout, since the names of LiteLLM's batches hold a
-// random part: sent again after a crash they would be there twice.
+// batch uses the native layout, since the names of LiteLLM's batches have a random part: a
+// batch that is sent again after a crash would exist twice.
 func (s *s3Params) batch(n *node, path string) {
 	on, ok := s.bool(n, path)
 	if !ok || !on {
@@ -306,7 +305,7 @@ func (s *s3Params) batch(n *node, path string) {
 	s.report.info(n, "s3_batch_file_upload becomes layout batch: compressed NDJSON under dt=YYYY-MM-DD/hour=HH/, since LiteLLM's random batch names would double what is sent again")
 }
 
-// partition follows the granularity of the folders, which a variable sets as well.
+// partition follows the granularity of the folders, which a variable can also set.
 func (s *s3Params) partition(n *node) {
 	text, from := "", s.params
 	if n != nil {
@@ -324,16 +323,16 @@ func (s *s3Params) partition(n *node) {
 	}
 }
 
-// LiteLLM's own numbers, where its file has none.
+// LiteLLM's own defaults.
 const (
 	litellmAdaptiveUploads = 200
-	mostUploads            = 256 // that the sink takes
+	mostUploads            = 256 // the sink's maximum
 )
 
-// concurrency collects what says how many uploads there are at a time.
+// concurrency collects the parameters for the number of parallel uploads.
 func (s *s3Params) concurrency(key string, n *node, path string) {
 	if n.ref != "" && key == "s3_max_concurrent_uploads" {
-		s.out.putPath(n, "concurrency", n) // a reference stays one
+		s.out.putPath(n, "concurrency", n) // a reference stays a reference
 		return
 	}
 	if n.unset {
@@ -358,8 +357,8 @@ func (s *s3Params) concurrency(key string, n *node, path string) {
 	s.uploads, s.uploadsFrom = count, n
 }
 
-// finishConcurrency writes the option. The sink always adapts: it halves at SlowDown and
-// grows again.
+// finishConcurrency writes the option. The sink always adapts: it halves the number at SlowDown
+// and increases it again later.
 func (s *s3Params) finishConcurrency() {
 	from, count := s.uploadsFrom, s.uploads
 	if s.adaptive != nil {
@@ -379,7 +378,7 @@ func (s *s3Params) finishConcurrency() {
 	s.made(from, "concurrency", kindInt, strconv.Itoa(count))
 }
 
-// finish writes what depends on more than one parameter.
+// finish writes the options that depend on more than one parameter.
 func (s *s3Params) finish() {
 	s.partition(s.granularity)
 	s.finishConcurrency()

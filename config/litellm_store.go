@@ -5,20 +5,20 @@ import (
 	"strconv"
 )
 
-// In LiteLLM's file store_audit_logs asks for a searchable store of the audit events,
-// which there is LiteLLM's own database. Here it becomes a callback with an embedded one.
+// In LiteLLM's file store_audit_logs enables a searchable store of audit events in LiteLLM's
+// own database. Here it becomes a callback with an embedded store.
 const (
-	storeSetting  = "store" // our own key beside LiteLLM's
+	storeSetting  = "store" // the relay's own key in LiteLLM's file
 	storeSQLite   = "sqlite"
 	storePostgres = "postgres"
 	storeNone     = "none"
 	storeCallback = "store"
-	// storeFilter takes out what no store should hold: unlike a bucket, this one nobody
-	// has asked for by name, and whoever may read the audit API reads it.
+	// storeFilter removes values that no store should have. Nobody configured this store by
+	// name, and everyone with access to the audit API can read it.
 	storeFilter = "litellm-store"
 )
 
-// scalar is a scalar's text, empty for anything else.
+// scalar returns a scalar's text, or "" for any other value.
 func (n *node) scalar() string {
 	if n == nil || n.kind != kindString {
 		return ""
@@ -26,13 +26,13 @@ func (n *node) scalar() string {
 	return n.text
 }
 
-// store adds the callback that store_audit_logs asks for, unless store: none stands beside,
-// or a callback of one's own has its name.
+// store adds the callback for store_audit_logs, unless the file has store: none or its own
+// callback with that name.
 func (l *litellm) store(settings, native *node) {
 	choice := native.get(storeSetting)
 	which := choice.scalar()
 	if callbackNamed(native, which) {
-		return // it says which callback's store the audit API reads
+		return // the key names the callback whose store the audit API reads
 	}
 	if choice.given() {
 		if !slices.Contains([]string{storeSQLite, storePostgres, storeNone}, which) {
@@ -99,7 +99,7 @@ func (l *litellm) store(settings, native *node) {
 	}
 }
 
-// databaseURL is where LiteLLM's own database is, nil where the file does not say.
+// databaseURL returns the URL of LiteLLM's own database, or nil if the file does not have it.
 func (l *litellm) databaseURL() *node {
 	general := l.root.get(generalSettings)
 	if general == nil || general.kind != kindMapping {
@@ -108,8 +108,8 @@ func (l *litellm) databaseURL() *node {
 	return general.get(databaseKey)
 }
 
-// wanted is what asks for a store: the key, or where that is not given a node that stands
-// for the variable; nil where none does.
+// wanted returns the node that enables a store: the key, or if it is missing a node for the
+// variable. It returns nil if neither does.
 func (l *litellm) wanted(settings *node) *node {
 	if settings == nil {
 		return nil
@@ -128,7 +128,7 @@ func (l *litellm) wanted(settings *node) *node {
 	return nil
 }
 
-// addFilter adds a filter of preset litellm, unless there is one of its name.
+// addFilter adds a filter with preset litellm, unless a filter has this name.
 func (l *litellm) addFilter(from, native *node, name string) {
 	filters := native.get("filters")
 	if filters == nil || filters.kind == kindNull {
@@ -148,7 +148,7 @@ func (l *litellm) addFilter(from, native *node, name string) {
 	filters.put(from, name, policy)
 }
 
-// callbackNamed reports whether a tree lists a callback of this name.
+// callbackNamed reports whether a tree has a callback with this name.
 func callbackNamed(native *node, name string) bool {
 	all := native.get("callbacks")
 	if name == "" || all == nil || all.kind != kindList {
@@ -159,7 +159,7 @@ func callbackNamed(native *node, name string) bool {
 	})
 }
 
-// remove takes a key out of a mapping, where it is there.
+// remove deletes a key from a mapping, if it exists.
 func (n *node) remove(key string) {
 	for i, k := range n.keys {
 		if k.text == key {
@@ -170,7 +170,7 @@ func (n *node) remove(key string) {
 	}
 }
 
-// store checks that the store that is named is a callback's.
+// store checks that the named store belongs to a callback.
 func (c checker) store() {
 	if c.Store == "" {
 		return

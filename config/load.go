@@ -16,48 +16,46 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// LoadOptions are what a configuration is read against. The zero value reads
-// the process's environment and knows no sinks.
+// LoadOptions are the environment of a configuration. The zero value reads the process's
+// environment and knows no sinks.
 type LoadOptions struct {
-	// LookupEnv answers references to environment variables. Default:
-	// os.LookupEnv.
+	// LookupEnv resolves references to environment variables. Default: os.LookupEnv.
 	LookupEnv func(name string) (value string, ok bool)
 
-	// Dir is what relative paths in the file are relative to. Default: the
-	// file's directory for Load, the process's for Parse.
+	// Dir is the directory for relative paths in the file. Default: the file's directory for
+	// Load, the process's for Parse.
 	Dir string
 
-	// More are further files, or directories of files, that belong to the configuration: Load
-	// and Show add them up with the first, as the files of a directory.
+	// More lists further files, or directories of files, of the configuration. Load and Show
+	// merge them with the first one, like the files of a directory.
 	More []string
 
-	// Sinks are the known types of sinks. The function, where it is not nil,
-	// checks a sink's options: it decodes the section, may construct the sink as
-	// far as that touches nothing, and returns what is wrong; what it returns is
-	// put to its place by Section.Explain. Default (nil): every type is taken
-	// and no options are checked.
+	// Sinks has the known types of sinks. A function that is not nil checks a sink's options:
+	// it decodes the section, may construct the sink without I/O, and returns the faults.
+	// Section.Explain adds their places. Default (nil): every type is accepted and no options
+	// are checked.
 	Sinks map[string]func(Section) error
 
-	// Redact checks the policy of a native filter, as Sinks do options, with the keys
-	// that it may name and the detectors that there are (nil: the shipped ones), and returns the names of those that it uses. Default (nil):
-	// none is checked.
+	// Redact checks the policy of a native filter, like Sinks. It gets the keys that the policy
+	// may use and the detectors (nil: the shipped ones), and returns the names of the used
+	// keys. Default (nil): no policy is checked.
 	Redact func(Section, map[string]auditrelay.Key, *detect.Catalogue) (keys []string, err error)
 
-	// Sources are the known ways in under ingest, by key; a nil check checks no
-	// options. Default (nil): every key is taken and no options are checked.
+	// Sources has the known inputs under ingest, by key. A nil check checks no options. Default
+	// (nil): every key is accepted and no options are checked.
 	Sources map[string]SourceCheck
 
-	// JournalURL checks journal.postgres.url, without connecting. Default (nil): it is not
+	// JournalURL checks journal.postgres.url without connecting. Default (nil): it is not
 	// checked.
 	JournalURL func(auditrelay.Secret) error
 
-	// KeepsUnredacted says whether a data directory is of a revision that delivered what
-	// LiteLLM's file asks for unredacted, and goes on so: see the key litellm_redaction;
-	// and whether an operator was warned of it. Default (nil): none is.
+	// KeepsUnredacted reports whether a data directory belongs to a version that delivered the
+	// events of LiteLLM's file unredacted, so that it continues to (see the key
+	// litellm_redaction), and whether an operator was warned. Default (nil): none does.
 	KeepsUnredacted func(dataDir string) (keeps, warned bool)
 
-	// LookupHost resolves a host's name, to notice that LiteLLM's S3 endpoint is
-	// this relay. Default: the system's resolver, for two seconds at most.
+	// LookupHost resolves a host's name, to detect that LiteLLM's S3 endpoint is this relay.
+	// Default: the system's resolver, for at most two seconds.
 	LookupHost func(host string) (addrs []string, err error)
 }
 
@@ -71,9 +69,9 @@ func (o LoadOptions) withDefaults() LoadOptions {
 	return o
 }
 
-// Load reads and checks the configuration in file, in this format or LiteLLM's; or in a
-// directory or several files (LoadOptions.More), all in this format: see
-// docs/operators/running.md for how they add up. What is wrong with it comes back as Errors, all at once.
+// Load reads and checks the configuration in file, in the relay's format or LiteLLM's; or in a
+// directory or several files (LoadOptions.More), all in the relay's format.
+// docs/operators/running.md says how they are merged. The error is an Errors with all faults.
 func Load(file string, o LoadOptions) (*Config, error) {
 	o = o.withDefaults()
 	t, err := readTree(file, &o)
@@ -83,11 +81,11 @@ func Load(file string, o LoadOptions) (*Config, error) {
 	return load(t.root, o, t.report, t.open)
 }
 
-// tree is a configuration before it is decoded, references resolved.
+// tree is a configuration before decoding, with resolved references.
 type tree struct {
 	root   *node
 	report *report
-	open   bool // to every user of the machine
+	open   bool // every user of the machine may read it
 }
 
 func readTree(file string, o *LoadOptions) (tree, error) {
@@ -106,8 +104,7 @@ func readTree(file string, o *LoadOptions) (tree, error) {
 	return t, err
 }
 
-// Parse is Load for a configuration that was read already; name stands for the
-// file in errors.
+// Parse is Load for the text of a configuration; errors call it name.
 func Parse(name string, data []byte, o LoadOptions) (*Config, error) {
 	o = o.withDefaults()
 	t, err := textTree(name, data, o)
@@ -117,19 +114,18 @@ func Parse(name string, data []byte, o LoadOptions) (*Config, error) {
 	return load(t.root, o, t.report, false)
 }
 
-// Read returns a configuration's text: at most 1 MiB of a file, or of a pipe that a
-// process fills within ten seconds.
+// Read returns a configuration's text: at most 1 MiB from a file, or from a pipe that a process
+// fills within ten seconds.
 func Read(file string) ([]byte, error) {
 	data, _, err := readFile(file)
 	return data, err
 }
 
-// pipeTime is how long a pipe in the place of a configuration may take to be filled. A
-// variable for tests.
+// pipeTime is how long a process may take to fill a pipe. It is a variable for tests.
 var pipeTime = 10 * time.Second
 
 func readFile(file string) (data []byte, worldReadable bool, err error) {
-	// Without O_NONBLOCK, opening a pipe that nobody writes to waits for ever.
+	// Without O_NONBLOCK, opening a pipe without a writer waits for ever.
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, false, fmt.Errorf("the configuration: %w", err)
@@ -191,7 +187,7 @@ func load(root *node, o LoadOptions, r *report, worldReadable bool) (*Config, er
 	d.plain = func(n *node, path string) {
 		switch {
 		case auditrelay.Key{Secret: auditrelay.Secret(n.text)}.Public():
-			// others may read it
+			// other users may read it
 		case n.exposed:
 			r.warn(n, "%s is a secret in a file that every user of this machine may read: chmod o-rwx it", place(n, path))
 		case n.literal && (worldReadable || n.file != nil && n.file.open):
@@ -207,7 +203,7 @@ func load(root *node, o LoadOptions, r *report, worldReadable bool) (*Config, er
 	return c, nil
 }
 
-// place is the key under which a value stands in the file.
+// place returns the key of a value in the file.
 func place(n *node, path string) string {
 	if n.origin != "" {
 		return n.origin
@@ -222,9 +218,9 @@ func relative(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// checkFile says whether name can be read as a regular file. Its errors do not
-// name it: where a file's name is wanted and a key's text was given, that must not
-// end up in a log.
+// checkFile returns an error if name is not a readable regular file. The error does not contain
+// name: a user may have given a key's text instead of a file's name, and it must not appear in
+// a log.
 func checkFile(name string) error {
 	info, err := os.Stat(name)
 	switch {
@@ -238,7 +234,7 @@ func checkFile(name string) error {
 	return nil
 }
 
-// pathless is an error of the file system without the path.
+// pathless removes the path from an error of the file system.
 func pathless(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("%s: %w", p.Op, p.Err)
@@ -246,7 +242,8 @@ func pathless(err error) error {
 	return err
 }
 
-// hintFile says in which directory a file was looked for, as far as that is there.
+// hintFile returns the directory in which a file was looked for, as far as the directory
+// exists.
 func hintFile(name string) string {
 	dir := filepath.Dir(name)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {

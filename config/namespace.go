@@ -11,7 +11,7 @@ var namespaceForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
 var errReserved = errors.New("the relay's own records and those of guests are in it: choose another name")
 
-// CheckNamespace checks the namespace of a sender's events. Empty is the usual one.
+// CheckNamespace checks the namespace of a sender's events. Empty means the default one.
 func CheckNamespace(name string) error {
 	switch {
 	case name == "":

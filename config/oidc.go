@@ -8,29 +8,30 @@ import (
 	"auditrelay"
 )
 
-// OIDC accepts bearer tokens (JWT) that an OpenID Connect issuer signed, so that own
-// records name the person.
+// OIDC accepts bearer tokens (JWT) that an OpenID Connect issuer signed, so that own records
+// name the person.
 type OIDC struct {
-	// Issuer is the issuer's URL, exactly as its tokens have it in iss. The relay reads its
-	// keys from there. https, but for loopback addresses. Default: no issuer.
+	// Issuer is the issuer's URL, exactly as in iss of its tokens. The relay reads the issuer's
+	// keys from there. It must be https, except for loopback addresses. Default: no issuer.
 	Issuer string `yaml:"issuer"`
 	// Audience is the value that aud of a token must have: the relay's client id at the
 	// issuer. Required.
 	Audience string `yaml:"audience"`
-	// Name lists the claims that name the person; the first one that a token has counts.
-	// Take claims that people cannot change themselves. An email counts unless
-	// email_verified is false. Default: [email, sub].
+	// Name lists the claims that name the person. The first one that a token has is used.
+	// Choose claims that people cannot change themselves. An email is ignored if email_verified
+	// is false. Default: [email, sub].
 	Name []string `yaml:"name"`
-	// Grants say which claims give which roles. A token gets the roles of all grants that
-	// match it; without one it may do nothing. Required. At most 200.
+	// Grants map claims to roles. A token gets the roles of all grants that match it. A token
+	// without a match may do nothing. Required. At most 200.
 	Grants []OIDCGrant `yaml:"grants"`
 	// Algorithms are the accepted signatures: RS256, RS384, RS512, PS256, PS384, PS512,
 	// ES256, ES384, ES512, EdDSA. Default: [RS256, ES256].
 	Algorithms []OIDCAlgorithm `yaml:"algorithms"`
-	// Leeway is how far the clocks of the issuer and the relay may differ. Default: 30s.
+	// Leeway is the maximum difference between the clocks of the issuer and the relay. Default:
+	// 30s.
 	Leeway time.Duration `yaml:"leeway" range:"1s..5m"`
-	// CA is a file of PEM certificates that sign the issuer's. Default: those that the system
-	// trusts.
+	// CA is a file of the PEM certificates that may sign the issuer's certificate. Default:
+	// those that the system trusts.
 	CA string `yaml:"ca"`
 	// SignIn lets people sign in to the page at the issuer.
 	SignIn OIDCSignIn `yaml:"sign_in"`
@@ -38,55 +39,54 @@ type OIDC struct {
 
 // OIDCGrant gives roles to the tokens that have a value in a claim.
 type OIDCGrant struct {
-	// Claim is the claim's name, such as groups. A dot leads into an object, as in
+	// Claim is the claim's name, such as groups. A dot selects a field of an object, as in
 	// realm_access.roles, unless a claim has the whole name.
 	Claim string `yaml:"claim"`
-	// Value is the text that the claim must be, or the list in it must contain.
+	// Value is the text of the claim, or a text in the claim's list.
 	Value string `yaml:"value"`
 	// Roles are the roles, as those of a token.
 	Roles []Role `yaml:"roles"`
-	// Namespace confines who has the grant, as that of a token. A token to which grants give
-	// two namespaces, or one and none, is refused.
+	// Namespace confines the token to one namespace; see tokens. A token is rejected if its
+	// grants have two namespaces, or if some of them have one and others none.
 	Namespace string `yaml:"namespace"`
 }
 
 // OIDCSignIn lets people sign in to the page at the issuer: authorization code flow with
 // PKCE.
 type OIDCSignIn struct {
-	// Redirect is the page's address for the issuer's answers, such as
+	// Redirect is the page's address for the issuer's responses, such as
 	// https://relay.example/ui/callback, as registered at the issuer. Default: people sign in
 	// to the page with a token.
 	Redirect string `yaml:"redirect"`
 	// Secret is the client secret at the issuer. Default: none, a public client.
 	Secret auditrelay.Secret `yaml:"secret"`
-	// Scopes are asked for beside openid. Default: [email].
+	// Scopes lists the scopes to request in addition to openid. Default: [email].
 	Scopes []string `yaml:"scopes"`
 }
 
-// OIDCAlgorithm is how an issuer signs tokens. Algorithms with a shared secret are not
-// among them.
+// OIDCAlgorithm is a signature algorithm of an issuer. Algorithms with a shared secret are
+// excluded.
 type OIDCAlgorithm string
 
 func (OIDCAlgorithm) allowed() []string {
 	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 }
 
-// Enabled reports whether there is an issuer.
+// Enabled reports whether an issuer is configured.
 func (o *OIDC) Enabled() bool { return o.Issuer != "" }
 
-// Open reports whether the relay knows no credentials, so that every local process may do
-// everything.
+// Open reports whether there are no credentials, so that every local process may do everything.
 func (c *Config) Open() bool {
 	return len(c.Tokens) == 0 && len(c.Ingest.Tokens) == 0 && !c.OIDC.Enabled()
 }
 
-// OIDCCallback is the path at which the page takes the issuer's answers.
+// OIDCCallback is the path at which the page receives the issuer's responses.
 const OIDCCallback = "/ui/callback"
 
-// mostGrants bounds the grants of an issuer.
+// mostGrants limits the grants of an issuer.
 const mostGrants = 200
 
-// secureURL reports whether text is a plain https URL, or an http one of this machine.
+// secureURL reports whether text is a plain https URL, or an http URL of this machine.
 func secureURL(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" &&

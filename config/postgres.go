@@ -34,11 +34,11 @@ func (c checker) journalOnPostgres() {
 	}
 }
 
-// localSinks keep what they deliver on the relay's machine.
+// localSinks store their data on the relay's machine.
 var localSinks = []string{"file", "sqlite"}
 
-// fleet refuses what a fleet cannot keep: everything has to be the same whichever relay
-// leads.
+// fleet rejects options that do not work in a fleet, since everything must be the same on
+// whichever relay leads.
 func (c checker) fleet() {
 	if c.in("journal", "postgres").get("fleet") == nil {
 		return

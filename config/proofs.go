@@ -10,31 +10,31 @@ import (
 	"auditrelay/internal/proof"
 )
 
-// Proofs signs the logs of what was accepted and delivered; see docs/compliance/auditors.md.
+// Proofs signs the logs of accepted and delivered events; see docs/compliance/auditors.md.
 type Proofs struct {
-	// Key is the signing key, as auditrelay proof keygen writes it. Default: a key that
-	// the relay makes in the data directory. Whoever can read that directory can then
-	// sign: keep the key elsewhere, such as file:/etc/auditrelay/proof.key.
+	// Key is the signing key, as auditrelay proof keygen writes it. Default: a key that the
+	// relay makes in the data directory. Everyone who can read that directory can then sign:
+	// keep the key elsewhere, such as file:/etc/auditrelay/proof.key.
 	Key auditrelay.Secret `yaml:"key"`
 	// PreviousKey is the former signing key, for the first start with a new one. The
 	// relay records the change, signed by both keys.
 	PreviousKey auditrelay.Secret `yaml:"previous_key"`
-	// KMS signs with a key of a key management service, in place of key.
+	// KMS signs with a key in a key management service, instead of key.
 	KMS KMS `yaml:"kms"`
 	// Every is the time between two signed checkpoints of a log. Default: 60s.
 	Every time.Duration `yaml:"every" range:"1s..24h"`
-	// Unsigned turns signing off: nothing is signed, and sinks get no proofs. The logs
-	// are kept all the same. Default: false.
+	// Unsigned turns signing off: nothing is signed, and sinks get no proofs. The relay still
+	// keeps the logs. Default: false.
 	Unsigned bool `yaml:"unsigned"`
 }
 
 // KMS names a signing key of the transit engine of HashiCorp Vault or OpenBao, of type
-// ed25519. The relay can ask for signatures, but not read the key.
+// ed25519. The relay can request signatures, but cannot read the key.
 type KMS struct {
-	// URL is the sign call of the key, such as
+	// URL is the address of the key's sign operation, such as
 	// https://vault.example:8200/v1/transit/sign/audit. Required.
 	URL string `yaml:"url"`
-	// Token is the token of the service, which may do nothing but sign. Required.
+	// Token is the service's token, which should only allow signing. Required.
 	Token auditrelay.Secret `yaml:"token"`
 	// Name is the name in signatures, such as the relay's host. Default: auditrelay.
 	Name string `yaml:"name"`
@@ -43,7 +43,7 @@ type KMS struct {
 	PublicKey string `yaml:"public_key"`
 }
 
-// Signer returns the signer, nil if no KMS is configured.
+// Signer returns the signer, or nil if no KMS is configured.
 func (k *KMS) Signer() (*kms.Transit, error) {
 	if k.URL == "" {
 		return nil, nil
@@ -62,7 +62,7 @@ func (c checker) kms() {
 		return
 	}
 	if url, token := section.get("url"), section.get("token"); url.unset || token != nil && token.unset {
-		return // a reference that this machine has not
+		return // a reference without a value on this machine
 	}
 	_, err := c.Proofs.KMS.Signer()
 	if wrong, ok := errors.AsType[*auditrelay.OptionError](err); ok {

@@ -2,14 +2,14 @@ package config
 
 import "cmp"
 
-// What ingest.limits.body_bytes and ingest.quarantine are where they are not written.
+// The defaults of ingest.limits.body_bytes and ingest.quarantine.
 const (
 	defaultBodyBytes       = 16 << 20
 	defaultQuarantineBytes = 256 << 20
 	maxQuarantineItem      = 128 << 20
 )
 
-// quarantine sets the bound of an item, and holds it against the bound of all.
+// quarantine sets the limit of an item, and compares it with the limit of all items.
 func (c checker) quarantine() {
 	q := &c.Ingest.Quarantine
 	given := q.Item != 0

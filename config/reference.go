@@ -11,52 +11,52 @@ import (
 
 const litellmEnv = "os.environ/"
 
-// maxSecretFile bounds a file that holds a value.
+// maxSecretFile limits a file that contains a value.
 const maxSecretFile = 64 << 10
 
 var (
 	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	fileRef = regexp.MustCompile(`^file:(/|\./|\.\./)`)
 
-	// dollar finds every place where a dollar may mean something: an escaped one, braces
-	// with what they hold, a name in capitals as environment variables have.
+	// dollar matches every use of a dollar that may have a meaning: an escaped dollar, braces
+	// with their content, and a name in capitals, as environment variables have.
 	dollar      = regexp.MustCompile(`\$\$[A-Z_{(]|\$\{[^}]*\}?|\$\([^)]*\)?|\$[A-Z_][A-Z0-9_]+`)
 	envCapitals = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
 	homeOf      = regexp.MustCompile(`^~[a-z0-9_-]*(/|$)`)
 	inBraces    = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}$`)
 )
 
-// foreignSecret is a secret in the file that is rather a reference of another program's: of
+// foreignSecret matches a secret in the file that looks like another program's reference: of
 // shells, templates, Windows, .env files, secret stores, Kubernetes, SOPS and code.
 var foreignSecret = regexp.MustCompile(`(?i)^(?:\$\w+|%\w+%|<[^<>]*>|!\w+ .*|ENC\[.*|@[./].*|ref\+\w+://.*|arn:aws[\w-]*:(?:secretsmanager|ssm):.*|projects/[^/]+/secrets/.*|` +
 	`(?:env|environ|environment|os\.environ|os\.getenv|process\.env|secrets?|secret_?refs?|vault|hashivault|op|ssm|akv|keyvault|azurekeyvault|gcp-?sm|aws-?sm|awssecretsmanager|gsm|doppler|infisical|bws|k8s|kubernetes|docker)(?::|\.|\[|\()\S+)$|` +
 	`\{\{.*\}\}`)
 
-// resolver replaces references in values by what they stand for:
+// resolver replaces references in values:
 //
 //	os.environ/NAME   the environment variable, as LiteLLM writes it
 //	${NAME}           the same, also inside a longer value
-//	${NAME:-default}  the same; the default where the variable is unset or empty
+//	${NAME:-default}  the same; the default if the variable is unset or empty
 //	file:/path        the file's content without one line feed at its end
 //
-// A value that looks like another program's reference ($NAME, ${env:NAME}, ~/) is an
-// error rather than a text: it would reach a token or a bucket's name as it stands.
-// $$ before a brace, a parenthesis or a name in capitals is a plain dollar. Where texts are
-// no settings of the relay's own (a guest's config, a detector's pattern), $( is a text.
+// A value that looks like another program's reference ($NAME, ${env:NAME}, ~/) is an error.
+// Otherwise it would be used unchanged, for example as a token or a bucket's name. $$ before a
+// brace, a parenthesis or a name in capitals is a plain dollar. In texts that are not the
+// relay's own settings (a guest's config, a detector's pattern), $( has no meaning.
 type resolver struct {
 	report *report
 	lookup func(string) (string, bool)
 	dir    string
-	// elsewhere are variables that the file itself sets for LiteLLM alone.
+	// elsewhere has the variables that the file sets only for LiteLLM.
 	elsewhere map[string]int
-	// lenient leaves what cannot be resolved as it is.
+	// lenient keeps references that cannot be resolved.
 	lenient bool
-	// foreign: the file is LiteLLM's, which takes a dollar and a tilde as they stand.
+	// foreign: the file is LiteLLM's, in which a dollar and a tilde have no meaning.
 	foreign bool
 }
 
-// all resolves every scalar below n. A node is resolved once, however many
-// merges lead to it.
+// all resolves every scalar below n. It resolves a node once, even if several merges refer to
+// it.
 func (r *resolver) all(n *node, path string) {
 	if n == nil {
 		return
@@ -83,7 +83,7 @@ func (r *resolver) scalar(n *node, path string) {
 	if !isRef {
 		n.text = text
 		if err != nil {
-			n.text, n.unset = "", true // told once, here
+			n.text, n.unset = "", true // reported once, here
 			r.report.addError(n, path, err)
 		}
 		return
@@ -100,10 +100,10 @@ func (r *resolver) scalar(n *node, path string) {
 	}
 }
 
-// ownTexts are the paths of texts that somebody else interprets.
+// ownTexts matches the paths of texts that another program interprets.
 var ownTexts = regexp.MustCompile(`^(?:filters\.[^.]+\.config|detectors)\.`)
 
-// resolve returns what a text stands for. In others' texts $( has no meaning.
+// resolve returns the resolved text. With others, $( has no meaning.
 func (r *resolver) resolve(text string, others bool) (value string, isRef bool, err error) {
 	if name, ok := strings.CutPrefix(text, litellmEnv); ok {
 		if !envName.MatchString(name) {
@@ -153,7 +153,7 @@ func (r *resolver) resolve(text string, others bool) (value string, isRef bool, 
 	return value, isRef, errors.Join(append(unset, lookalike)...)
 }
 
-// lookalike refuses a path that a shell would expand.
+// lookalike rejects a path that a shell would expand.
 func (r *resolver) lookalike(text string) error {
 	if !r.foreign && homeOf.MatchString(text) {
 		return errors.New("~ is not expanded: write the directory in full, or begin with ${HOME}/")
@@ -161,8 +161,8 @@ func (r *resolver) lookalike(text string) error {
 	return nil
 }
 
-// errLookalike says how to write what text was probably meant to be. It repeats a name
-// only where that is the whole value: elsewhere it could be part of a password.
+// errLookalike suggests the right form of a reference. It shows a name only if the name is the
+// whole value, since elsewhere it could be part of a password.
 func errLookalike(text string) error {
 	expected := "${NAME}, ${NAME:-default}, os.environ/NAME or file:/path"
 	if name, ok := strings.CutPrefix(text, "$"); ok && envCapitals.MatchString(name) {
@@ -184,7 +184,7 @@ func (r *resolver) variable(name string) (string, error) {
 
 func (r *resolver) file(path string) (string, error) {
 	path = relative(r.dir, path)
-	// Checked before opening: to open a pipe could wait for ever.
+	// Checked before opening, since opening a pipe could wait for ever.
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", fmt.Errorf("the value's file: %w", err)
@@ -208,7 +208,7 @@ func (r *resolver) file(path string) (string, error) {
 	return strings.TrimSuffix(text, "\r"), nil
 }
 
-// escaped returns text as a value that reads as text, dollars and all.
+// escaped returns text with escaped dollars, so that it is not read as a reference.
 func escaped(text string) string {
 	return dollar.ReplaceAllStringFunc(text, func(match string) string { return "$" + match })
 }

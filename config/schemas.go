@@ -13,54 +13,55 @@ import (
 	"auditrelay/internal/schema"
 )
 
-// Schema says where the events of a producer other than LiteLLM have what the relay needs.
-// docs/operators/producers.md describes the expressions.
+// Schema says where the relay finds the fields that it needs in the events of a producer other
+// than LiteLLM. docs/operators/producers.md describes the expressions.
 type Schema struct {
-	// Name is the key under which the schema stands. It replaces a shipped one of that name.
+	// Name is the schema's key. It replaces a shipped schema with that name.
 	Name string `yaml:"-"`
-	// Namespace is where the ids of the events count, unless the token or hook has another.
-	// Default: the schema's name.
+	// Namespace is the scope of the events' ids, unless the token or hook has another. Default:
+	// the schema's name.
 	Namespace string `yaml:"namespace"`
-	// Unwrap are paths at which a request has its events in a list, tried in order. Default:
-	// each object is one event.
+	// Unwrap lists paths to the list of events in a request, tried in order. Default: each
+	// object is one event.
 	Unwrap Expressions `yaml:"unwrap"`
-	// ID is the event's id. Default: a keyed digest of its bytes, so that the same bytes
-	// again are the same event.
+	// ID is the event's id. Default: a keyed digest of its bytes, so that the same bytes again
+	// are the same event.
 	ID Expressions `yaml:"id"`
 	// Action is what was done. Required.
 	Action Expressions `yaml:"action"`
-	// Time is when: a time with an offset, or seconds, milliseconds, microseconds or
-	// nanoseconds since 1970. Default: when the event came.
+	// Time is the event's time: a time with an offset, or seconds, milliseconds, microseconds
+	// or nanoseconds since 1970. Default: when the event came.
 	Time Expressions `yaml:"time"`
-	// Actor is who did it: changed_by of conditions and of the store.
+	// Actor is who acted: changed_by in conditions and in the store.
 	Actor Expressions `yaml:"actor"`
-	// Object is what it was done to: object_id.
+	// Object is the object of the act: object_id.
 	Object Expressions `yaml:"object"`
-	// ObjectType is the object's kind: table_name.
+	// ObjectType is the kind of the object: table_name.
 	ObjectType Expressions `yaml:"object_type"`
-	// Auth is how the producer shows at a hook who it is. Default: the secret in
-	// Authorization, with or without Bearer before it.
+	// Auth is how the producer authenticates at a hook. Default: the secret in Authorization,
+	// with or without Bearer before it.
 	Auth HookAuth `yaml:"auth"`
 
 	compiled *schema.Schema
 }
 
-// Compiled is the schema as the engine reads events by it.
+// Compiled returns the schema in the engine's form.
 func (s *Schema) Compiled() *schema.Schema { return s.compiled }
 
-// HookAuth is how a producer shows who it is.
+// HookAuth is how a producer authenticates.
 type HookAuth struct {
-	// Header has the secret, or the signature. Default: Authorization.
+	// Header is the name of the header with the secret or the signature. Default:
+	// Authorization.
 	Header string `yaml:"header"`
 	// HMAC is the hash of a signature of the request's body: sha256, sha512 or sha1, in
 	// hexadecimal or base64. Default: the header has the secret itself.
 	HMAC HMACHash `yaml:"hmac"`
-	// Prefix stands before the signature, as in sha256=. Default: none.
+	// Prefix is the text before the signature, such as sha256=. Default: none.
 	Prefix string `yaml:"prefix"`
-	// Challenge is the header of a GET by which the producer asks whether the hook is its
-	// own. Default: there is none.
+	// Challenge is the header of a GET with which the producer verifies the hook. Default:
+	// there is none.
 	Challenge string `yaml:"challenge"`
-	// Answer is the field of the answer's JSON object that repeats the challenge.
+	// Answer is the field of the response's JSON object that repeats the challenge.
 	Answer string `yaml:"answer"`
 }
 
@@ -69,27 +70,28 @@ type HMACHash string
 
 func (HMACHash) allowed() []string { return []string{"sha256", "sha512", "sha1"} }
 
-// Hook is a path of its own for one producer: POST /v1/hooks/NAME.
+// Hook is a separate path for one producer: POST /v1/hooks/NAME.
 type Hook struct {
-	// Name is the key under which the hook stands. It is recorded with every event as the
-	// principal, with hook: before it.
+	// Name is the hook's key. It is recorded with every event as the principal, with hook:
+	// before it.
 	Name string `yaml:"-"`
 	// Schema is the events' schema: kubernetes, cloudtrail, gitlab, github, okta, vault,
 	// keycloak, teleport, or one of ingest.schemas. Default: the one of the hook's name.
 	Schema string `yaml:"schema"`
-	// Secrets are what the producer shows or signs with, at least 16 characters each; any
-	// one counts, so that you can change it without a gap. Required.
+	// Secrets are the producer's secrets, for authentication or signatures, at least 16
+	// characters each. Any of them is accepted, so that you can change a secret without a gap.
+	// Required.
 	Secrets []auditrelay.Secret `yaml:"secrets"`
-	// Namespace is where the ids of the events count. Default: the schema's.
+	// Namespace is the scope of the events' ids. Default: the schema's.
 	Namespace string `yaml:"namespace"`
-	// Auth is how the producer shows the secret. Default: the schema's.
+	// Auth is how the producer authenticates. Default: the schema's.
 	Auth *HookAuth `yaml:"auth"`
-	// Rate limits what the producer may send. Beyond it requests get 429 with Retry-After,
-	// which GitHub and GitLab do not send again. Default: none.
+	// Rate limits what the producer may send. Requests above the limit get 429 with
+	// Retry-After, which GitHub and GitLab do not retry. Default: none.
 	Rate Rate `yaml:"rate"`
 }
 
-// Expressions are one expression, or several, which are tried in order.
+// Expressions are one expression, or several that are tried in order.
 type Expressions []string
 
 func (e *Expressions) decodeNode(d *decoder, n *node, path string) {
@@ -107,11 +109,11 @@ func (e *Expressions) decodeNode(d *decoder, n *node, path string) {
 //go:embed schemas/*.yaml
 var shippedFiles embed.FS
 
-// SchemaNames are the names of the shipped schemas.
+// SchemaNames returns the names of the shipped schemas.
 func SchemaNames() []string {
 	files, err := fs.ReadDir(shippedFiles, "schemas")
 	if err != nil {
-		return nil // it is embedded
+		return nil // cannot happen: the schemas are embedded
 	}
 	var names []string
 	for _, f := range files {
@@ -120,7 +122,7 @@ func SchemaNames() []string {
 	return names
 }
 
-// shippedSchema reads one; its tests read all.
+// shippedSchema reads a shipped schema; its tests read all.
 func shippedSchema(name string) (*Schema, error) {
 	data, err := shippedFiles.ReadFile("schemas/" + name + ".yaml")
 	if err != nil {
@@ -147,8 +149,8 @@ func (s *Schema) compile() (err error) {
 	return err
 }
 
-// SchemaNamed returns the schema of a name, the configuration's before a shipped one; nil if
-// there is none.
+// SchemaNamed returns the schema with a name, or nil if there is none. The configuration's
+// schemas override shipped ones.
 func (c *Config) SchemaNamed(name string) *Schema {
 	for i := range c.Ingest.Schemas {
 		if s := &c.Ingest.Schemas[i]; s.Name == name {
@@ -162,7 +164,7 @@ func (c *Config) SchemaNamed(name string) *Schema {
 	return s
 }
 
-// schemas checks schemas, hooks, and the tokens and sockets that name a schema.
+// schemas checks schemas and hooks, and the tokens and sockets that name a schema.
 func (c checker) schemas() {
 	for i := range c.Ingest.Schemas {
 		s := &c.Ingest.Schemas[i]
@@ -223,7 +225,7 @@ func (c checker) schemas() {
 			known(append(steps, "schema"), s.Schema)
 		}
 	}
-	given := 0 // those behind are ingest.tokens
+	given := 0 // those after it come from ingest.tokens
 	if n := c.root.get("tokens"); n != nil {
 		given = len(n.items)
 	}

@@ -10,23 +10,22 @@ import (
 	"auditrelay"
 )
 
-// Section is a part of the file that somebody else understands: a sink's
-// options. The zero value is an empty one. It is safe for concurrent use.
+// Section is a part of the file that another package interprets, such as a sink's options. The
+// zero value is an empty section. It is safe for concurrent use.
 type Section struct {
 	file string
 	path string
 	node *node
 	dir  string
-	// plain is told of secrets in plain text while the file is being loaded.
+	// plain is called for secrets in plain text while the file is loaded.
 	plain func(n *node, path string)
 }
 
-// Decode puts the section into a struct by its yaml tags, strictly: an unknown
-// key, a value of the wrong kind and a secret that is no string are errors,
-// gathered as Errors with their places. It knows auditrelay.ByteSize,
-// auditrelay.Secret, time.Duration, encoding.TextUnmarshaler and what is made of
-// strings, booleans, numbers, lists, mappings, structs and pointers to them.
-// Fields that the section does not mention keep their value.
+// Decode decodes the section into a struct by its yaml tags, strictly. Unknown keys, values of
+// the wrong kind and secrets that are not strings are errors, collected as Errors with their
+// places. Decode supports auditrelay.ByteSize, auditrelay.Secret, time.Duration,
+// encoding.TextUnmarshaler, strings, booleans, numbers, lists, mappings, structs and pointers
+// to structs. Fields that the section does not mention keep their value.
 func (s Section) Decode(into any) error {
 	r := &report{file: s.file}
 	n := s.node
@@ -40,9 +39,9 @@ func (s Section) Decode(into any) error {
 	return r.err()
 }
 
-// Explain puts file and line to every *auditrelay.OptionError in err, so that a
-// constructor's complaint reads like one of this package's. Anything else in err
-// is put to the section itself. The result is an Errors, nil if err is nil.
+// Explain adds file and line to every *auditrelay.OptionError in err, so that a constructor's
+// errors look like this package's. Any other error gets the place of the section. The result is
+// an Errors, or nil if err is nil.
 func (s Section) Explain(err error) error {
 	r := &report{file: s.file}
 	s.explain(r, err)
@@ -69,7 +68,7 @@ func (s Section) explain(r *report, err error) {
 		}
 		return
 	}
-	// What wraps several errors may be wrapped itself.
+	// An error that wraps several errors may itself be wrapped.
 	if _, ok := errors.AsType[*auditrelay.OptionError](err); ok {
 		s.explain(r, errors.Unwrap(err))
 		return
@@ -84,7 +83,7 @@ func (s Section) explain(r *report, err error) {
 func (s Section) option(r *report, e *auditrelay.OptionError) {
 	n, exact := s.find(e.Path)
 	if exact && (n.unset || r.reported(n)) {
-		return // what is wrong with the value was told
+		return // the fault of the value is already reported
 	}
 	cause := error(explained{e.Err})
 	if exact && n != nil {
@@ -94,13 +93,13 @@ func (s Section) option(r *report, e *auditrelay.OptionError) {
 		}
 	}
 	if n != nil && n.origin != "" && !exact {
-		// The place is LiteLLM's, which does not know the option by our name.
+		// The place is in LiteLLM's file, which does not have the option's name.
 		cause = fmt.Errorf("%s: %w", cmp.Or(litellmName(e.Path), e.Path), cause)
 	}
 	r.addError(n, join2(s.path, e.Path), cause)
 }
 
-// explained keeps the cause within reach of errors.Is and As.
+// explained keeps the cause available for errors.Is and As.
 type explained struct{ error }
 
 func (e explained) Unwrap() error { return e.error }
@@ -112,7 +111,7 @@ func join2(a, b string) string {
 	return a + "." + b
 }
 
-// find returns the node at an option's path, or the nearest that is there.
+// find returns the node at an option's path, or the nearest existing node.
 func (s Section) find(path string) (n *node, exact bool) {
 	n = s.node
 	for _, step := range strings.FieldsFunc(path, func(c rune) bool { return c == '.' || c == '[' || c == ']' }) {
@@ -131,7 +130,7 @@ func (s Section) find(path string) (n *node, exact bool) {
 	return n, true
 }
 
-// Line is where the section begins, 0 where it stands in no file.
+// Line returns the line at which the section begins, or 0 if it is in no file.
 func (s Section) Line() int {
 	if s.node == nil {
 		return 0
@@ -139,24 +138,23 @@ func (s Section) Line() int {
 	return s.node.line
 }
 
-// PlaceOf is where an option stands, or the nearest that is there.
+// PlaceOf returns the place of an option, or of the nearest existing node.
 func (s Section) PlaceOf(path string) Place {
 	n, _ := s.find(path)
 	return (&report{file: s.file}).placeOf(n)
 }
 
-// Path returns a file's name as an option gives it, made relative to the
-// configuration's file rather than to the process.
+// Path resolves a file's name in an option relative to the configuration's file.
 func (s Section) Path(name string) string { return relative(s.dir, name) }
 
-// String says where the section is, never what is in it.
+// String returns the section's place, never its content.
 func (s Section) String() string { return fmt.Sprintf("%s:%d: %s", s.file, s.Line(), s.path) }
 
-// GoString keeps the section's values out of %#v.
+// GoString hides the section's values in %#v.
 func (s Section) GoString() string { return s.String() }
 
-// ReadSection reads a text that stands in no configuration, such as one that comes
-// with the program, as a section of its own. Nothing in it is a reference.
+// ReadSection parses a text outside any configuration, such as one that is part of the program,
+// as a section. References have no meaning in it.
 func ReadSection(name string, text []byte) (Section, error) {
 	r := &report{file: name}
 	root := parseTree(text, r)
@@ -166,7 +164,7 @@ func ReadSection(name string, text []byte) (Section, error) {
 	return Section{file: name, node: root}, nil
 }
 
-// Text is the section as YAML. References stay references.
+// Text returns the section as YAML. References stay references.
 func (s Section) Text() []byte {
 	var p printer
 	if s.node != nil {
@@ -175,7 +173,7 @@ func (s Section) Text() []byte {
 	return []byte(p.String())
 }
 
-// Has reports whether the section has the key, also where nothing stands behind it.
+// Has reports whether the section has the key, even without a value.
 func (s Section) Has(key string) bool { return s.node != nil && s.node.get(key) != nil }
 
 func (s *Section) decodeNode(d *decoder, n *node, path string) {

@@ -6,32 +6,32 @@ import (
 	"strconv"
 )
 
-// NoAddress is Config.Listen of a relay that listens on its socket alone.
+// NoAddress is Config.Listen of a relay that listens only on its socket.
 const NoAddress = "none"
 
 // Socket is a unix socket on which the relay listens.
 type Socket struct {
-	// Path is the socket's name, relative to the configuration file; its directory must
-	// exist. At most 80 bytes. A name that a relay left behind is taken over. Default: there
-	// is no socket.
+	// Path is the socket's path, relative to the configuration file. Its directory must exist.
+	// At most 80 bytes. The relay replaces a socket that an earlier run left. Default: there is
+	// no socket.
 	Path string `yaml:"path"`
-	// Mode says who may connect, in octal digits and quotes. Default: "0600", the relay's own
+	// Mode sets who may connect, in octal digits and quotes. Default: "0600", the relay's own
 	// user.
 	Mode string `yaml:"mode"`
 	// Group is the name or number of the group that the socket belongs to, for mode "0660".
 	// Default: the relay's own.
 	Group string `yaml:"group"`
-	// Roles are what a connection without a token may do. Default: nothing if there are
+	// Roles are the roles of a connection without a token. Default: nothing if there are
 	// tokens, everything if there are none.
 	Roles []Role `yaml:"roles"`
 }
 
 var socketMode = regexp.MustCompile(`^0?[0-7]{3}$`)
 
-// maxSocketPath leaves room for the name under which the socket is made.
+// maxSocketPath leaves room for the temporary name of the socket.
 const maxSocketPath = 80
 
-// FileMode is Mode as the system takes it.
+// FileMode returns Mode for the file system.
 func (s Socket) FileMode() fs.FileMode {
 	mode, err := strconv.ParseUint(s.Mode, 8, 9)
 	if err != nil {

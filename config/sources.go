@@ -6,28 +6,28 @@ import (
 	"reflect"
 )
 
-// SourceCheck checks the section of a way in, as a sink's maker checks its options,
-// and says what the rest of the configuration has to know of it. What is wrong is put
-// to its place by Section.Explain.
+// SourceCheck checks the section of an input, as a sink's maker checks its options. It returns
+// facts for checking the rest of the configuration. Section.Explain adds the places of its
+// errors.
 type SourceCheck func(Section, *Config) (SourceFacts, error)
 
-// SourceFacts is what the rest of a configuration has to know of a way in.
+// SourceFacts are the facts about an input that the rest of the configuration depends on.
 type SourceFacts struct {
-	// Listen is the address of a listener of the source's own, host:port: nothing may be
-	// delivered there. Empty: it has none.
+	// Listen is the address of the source's own listener, host:port. No sink may deliver there.
+	// It is empty if there is none.
 	Listen string
 	// SendsTo has the endpoints that the source sends to, by option.
 	SendsTo map[string]string
-	// Schemas names the schemas of its senders, by principal; those of LiteLLM are left out.
+	// Schemas names the schemas of its senders, by principal. It omits LiteLLM's schema.
 	Schemas map[string]string
-	// Warnings are what the operator should know, by option.
+	// Warnings are for the operator, by option.
 	Warnings map[string]string
 }
 
-// Sender is who events come from.
+// Sender identifies the sender of events.
 type Sender struct{ Kind, Principal string }
 
-// decodeNode takes the keys that Ingest has no field for as sections of ways in.
+// decodeNode stores the keys for which Ingest has no field as sections of inputs.
 func (i *Ingest) decodeNode(d *decoder, n *node, path string) {
 	type fields Ingest
 	v := reflect.ValueOf((*fields)(i)).Elem()
@@ -56,8 +56,7 @@ func (i *Ingest) decodeNode(d *decoder, n *node, path string) {
 	d.structure(&own, v, path)
 }
 
-// sources checks the ways in that have a section of their own, and that nothing is
-// delivered to one of them.
+// sources checks the inputs with their own sections, and that no sink delivers to one of them.
 func (c checker) sources(plain func(*node, string)) {
 	listeners := map[string]string{"listen": c.Listen}
 	for i := range c.Ingest.Sockets {
@@ -71,7 +70,7 @@ func (c checker) sources(plain func(*node, string)) {
 		section := c.Ingest.Sources[name]
 		section.dir, section.plain = c.options.Dir, plain
 		c.Ingest.Sources[name] = section
-		if section.node.kind == kindNull { // as good as a key that is not there
+		if section.node.kind == kindNull { // counts as a missing key
 			delete(c.Ingest.Sources, name)
 		}
 		check, ok := c.options.Sources[name]
@@ -101,7 +100,7 @@ func (c checker) sources(plain func(*node, string)) {
 		facts = append(facts, found)
 	}
 	for i, name := range names {
-		section := c.Ingest.Sources[name] // none where there are no facts
+		section := c.Ingest.Sources[name] // empty if there are no facts
 		for _, option := range sortedKeys(facts[i].SendsTo) {
 			if key, address := c.own(listeners, facts[i].SendsTo[option]); key != "" {
 				n, _ := section.find(option)
@@ -114,12 +113,12 @@ func (c checker) sources(plain func(*node, string)) {
 
 const ownListener = "it is this relay's own listener (%s, %s): give the real bucket's endpoint"
 
-// own returns which of the relay's listeners an endpoint leads to: what is delivered
-// there would come in again.
+// own returns the relay's listener to which an endpoint leads. Data delivered there would come
+// in again.
 func (c checker) own(listeners map[string]string, endpoint string) (key, address string) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Hostname() == "" {
-		return "", "" // the sink says what is wrong with it
+		return "", "" // the sink reports what is wrong with it
 	}
 	port := u.Port()
 	if port == "" {
@@ -133,8 +132,8 @@ func (c checker) own(listeners map[string]string, endpoint string) (key, address
 	return "", ""
 }
 
-// s3Sinks looks at the endpoints of the S3 sinks. LiteLLM's file says where it sends to
-// with the key that we read as where to deliver to.
+// s3Sinks checks the endpoints of the S3 sinks. The key with which LiteLLM's file says where
+// LiteLLM sends to is for the relay the address to deliver to.
 func (c checker) s3Sinks(listeners map[string]string) {
 	callbacks := c.root.get("callbacks")
 	if callbacks == nil {
@@ -148,7 +147,7 @@ func (c checker) s3Sinks(listeners map[string]string) {
 		key, address := c.own(listeners, n.text)
 		path := pathOf("callbacks", i, "sink", "s3", "endpoint")
 		switch {
-		case key == "", key == "listen" && n.origin != "": // told while LiteLLM's file was read
+		case key == "", key == "listen" && n.origin != "": // already reported while LiteLLM's file was read
 		case n.origin != "":
 			c.report.add(n, place(n, path), loopText, key+" "+address)
 		default:

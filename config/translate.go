@@ -9,21 +9,20 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Translate prints LiteLLM's configuration in the relay's own format, with
-// comments that say what was chosen and why. References to secrets stay
-// references; neither variables nor files need to be there, unless a choice
-// hangs on one. A secret in plain text becomes a reference to a variable that a
-// comment names, so that no secret is printed. A configuration in our own format
-// comes back as it is, unless it holds such a secret.
+// Translate prints LiteLLM's configuration in the relay's own format. Comments explain the
+// choices. References to secrets stay references. Variables and files need not exist unless a
+// choice depends on one. A secret in plain text becomes a reference to a variable that a
+// comment names, so that no secret is printed. Translate returns a configuration in the relay's
+// own format unchanged, unless it contains such a secret.
 //
-// Loading the translation, with those variables set, gives what loading the original
-// gives. What is wrong with LiteLLM's part comes back as Errors.
+// Loading the translation, with those variables set, gives the same result as loading the
+// original. Faults in LiteLLM's part are returned as Errors.
 func Translate(name string, data []byte, o LoadOptions) ([]byte, []Note, error) {
 	native, notes, _, err := translate(name, data, o)
 	return native, notes, err
 }
 
-// translate is Translate; it returns as well the secrets that variables stand for now.
+// translate is Translate. It also returns the secrets that the variables replace.
 func translate(name string, data []byte, o LoadOptions) (_ []byte, _ []Note, hidden map[string]string, _ error) {
 	o = o.withDefaults()
 	r := &report{file: name}
@@ -67,11 +66,11 @@ func translate(name string, data []byte, o LoadOptions) (_ []byte, _ []Note, hid
 	return []byte(p.String()), notes, hidden, nil
 }
 
-// hideSecrets puts references to variables in the place of secrets in plain text, and
-// returns the variables with what they stand for.
+// hideSecrets replaces secrets in plain text by references to variables, and returns the
+// variables with their values.
 func hideSecrets(native *node, o LoadOptions, r *report) map[string]string {
-	// Decoding marks every secret, those of sinks included. Its errors are told when the
-	// translation is loaded.
+	// Decoding marks every secret, including those of sinks. Loading the translation reports
+	// its errors.
 	_, _ = load(native, o, &report{file: r.file}, false)
 	hidden := map[string]string{}
 	var visit func(n *node, names []string)
@@ -99,7 +98,7 @@ func hideSecrets(native *node, o LoadOptions, r *report) map[string]string {
 	return hidden
 }
 
-// hasPassword reports whether text is a URL that holds a password.
+// hasPassword reports whether text is a URL with a password.
 func hasPassword(text string) bool {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok || strings.ContainsAny(scheme, " \t") {
@@ -110,8 +109,7 @@ func hasPassword(text string) bool {
 	return ok && strings.Contains(user, ":")
 }
 
-// variableName makes a variable's name of a callback's name and an option's, one that
-// is not used yet.
+// variableName makes an unused variable name from a callback's name and an option's.
 func variableName(names []string, used map[string]string) string {
 	if len(names) > 2 {
 		names = []string{names[0], names[len(names)-1]}
@@ -143,7 +141,7 @@ func (p *printer) line(indent int, text string) {
 	p.WriteByte('\n')
 }
 
-// wrapped writes a comment in lines of bearable length.
+// wrapped writes a comment in short lines.
 func (p *printer) wrapped(indent int, text string) {
 	line := "#"
 	for word := range strings.FieldsSeq(text) {
@@ -188,7 +186,7 @@ func (p *printer) list(n *node, indent int) {
 		p.comments(item, indent)
 		switch {
 		case item.kind == kindMapping && len(item.keys) > 0:
-			// The first key stands beside the dash.
+			// The first key is on the line of the dash.
 			var inner printer
 			inner.mapping(item, indent+1)
 			p.dash(inner.String(), indent)
@@ -201,8 +199,8 @@ func (p *printer) list(n *node, indent int) {
 	}
 }
 
-// dash puts "- " before what was written one level deeper, unless a comment comes
-// first.
+// dash puts "- " before text that was written one level deeper, unless the text starts with a
+// comment.
 func (p *printer) dash(inner string, indent int) {
 	margin := strings.Repeat("  ", indent)
 	if rest := strings.TrimPrefix(inner, margin+"  "); !strings.HasPrefix(rest, "#") {
@@ -213,7 +211,7 @@ func (p *printer) dash(inner string, indent int) {
 	p.WriteString(inner)
 }
 
-// written returns a scalar, or an empty collection, as YAML that reads the same.
+// written returns a scalar or an empty collection in a form that YAML reads as the same value.
 func written(n *node) string {
 	switch n.kind {
 	case kindNull:
@@ -231,7 +229,7 @@ func written(n *node) string {
 	return n.text
 }
 
-// quoted returns a string bare where it is harmless, in quotes otherwise.
+// quoted returns a string without quotes if that is safe, otherwise in quotes.
 func quoted(s string) string {
 	bare := s != "" && !strings.HasSuffix(s, ":") && !strings.HasPrefix(s, "-") && !strings.ContainsFunc(s, func(c rune) bool {
 		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("_./:+=-", c))

@@ -14,9 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// The bounds on what is read: far above any configuration, far below what could
-// hurt. The file's is that of a Kubernetes ConfigMap; the others hold after
-// aliases are expanded.
+// Limits of the input: far above any real configuration, and low enough to be safe. The limit
+// of a file is that of a Kubernetes ConfigMap. The others apply after aliases are expanded.
 const (
 	maxFile  = 1 << 20
 	maxNodes = 100_000
@@ -39,40 +38,40 @@ func (k kind) String() string {
 	return [...]string{"nothing", "a boolean", "a whole number", "a number", "a string", "a list", "a mapping"}[k]
 }
 
-// node is one value of the file: YAML without its aliases, merges and tags, so
-// that no later step needs to know of them.
+// node is one value of the file. YAML's aliases, merges and tags are already resolved, so that
+// no later step handles them.
 type node struct {
 	kind         kind
 	line, column int
-	file         *sourceFile // nil: the only one, or the value stands in none
+	file         *sourceFile // nil for a single file, or if the value is in no file
 
-	text string // of a scalar, references resolved
-	ref  string // the scalar as written, where it held references
+	text string // text of a scalar with references resolved
+	ref  string // the original text of a scalar with references
 
-	// resolved: references were looked for; once only, since a merge may lead here
-	// twice. unset: one was found, had no value, and was allowed not to.
+	// resolved: references were already resolved; once only, since several merges may refer to
+	// the node. unset: one reference had no value and was allowed to have none.
 	resolved, unset bool
-	// literal: a secret that stands in the file itself. exposed: the value's own file is
-	// open to every user of the machine.
+	// literal: a secret that is in the file itself. exposed: every user of the machine may read
+	// the value's file.
 	literal, exposed bool
 
-	keys  []*node // of a mapping, strings all; of one that is ignored, where kind is none, too
+	keys  []*node // of a mapping: strings; also of an ignored mapping, whose kind is none
 	items []*node // of a mapping or list
 
-	// origin is the key under which the value stands in the file, where that is
-	// not the path under which it is read: a LiteLLM key.
+	// origin is the value's key in the file, if it differs from the path under which it is
+	// read. It is then a LiteLLM key.
 	origin string
-	// comments say, above the key, why Translate wrote this.
+	// comments say why Translate wrote this. They are printed above the key.
 	comments []string
 }
 
-// sourceFile is one of several files that make a configuration.
+// sourceFile is one of a configuration's files.
 type sourceFile struct {
 	name string
-	open bool // to every user of the machine
+	open bool // every user of the machine may read it
 }
 
-// get returns the value of a mapping's key, nil if it has none.
+// get returns the value of a mapping's key, or nil if it has none.
 func (n *node) get(key string) *node {
 	if n == nil || n.kind != kindMapping {
 		return nil
@@ -95,11 +94,11 @@ func (n *node) key(key string) *node {
 	return nil
 }
 
-// given reports whether a value is there and not null.
+// given reports whether a value exists and is not null.
 func (n *node) given() bool { return n != nil && n.kind != kindNull }
 
-// parseTree reads one YAML document. It returns nil where the file is empty or
-// what is wrong makes the rest meaningless.
+// parseTree parses one YAML document. It returns nil if the file is empty, or if a fault makes
+// the rest meaningless.
 func parseTree(data []byte, r *report) *node { return parseFile(data, r, &builder{report: r}) }
 
 func parseFile(data []byte, r *report, b *builder) *node {
@@ -152,13 +151,13 @@ func parseFile(data []byte, r *report, b *builder) *node {
 	return n
 }
 
-// position makes a node for the position of a byte.
+// position returns a node with the position of a byte.
 func position(data []byte, i int) *node {
 	return &node{line: 1 + bytes.Count(data[:i], []byte("\n")), column: i - bytes.LastIndexByte(data[:i], '\n')}
 }
 
-// decodeYAML shields from panics: the parser is sound as far as fuzzing tells,
-// but a configuration must never end the process.
+// decodeYAML turns a panic of the parser into an error. Fuzzing found none, but a configuration
+// must never end the process.
 func decodeYAML(d *yaml.Decoder, into *yaml.Node) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -189,11 +188,11 @@ func syntaxError(file string, err error) *Error {
 	return e
 }
 
-// quotedText is what the parser's errors repeat of the file, which may be a secret.
+// quotedText matches parts of the file in the parser's errors. They may be secrets.
 var quotedText = regexp.MustCompile("'[^']*'|\"[^\"]*\"|`[^`]*`")
 
-// withoutQuotes keeps of a parser's error its own words. Characters of the grammar, which
-// it quotes as well, stay.
+// withoutQuotes keeps only the parser's own words in an error, including the grammar's
+// characters that it quotes.
 func withoutQuotes(text string) string {
 	return quotedText.ReplaceAllStringFunc(text, func(match string) string {
 		if len(match) <= 4 {
@@ -203,14 +202,14 @@ func withoutQuotes(text string) string {
 	})
 }
 
-// builder turns YAML's nodes into ours and bounds what aliases can make of them.
+// builder converts YAML's nodes to nodes and limits the expansion of aliases.
 type builder struct {
 	report  *report
 	file    *sourceFile
 	nodes   int
 	stopped bool
-	// ignored says what is of no concern here, whatever is in it: in a file of
-	// LiteLLM's, what only LiteLLM reads, by its own rules.
+	// ignored reports whether a path has no meaning for the relay. In LiteLLM's file these are
+	// the keys that only LiteLLM reads.
 	ignored func(path string) bool
 }
 
@@ -231,7 +230,7 @@ func (b *builder) build(y *yaml.Node, path string, depth int) *node {
 	}
 	switch y.Kind {
 	case yaml.AliasNode:
-		// The value's place is where it is used; what is inside it stands elsewhere.
+		// The value's place is where the alias is. The places of its content are elsewhere.
 		n := b.build(y.Alias, path, depth+1)
 		n.line, n.column = y.Line, y.Column
 		return n
@@ -278,7 +277,7 @@ func (b *builder) scalar(n *node, y *yaml.Node, path string) {
 	}
 }
 
-// leadingZero is a number that YAML 1.1 reads as octal and people as decimal.
+// leadingZero matches a number that YAML 1.1 reads as octal and people as decimal.
 var leadingZero = regexp.MustCompile(`^[-+]?0[0-9_]+(\.[0-9_]*)?$`)
 
 const expectedNoZero = "a number with a leading zero, which YAML reads as octal: leave the zero out, write 0o for octal, or put a text in quotes"
@@ -286,7 +285,7 @@ const expectedNoZero = "a number with a leading zero, which YAML reads as octal:
 func (b *builder) number(n *node, path string) {
 	if leadingZero.MatchString(n.text) {
 		b.report.add(n, path, expectedNoZero)
-		n.unset = true // told once, here
+		n.unset = true // reported once, here
 	}
 }
 
@@ -326,7 +325,7 @@ func (b *builder) mapping(n *node, y *yaml.Node, path string, depth int) {
 	}
 }
 
-// keysOf are the keys of a value that is ignored; its own are not looked at.
+// keysOf returns the keys of an ignored value. The keys inside its values are not read.
 func keysOf(y *yaml.Node) (keys []*node) {
 	if y.Kind != yaml.MappingNode {
 		return nil
@@ -339,8 +338,8 @@ func keysOf(y *yaml.Node) (keys []*node) {
 	return keys
 }
 
-// merge adds what << names and the mapping does not have itself; of several the
-// first wins, as YAML says.
+// merge adds the keys of << that the mapping does not have. If several have a key, the first
+// one wins, as in YAML.
 func (b *builder) merge(n, from *node, path string, seen map[string]bool) {
 	sources := []*node{from}
 	if from.kind == kindList {

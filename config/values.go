@@ -40,7 +40,7 @@ func (d *decoder) duration(n *node, v reflect.Value, path string, tag fieldTag) 
 	v.SetInt(int64(value))
 }
 
-// parseDuration is time.ParseDuration with days (d), of 24 hours, in front.
+// parseDuration is time.ParseDuration with leading days (d) of 24 hours.
 func parseDuration(text string) (time.Duration, error) {
 	text = strings.TrimSpace(text)
 	days, rest, ok := strings.Cut(text, "d")
@@ -104,7 +104,8 @@ func (d *decoder) secret(n *node, v reflect.Value, path string) {
 	v.SetString(n.text)
 }
 
-// json turns YAML into JSON: one object, since a guest reads it as a document.
+// json converts YAML to JSON. The value must be one object, since a guest reads it as a
+// document.
 func (d *decoder) json(n *node, v reflect.Value, path string) {
 	if n.kind != kindMapping {
 		d.expected(n, path, "a mapping")
@@ -118,7 +119,7 @@ func (d *decoder) json(n *node, v reflect.Value, path string) {
 	v.SetBytes(text)
 }
 
-// appendJSON writes n as JSON, mappings in the file's order.
+// appendJSON appends n as JSON, with the keys of mappings in the file's order.
 func (n *node) appendJSON(b []byte) ([]byte, error) {
 	var err error
 	switch n.kind {
@@ -156,7 +157,7 @@ func (n *node) appendJSON(b []byte) ([]byte, error) {
 	return appendJSONString(b, n.text), nil
 }
 
-// appendNumber keeps what JSON can hold as it is written and converts the rest.
+// appendNumber keeps the text of numbers that are valid in JSON and converts others.
 func (n *node) appendNumber(b []byte) ([]byte, error) {
 	text := strings.TrimPrefix(n.text, "+")
 	if json.Valid([]byte(text)) {
@@ -219,7 +220,7 @@ func (n *node) plain() any {
 	return nil
 }
 
-// when decodes a condition, whose fields stand beside its query.
+// when decodes a condition, whose fields are in one mapping with its query.
 func (d *decoder) when(n *node, w *auditrelay.When, path string) {
 	if n.kind != kindMapping {
 		d.expected(n, path, "a mapping of fields to the values that they may have")

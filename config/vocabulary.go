@@ -9,15 +9,15 @@ import (
 	"auditrelay/internal/keyname"
 )
 
-// eventFields are the fields of LiteLLM's audit events, those that newer versions add
-// among them. Source: StandardAuditLogPayload and the table LiteLLM_AuditLog.
+// eventFields are the fields of LiteLLM's audit events, including those of newer versions.
+// Source: StandardAuditLogPayload and the table LiteLLM_AuditLog.
 var eventFields = []string{
 	"id", "updated_at", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "before_value", "updated_values",
 	"object_alias", "object_team_id", "object_team_alias", "changed_by_user_email", "changed_by_key_alias",
 }
 
-// objectFields are common fields of the objects in before_value and updated_values.
-// Other fields are as good: a name is remarked on only where it is nearly one of these.
+// objectFields are common fields of the objects in before_value and updated_values. Other
+// fields are valid too. A warning appears only for a name that is similar to one of these.
 var objectFields = []string{
 	"token", "key", "api_key", "key_name", "key_alias", "user_id", "user_email", "user_role", "user_alias", "team_id", "team_alias",
 	"teams", "organization_id", "organization_alias", "members", "members_with_roles", "admins", "metadata", "models", "model_name",
@@ -32,9 +32,9 @@ var tableNames = []string{
 	"LiteLLM_ToolTable", "LiteLLM_CacheConfig", "LiteLLM_ConfigOverrides", "LiteLLM_Config", "LiteLLM_SSOConfig", "LiteLLM_UISettings",
 }
 
-// vocabulary warns of conditions and paths that look like slips of the pen: a name that
-// no event of LiteLLM's has and that is nearly one it has. Events of other programs may
-// have any name, so that nothing is refused.
+// vocabulary warns about conditions and paths that look misspelt: the name is no field of
+// LiteLLM's events, but similar to one. It is no error, since events of other programs may have
+// any name.
 func (c checker) vocabulary() {
 	for i := range c.Callbacks {
 		c.conditions(at("callbacks", i, "when"))
@@ -102,7 +102,7 @@ func (c checker) conditions(steps []any) {
 	}
 }
 
-// paths looks at a list of paths.
+// paths checks a list of paths.
 func (c checker) paths(list *node, path string) {
 	if list == nil || list.kind != kindList {
 		return
@@ -112,7 +112,7 @@ func (c checker) paths(list *node, path string) {
 			continue
 		}
 		if _, err := document.ParsePath(n.text); err != nil {
-			continue // told as an error
+			continue // already reported as an error
 		}
 		for depth, name := range strings.Split(n.text, ".") {
 			known := objectFields

@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// leastTokenBits is what a shared secret must hold by this package's estimate. One by
-// chance of 16 hexadecimal digits has some 50; words, patterns and repetitions have less.
+// leastTokenBits is the minimum entropy of a shared secret by this package's estimate. A random
+// secret of 16 hexadecimal digits has about 50; words, patterns and repetitions have less.
 const leastTokenBits = 22
 
-// commonWords are what people put into a secret that they make up. Each counts as one character.
+// commonWords are words that people use in invented secrets. Each counts as one character.
 var commonWords = strings.NewReplacer("password", "~", "passwort", "~", "passwd", "~", "passphrase", "~", "changeme", "~", "change-me", "~", "changeit", "~", "replaceme", "~", "replace", "~", "letmein", "~",
 	"welcome", "~", "secret", "~", "token", "~", "bearer", "~", "apikey", "~", "api-key", "~", "admin", "~", "root", "~", "default", "~", "example", "~", "sample", "~", "dummy", "~", "placeholder", "~",
 	"insert", "~", "your", "~", "test", "~", "demo", "~", "auditrelay", "~", "audit", "~", "relay", "~", "litellm", "~", "production", "~", "staging", "~", "prod", "~", "dev", "~", "super", "~", "very", "~",
 	"qwertyuiop", "~", "qwertzuiop", "~", "asdfghjkl", "~", "yxcvbnm", "~", "zxcvbnm", "~", "qwerty", "~", "qwertz", "~", "asdf", "~", "yxcv", "~", "zxcv", "~", "iloveyou", "~", "monkey", "~", "dragon", "~", "hunter2", "~", "p@ssw0rd", "~", "passw0rd", "~", "s3cret", "~")
 
-// Weak reports whether a shared secret is short, or is made of so few different
-// characters, common words, repetitions and sequences that it can be guessed. It finds what
-// people type; of a dictionary's words in a row it knows some.
+// Weak reports whether a shared secret can be guessed: it is short, or consists of few
+// different characters, common words, repetitions and sequences. It detects what people type,
+// but only some dictionary words.
 func Weak(secret string) bool {
 	if len(secret) < 16 {
 		return true
@@ -33,7 +33,7 @@ func Weak(secret string) bool {
 	counts, fresh := map[byte]int{}, 0
 	for i := range len(unit) {
 		counts[unit[i]]++
-		// What follows from the character before adds nothing: aaaa, 1234, dcba.
+		// A character that follows from the one before adds nothing: aaaa, 1234, dcba.
 		if i == 0 || unit[i]-unit[i-1]+1 > 2 {
 			fresh++
 		}
@@ -46,8 +46,8 @@ func Weak(secret string) bool {
 	return bits*float64(fresh) < leastTokenBits
 }
 
-// withoutRepeats leaves out what stood before: of a text that comes again, from four characters
-// on, the first one remains, since a repetition is worth no more than what is repeated.
+// withoutRepeats removes repetitions of four or more characters, since a repetition adds
+// nothing to the repeated text.
 func withoutRepeats(s string) string {
 	const least = 4
 	var out strings.Builder
