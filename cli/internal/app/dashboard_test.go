@@ -92,7 +92,7 @@ func TestLiteLLMsDashboard(t *testing.T) {
 		values.Set("page", "1")
 		values.Set("page_size", "50")
 		resp, body := r.ask("GET", dashboardOrigin, "/audit", values)
-		if resp.StatusCode != http.StatusOK || resp.Header.Get("Access-Control-Allow-Origin") != dashboardOrigin || resp.Header.Get("Vary") != "Origin" {
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Access-Control-Allow-Origin") != dashboardOrigin || resp.Header.Get("Vary") != "Origin" || resp.Header.Get("Content-Type") != "application/json" {
 			t.Fatalf("%s: %s %v %s", query, resp.Status, resp.Header, body)
 		}
 		var page answer
@@ -144,7 +144,7 @@ func TestLiteLLMsDashboard(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &missing); err != nil || resp.StatusCode != http.StatusNotFound || !strings.Contains(missing.Detail.Message, "nobody") {
 		t.Errorf("an unknown id: %s %s", resp.Status, body)
 	}
-	if resp, body := r.ask("GET", dashboardOrigin, "/audit/2", nil); resp.StatusCode != http.StatusOK || !strings.Contains(body, `"max":2`) {
+	if resp, body := r.ask("GET", dashboardOrigin, "/audit/2", nil); resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" || !strings.Contains(body, `"max":2`) {
 		t.Errorf("one: %s %s", resp.Status, body)
 	}
 }

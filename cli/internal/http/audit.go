@@ -58,6 +58,7 @@ func (s *Server) audited(slots chan struct{}, handle auditHandler) func(http.Res
 		from, err := l.Read(ctx)
 		err = timedOut(ctx, err)
 		cancel()
+		w.Header().Set("Content-Type", "application/json") // an export has its own
 		out := &auditWriter{w: w, out: bufio.NewWriterSize(patientWriter{w, s.patience.write}, 64<<10)}
 		if err == nil {
 			err = handle(out, r, who, l, from)

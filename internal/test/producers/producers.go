@@ -39,6 +39,7 @@ func Samples() []Sample {
 			{"22222222-aaaa-4bbb-8ccc-000000000001", "CreateAccessKey", at(0), "arn:aws:iam::111122223333:user/jane", "ci", "iam.amazonaws.com"},
 			{"22222222-aaaa-4bbb-8ccc-000000000002", "GenerateDataKey", at(time.Second), "cloudtrail.amazonaws.com", "arn:aws:kms:eu-central-1:111122223333:key/1f0c", "kms.amazonaws.com"},
 			{"22222222-aaaa-4bbb-8ccc-000000000003", "AssumeRole", at(2 * time.Second), "arn:aws:sts::111122223333:assumed-role/ops/jane", "111122223333", "sts.amazonaws.com"},
+			{"22222222-aaaa-4bbb-8ccc-000000000004", "PutSecretValue", at(3 * time.Second), "arn:aws:sts::111122223333:assumed-role/ops/jane", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:shop", "secretsmanager.amazonaws.com"},
 		}},
 		{Schema: "github", Events: []Event{
 			{"xJ4k_0yQk2c5Yw", "hook.create", at(123 * time.Millisecond), "octo-jane", "shop/api", "create"},
