@@ -38,6 +38,7 @@ type names struct {
 	trie             []trieNode        // of the vocabulary's words, read backwards
 	others           map[uint32]uint16 // nodes behind bytes that are no small letters
 	aside, counting  map[string]bool
+	hashing          map[string]bool
 	harmless         map[string]bool
 	wordsBeforeToken map[string]bool
 }
@@ -85,7 +86,7 @@ func matchesAny(patterns []keyname.Pattern, key []byte) bool {
 }
 
 func newNames() *names {
-	n := &names{trie: make([]trieNode, 1), others: map[uint32]uint16{}, aside: aside(), counting: counting(), harmless: harmless(),
+	n := &names{trie: make([]trieNode, 1), others: map[uint32]uint16{}, aside: aside(), counting: counting(), hashing: hashing(), harmless: harmless(),
 		wordsBeforeToken: wordSet(`access refresh api auth bearer secret id session user service bot personal private security deploy job invite reset
 			verification vault client csrf xsrf registration push device app application admin master`)}
 	var patterns []pattern
@@ -122,6 +123,7 @@ func (n *names) tells(name []byte) kind {
 	var room [2 * nameBytes]byte
 	var ends [nameBytes]int
 	letters, words := splitWords(room[:0], ends[:0], name)
+	hashed := false
 	for tail := 0; tail <= tailWords && len(words) > tail; tail++ {
 		last := len(words) - tail
 		begin := 0
@@ -129,10 +131,15 @@ func (n *names) tells(name []byte) kind {
 			begin = words[last-2]
 		}
 		end := words[last-1]
-		if k := n.ending(letters[:end], words[:last], tail > 0); k != 0 {
+		k := n.ending(letters[:end], words[:last], tail > 0)
+		switch {
+		case k != 0 && hashed && k&password == 0:
+			return 0 // the hash of a key tells which key is meant
+		case k != 0:
 			return k
-		}
-		if n.aside[string(letters[begin:end])] {
+		case n.hashing[string(letters[begin:end])]:
+			hashed = true
+		case n.aside[string(letters[begin:end])]:
 			return 0
 		}
 	}

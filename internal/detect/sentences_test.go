@@ -48,3 +48,20 @@ func TestValuesThatPeopleSet(t *testing.T) {
 		}
 	}
 }
+
+// TestHashesOfPasswords: the hash of a password is a secret, as it can be guessed at. Those of keys
+// tell which key is meant.
+func TestHashesOfPasswords(t *testing.T) {
+	s := newSet(t, "secrets")
+	const digest = "5f4dcc3b5aa765d61d8327deb882cf99"
+	for _, name := range []string{"password_hash", "passwordHash", "pwd_sha256", "hashed_password", "user_password_digest"} {
+		if !s.Detects([]byte(digest), s.Name([]byte(name))) {
+			t.Errorf("%s is not found", name)
+		}
+	}
+	for _, name := range []string{"token_hash", "api_key_sha256", "key_hash", "content_hash", "password_hash_algorithm", "password_policy"} {
+		if s.Detects([]byte("0"+digest[1:20]), s.Name([]byte(name))) {
+			t.Errorf("%s is found", name)
+		}
+	}
+}

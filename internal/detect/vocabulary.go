@@ -65,12 +65,15 @@ const asideWords = `id ids name names alias aliases hint policy length len min m
 	expires expire expiry expiration expired ttl age at on date time times timestamp created updated changed modified rotated rotation
 	interval duration period last enabled disabled enable disable required require requires optional valid validation validity verify
 	endpoint file files filename dir path paths location arn version versions status state strength field fields label title
-	description desc prefix suffix format param params parameter rule rules regex pattern hash hashed digest sha sha256 md5
-	checksum algorithm alg provider manager store limit limits usage used uses cost costs per price budget total totals index number num size sizes
+	description desc prefix suffix format param params parameter rule rules regex pattern algorithm alg provider manager store limit limits usage used uses cost costs per price budget total totals index number num size sizes
 	reset forgot forgotten attempts tries retries strategy method mode scheme source role roles scope scopes issuer audience subject user username
 	email owner group team metadata info details detail settings setting config configuration options option history list map
 	counter rate window spend spent remaining quota threshold ratio percent url uri generator service form page help text message
 	error errors warning reason to name_prefix missing invalid set exists present protected protection tag tags region zone`
+
+// hashing returns the words behind a telling word with which the name tells of its hash. That of
+// a password is to be kept secret, too: it can be guessed at.
+func hashing() map[string]bool { return wordSet(`hash hashed digest sha sha256 md5 checksum`) }
 
 // counting returns the words before "token" with which it is a unit of text.
 func counting() map[string]bool {
