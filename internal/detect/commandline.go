@@ -118,6 +118,14 @@ func (n *named) user(window []byte, at int) (Finding, bool) {
 	return Finding{Start: start + colon + 1, End: start + len(value), Detector: detector}, detector != ""
 }
 
+// gluedUser looks at curl's -uUSER:PASSWORD.
+func (n *named) gluedUser(window []byte, at int) (Finding, bool) {
+	if !bytes.Contains(lastLine(window[:at]), []byte("curl")) {
+		return Finding{}, false
+	}
+	return n.user(window, at-1)
+}
+
 // otherUser returns where in value, -u's, the user ends for programs that write no colon
 // there: Samba's have user%password, lftp user,password.
 func otherUser(line, value []byte) int {
@@ -158,7 +166,7 @@ var secretFlags = map[string]struct {
 	"helm": {flags: "p", with: "login"}, "oras": {flags: "p", with: "login"}, "az": {flags: "p", with: "login"}, "oc": {flags: "p", with: "login"}, "cf": {flags: "p", with: "login"}, "ibmcloud": {flags: "p", with: "login"},
 	"redis-cli": {flags: "a"}, "valkey-cli": {flags: "a"}, "redis-benchmark": {flags: "a"}, "sqlcmd": {flags: "P"}, "bcp": {flags: "P"}, "ipmitool": {flags: "P"}, "unzip": {flags: "P"}, "zip": {flags: "P"},
 	"ldapsearch": {flags: "w"}, "ldapmodify": {flags: "w"}, "ldapadd": {flags: "w"}, "ldapdelete": {flags: "w"}, "ldappasswd": {flags: "w"}, "curl": {flags: "b"}, "openssl": {flags: "kK"},
-	"mosquitto_pub": {flags: "P"}, "mosquitto_sub": {flags: "P"}, "mosquitto_rr": {flags: "P"}, "rabbitmqadmin": {flags: "p"}, "psexec": {flags: "p"}, "psexec64": {flags: "p"}, "ncftp": {flags: "p"}, "ncftpget": {flags: "p"}, "ncftpput": {flags: "p"}, //nolint:misspell // a program's name
+	"mosquitto_pub": {flags: "P"}, "mosquitto_sub": {flags: "P"}, "mosquitto_rr": {flags: "P"}, "rabbitmqadmin": {flags: "p"}, "psexec": {flags: "p"}, "psexec64": {flags: "p"}, "rdesktop": {flags: "p"}, "ncftp": {flags: "p"}, "ncftpget": {flags: "p"}, "ncftpput": {flags: "p"}, //nolint:misspell // a program's name
 	"snmpwalk": {flags: "AX"}, "snmpget": {flags: "AX"}, "snmpset": {flags: "AX"}, "snmpbulkwalk": {flags: "AX"}, "snmptrap": {flags: "AX"}, "snmptable": {flags: "AX"}, "evil-winrm": {flags: "p"}, "crackmapexec": {flags: "p"}, "nxc": {flags: "p"},
 	"ldapcompare": {flags: "w"}, "ldapmodrdn": {flags: "w"}, "ldapwhoami": {flags: "w"}, "isql": {flags: "P"}, "tsql": {flags: "P"}, "mongoexport": {flags: "p"}, "mongoimport": {flags: "p"}, "mongostat": {flags: "p"},
 	"influx": {flags: "pt"}, "rancher": {flags: "t"}, "doctl": {flags: "t"}, "snowsql": {flags: "p"}, "neo4j-admin": {flags: "p"}, "cypher-shell": {flags: "p"}, "arangosh": {flags: "p"}, "mysqlsh": {flags: "p", attached: true}, "mysqlcheck": {flags: "p", attached: true}, "mysqlshow": {flags: "p", attached: true}, "mydumper": {flags: "p"}, "myloader": {flags: "p"},

@@ -116,6 +116,7 @@ func (n *named) anchors() []anchor {
 		{pattern: literal("<td>"), findIn: n.tableCell},
 		{pattern: literal("-u "), back: commandBytes, ahead: valueJudged, find: n.user},
 		{pattern: literal(" /p:"), back: commandBytes, ahead: valueJudged, find: n.remote},
+		{pattern: append(literal(" -u"), alphanumeric), back: commandBytes, ahead: valueJudged, find: n.gluedUser},
 		{pattern: literal("-user "), back: 8, ahead: valueJudged, find: n.user},
 		{pattern: pattern{setOf(" "), setOf("-"), setOf("pPawbkKAXNt")}, back: commandBytes, ahead: valueJudged, find: n.option},
 		{pattern: literal("oracle:thin:"), back: 12, ahead: valueJudged, find: n.scott},
