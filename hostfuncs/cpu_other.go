@@ -4,5 +4,6 @@ package hostfuncs
 
 import "time"
 
-// threadTime tells nothing here: what runs too long counts as the host's condition.
+// threadTime is unknown on this system, so a guest that runs too long counts as the host's
+// fault.
 func threadTime() (time.Duration, bool) { return 0, false }

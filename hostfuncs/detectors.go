@@ -13,21 +13,21 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// detectorHandle marks the handles of detectors, as regexHandle does those of
-// regular expressions.
+// detectorHandle marks the handles of detectors, as regexHandle marks those of regular
+// expressions.
 const detectorHandle = 1 << 17
 
-// unitsDetect is what a byte costs that detectors look at, in text made to set them off
-// over and over (BenchmarkHostile of internal/detect).
+// unitsDetect is the cost of one byte for detectors, measured with text that triggers them as
+// often as possible (BenchmarkHostile of internal/detect).
 const unitsDetect = 400
 
-// What redact_matches makes of a match.
+// The operations of redact_matches.
 const (
-	matchMask   = 1 // redaction.Mask
-	matchRemove = 2 // nothing
+	matchMask   = 1 // replaces a match by redaction.Mask
+	matchRemove = 2 // deletes a match
 )
 
-// internDetector selects detectors by name or group, several separated by commas.
+// internDetector selects detectors by name or group. Commas separate several.
 func internDetector(s *State, m api.Memory, a []uint64) {
 	text := string(s.bytes(m, a[0], a[1]))
 	if len(text) > regexBytes {
@@ -58,8 +58,7 @@ func (s *State) detector(handle uint64) *detect.Set {
 	return s.detectors[i-1]
 }
 
-// text appends what detectors look at of a node: a string's characters, a number as
-// written.
+// text appends the text of a node for detectors: a string's characters, or a number as written.
 func text(dst []byte, d *document.Document, n document.Node) ([]byte, bool) {
 	switch d.Kind(n) {
 	case document.String:
@@ -70,8 +69,8 @@ func text(dst []byte, d *document.Document, n document.Node) ([]byte, bool) {
 	return dst, false
 }
 
-// detects reports whether a detector finds something in a string or number, with
-// the key that it stands under in mind.
+// detects reports whether a detector finds something in a string or number. The key of the
+// value counts too.
 func detects(s *State, _ api.Memory, a []uint64) {
 	set := s.detector(a[1])
 	d, n, ok := s.node(a[0])
@@ -87,14 +86,13 @@ func detects(s *State, _ api.Memory, a []uint64) {
 	truth(a, set.DetectsAtPace(s.value, s.near(d, n), s.glimpse))
 }
 
-// near is what the name tells that a value stands under, or beside in a pair.
+// near returns the name of the key of a value, or the name beside it in a pair.
 func (s *State) near(d *document.Document, n document.Node) detect.Name {
 	return shape.Name(s.policy.Detectors, d, n)
 }
 
-// redactMatches masks or removes, inside a string, what a regular expression or a
-// detector finds, and returns how much that was. A number in which a detector finds
-// something is masked whole.
+// redactMatches masks or removes the matches of a regular expression or detector inside a
+// string, and returns their number. A number with a match is masked as a whole.
 func redactMatches(s *State, _ api.Memory, a []uint64) {
 	operation := s.matchOperation(a[2])
 	n, ok := s.editable(a[0])
@@ -116,8 +114,8 @@ func redactMatches(s *State, _ api.Memory, a []uint64) {
 	result(a, count)
 }
 
-// redactMatchesAll is redactMatches on every match of a path. It returns how many
-// values were changed.
+// redactMatchesAll is redactMatches for every match of a path. It returns the number of changed
+// values.
 func redactMatchesAll(s *State, _ api.Memory, a []uint64) {
 	operation := s.matchOperation(a[2])
 	s.knownMatcher(a[1])
@@ -152,7 +150,7 @@ func (s *State) knownMatcher(handle uint64) {
 	s.regex(handle)
 }
 
-// redact returns how many findings it replaced in n, or WrongKind.
+// redact returns the number of findings that it replaced in n, or WrongKind.
 func (s *State) redact(n document.Node, handle uint64, operation int) int32 {
 	var ok bool
 	if s.value, ok = text(s.value[:0], s.doc, n); !ok {
@@ -173,8 +171,7 @@ func (s *State) redact(n document.Node, handle uint64, operation int) int32 {
 	return s.redactFound(n, operation)
 }
 
-// redactFound replaces s.findings in s.value, the text of n, and returns how many that
-// are.
+// redactFound replaces s.findings in s.value, the text of n, and returns their number.
 func (s *State) redactFound(n document.Node, operation int) int32 {
 	if len(s.findings) == 0 {
 		return 0

@@ -12,8 +12,8 @@ import (
 	"auditrelay/internal/redaction"
 )
 
-// editCost is what an edit counts for beside the bytes that it hands over: the
-// host keeps a record of it until the event is done.
+// editCost is the cost of an edit besides its bytes, since the host keeps a record of it until
+// the event is done.
 const editCost = 16
 
 // edit is a kind of change to one node.
@@ -27,10 +27,10 @@ const (
 	editTruncate
 	editPartial
 	editPseudonym
-	edits // how many there are, and one
+	edits // the number of kinds plus one
 )
 
-// operations are what edits do, and how receipts call it.
+// operations are the kinds of edits with their names in receipts.
 var operations = [edits]struct {
 	name string
 	do   func(s *State, n document.Node, arg []byte, number int) error
@@ -44,9 +44,9 @@ var operations = [edits]struct {
 	editPseudonym: {"hmac", doPseudonym},
 }
 
-// one applies an edit to the node that a handle names. What is absent, or gone
-// with something above it, is nothing to edit and is told; everything else that
-// keeps an edit from being made ends the call.
+// one applies an edit to the node of a handle. If the node is absent, or was removed together
+// with a node that contained it, there is nothing to edit and the guest gets a status. Anything
+// else that prevents the edit ends the call.
 func (s *State) one(a []uint64, handle uint64, e edit, arg []byte, number int) {
 	n, ok := s.editable(handle)
 	if !ok {
@@ -56,7 +56,7 @@ func (s *State) one(a []uint64, handle uint64, e edit, arg []byte, number int) {
 	result(a, s.edit(n, e, arg, number))
 }
 
-// edit makes an edit of one node and returns its status.
+// edit edits one node and returns the status for the guest.
 func (s *State) edit(n document.Node, e edit, arg []byte, number int) int32 {
 	s.allow(n)
 	place := s.place(n)
@@ -71,7 +71,7 @@ func (s *State) edit(n document.Node, e edit, arg []byte, number int) int32 {
 	return status
 }
 
-// editable resolves the handle of a node of the event.
+// editable returns the node of a handle in the event's document.
 func (s *State) editable(handle uint64) (document.Node, bool) {
 	d, n, ok := s.node(handle)
 	if ok && d != s.doc {
@@ -80,12 +80,12 @@ func (s *State) editable(handle uint64) (document.Node, bool) {
 	return n, ok
 }
 
-// keptMatches is how many matches a State keeps room for from call to call.
+// keptMatches is the maximum number of matches for which a State keeps memory between calls.
 const keptMatches = 1 << 12
 
-// all applies an edit to every match of a path and counts them. The matches are
-// those before the first edit: what an edit puts in is not edited again, and what
-// goes with another is not counted.
+// all applies an edit to every match of a path and returns their number. It finds all matches
+// before the first edit. So it does not edit what an edit inserted, and does not count a match
+// that an earlier edit removed.
 func (s *State) all(a []uint64, handle uint64, e edit, arg []byte, number int) {
 	count := s.each(handle, operations[e].name, func(n document.Node) bool { return s.apply(e, n, arg, number) >= 0 })
 	if count > 0 {
@@ -95,8 +95,8 @@ func (s *State) all(a []uint64, handle uint64, e edit, arg []byte, number int) {
 	result(a, count)
 }
 
-// each calls change with every match of a path that may be edited, as all has it, and
-// returns how many it changed.
+// each calls change for every match of a path, as all does, and returns the number of changes.
+// It ends the call if an edit of a match is not granted.
 func (s *State) each(handle uint64, operation string, change func(n document.Node) bool) int32 {
 	p := s.path(handle)
 	found := s.matches[:0]
@@ -117,7 +117,7 @@ func (s *State) each(handle uint64, operation string, change func(n document.Nod
 		}
 		s.payWork()
 	}
-	s.places.Reset() // what a path deleted may lie anywhere
+	s.places.Reset() // a path's edits may have deleted nodes anywhere
 	s.touch(p.text, operation, int(count))
 	if s.matches = found; cap(found) > keptMatches {
 		s.matches = nil
@@ -145,15 +145,15 @@ func (s *State) apply(e edit, n document.Node, arg []byte, number int) int32 {
 
 var errWrongKind = errors.New("the node is of another kind")
 
-// charge counts what edits hand over in one event.
+// charge counts the bytes of one event's edits.
 func (s *State) charge(n int) {
 	if s.edited += n + editCost; s.edited > s.policy.EditBytes {
 		s.fail(auditrelay.CauseRejectedOutput, fmt.Sprintf("the edits of one event come to more than %d bytes", s.policy.EditBytes))
 	}
 }
 
-// bound ends the call where the edits, as they will be written, come to more than they may.
-// A string in eight strings takes 256 bytes for each quote.
+// bound ends the call if the edits in their written form exceed their limit. In eight nested
+// strings a quote takes 256 bytes.
 func (s *State) bound() {
 	if s.doc.Given()-s.given > s.policy.EditBytes {
 		s.fail(auditrelay.CauseRejectedOutput, fmt.Sprintf("the edits of one event come to more than %d bytes, as they are written", s.policy.EditBytes))
@@ -165,8 +165,8 @@ const (
 	notGranted = "grants.write does not reach here"
 )
 
-// allow ends the call where n lies outside what the module asked for or the
-// operator granted. The path is not told: its keys are the event's.
+// allow ends the call if the module did not request an edit of n or the operator did not grant
+// it. The error does not contain the path, since its keys belong to the event.
 func (s *State) allow(n document.Node) {
 	if !s.covers(s.policy.Asked, s.doc, n) {
 		s.fail(auditrelay.CauseRejectedOutput, notAsked)
@@ -213,7 +213,7 @@ func doTruncate(s *State, n document.Node, _ []byte, number int) error {
 	return s.doc.SetString(n, short)
 }
 
-// shorten is redaction.Shorten, piece by piece.
+// shorten is redaction.Shorten in pieces.
 func (s *State) shorten(v []byte, n int) []byte {
 	const most = 64 << 10 // characters
 	end := 0
@@ -240,8 +240,8 @@ func doPartial(s *State, n document.Node, _ []byte, number int) error {
 	return s.doc.SetString(n, s.scratch)
 }
 
-// doPseudonym replaces a string by its pseudonym, and any other value by that
-// of its JSON text. null stays null, as empty stays empty.
+// doPseudonym replaces a string by its pseudonym, and any other value by the pseudonym of its
+// JSON text. null and the empty string do not change.
 func doPseudonym(s *State, n document.Node, key []byte, _ int) error {
 	v, ok := s.doc.AppendString(s.value[:0], n)
 	switch {
@@ -265,7 +265,7 @@ func doPseudonym(s *State, n document.Node, key []byte, _ int) error {
 	return s.doc.SetString(n, s.scratch)
 }
 
-// key checks that the module may use the key of this name.
+// key returns the name of a key if the module may use it. Otherwise it ends the call.
 func (s *State) key(name []byte) []byte {
 	if s.keys[string(name)] == nil {
 		s.fail(auditrelay.CauseRejectedOutput, "no such key, or not granted to this module (manifest keys and grants.keys)")
@@ -321,10 +321,10 @@ func pseudonymAll(s *State, m api.Memory, a []uint64) {
 	s.all(a, a[0], editPseudonym, s.key(s.bytes(m, a[1], a[2])), 0)
 }
 
-// number reads a count; a negative one is none.
+// number converts an argument to a count. A negative number becomes 0.
 func number(v uint64) int { return max(0, min(int(int32(uint32(v))), math.MaxInt32)) }
 
-// put gives an object one new key, its last.
+// put adds one new key to an object, after the others.
 func put(s *State, m api.Memory, a []uint64) {
 	name, raw := s.bytes(m, a[1], a[2]), s.bytes(m, a[3], a[4])
 	parent, ok := s.editable(a[0])
@@ -335,7 +335,7 @@ func put(s *State, m api.Memory, a []uint64) {
 	result(a, s.put(parent, name, raw))
 }
 
-// put gives an object one new key and returns the status.
+// put adds one new key to an object and returns the status for the guest.
 func (s *State) put(parent document.Node, name, raw []byte) int32 {
 	if !s.coversKey(s.policy.Asked, s.doc, parent, name) {
 		s.fail(auditrelay.CauseRejectedOutput, notAsked)

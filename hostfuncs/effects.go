@@ -16,7 +16,7 @@ import (
 	"auditrelay/filter"
 )
 
-// emit keeps a record for a callback. Records take effect with the verdict.
+// emit stores a record for a callback. Records take effect with the verdict.
 func emit(s *State, m api.Memory, a []uint64) {
 	name, data := s.bytes(m, a[0], a[1]), s.bytes(m, a[2], a[3])
 	if !s.policy.Emit[string(name)] {
@@ -36,7 +36,7 @@ func emit(s *State, m api.Memory, a []uint64) {
 	result(a, 0)
 }
 
-// reason keeps why; the last one counts.
+// reason stores the guest's reason. The last call wins.
 func reason(s *State, m api.Memory, a []uint64) {
 	s.reason = s.text(s.bytes(m, a[0], a[1]))
 	result(a, 0)
@@ -66,7 +66,7 @@ func received(s *State, _ api.Memory, a []uint64) {
 	a[0] = api.EncodeI64(s.call.Event.Received.UnixNano())
 }
 
-// logLine passes a line on, unless there are too many.
+// logLine logs a line, unless the guest has logged too many.
 func logLine(s *State, m api.Memory, a []uint64) {
 	text := s.bytes(m, a[1], a[2])
 	level := slog.LevelInfo
@@ -83,7 +83,7 @@ func logLine(s *State, m api.Memory, a []uint64) {
 	result(a, 0)
 }
 
-// withheld replaces a log line that must_not_leave forbids.
+// withheld replaces a log line that contains a value that must_not_leave forbids.
 const withheld = "(withheld: must_not_leave)"
 
 func (s *State) log(level slog.Level, text []byte) {
@@ -94,8 +94,8 @@ func (s *State) log(level slog.Level, text []byte) {
 	s.policy.Log.Say(s, s.call, level, func() string { return s.text(text) })
 }
 
-// Say logs a line of a guest's, unless there are too many; call is nil where it is not
-// about an event.
+// Say logs a line of a guest, unless there are too many. call is nil if the line is not about
+// an event.
 func (l *LogLimit) Say(ctx context.Context, call *filter.Call, level slog.Level, text func() string) {
 	if l == nil || !l.Logger.Enabled(ctx, level) {
 		return
@@ -118,21 +118,21 @@ func (l *LogLimit) Say(ctx context.Context, call *filter.Call, level slog.Level,
 	l.Logger.LogAttrs(ctx, level, "guest says", attrs...)
 }
 
-// counted is what one event adds to a count.
+// counted is what one event adds to a metric.
 type counted struct {
 	to *atomic.Uint64
 	n  uint64
 }
 
-// Counted calls each with what the event's guest has counted so far.
+// Counted calls each for every metric that the guest has counted for the current event.
 func (s *State) Counted(each func(to *atomic.Uint64, n uint64)) {
 	for _, c := range s.counted {
 		each(c.to, c.n)
 	}
 }
 
-// count adds to a count of the operator's. Like records it takes effect with the
-// verdict, so that an event which is judged again is counted once.
+// count adds to a metric of the operator. Like records it takes effect with the verdict, so
+// that an event that is processed again counts once.
 func count(s *State, m api.Memory, a []uint64) {
 	to := s.policy.Metrics[string(s.bytes(m, a[0], a[1]))]
 	if to == nil {
@@ -148,9 +148,8 @@ func count(s *State, m api.Memory, a []uint64) {
 	result(a, 0)
 }
 
-// failWith ends the call. At the start the guest's text is the error's; in an
-// event it may hold the event's data, so it becomes the reason and the error
-// only says that there is one.
+// failWith ends the call. At the start the guest's text is the error's text. For an event the
+// text may contain event data, so it becomes the reason, and the error only refers to it.
 func failWith(s *State, m api.Memory, a []uint64) {
 	text := s.text(s.bytes(m, a[0], a[1]))
 	if s.turn != AtEvent {

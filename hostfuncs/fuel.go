@@ -14,63 +14,61 @@ import (
 	"auditrelay/internal/meter"
 )
 
-// What host functions charge, in the meter's units: one for each instruction that
-// an ordinary guest would have run in the same time, roughly half a nanosecond.
+// The fuel that host functions charge, in the meter's units. One unit is one instruction that
+// an ordinary guest would have run in the same time, about half a nanosecond.
 const (
-	unitsCall    = 64  // to enter and leave the host
-	unitsEdit    = 96  // one edit's record in the document
-	unitsCover   = 64  // one granted path looked at for one node
-	unitsHMAC    = 800 // one pseudonym, short values
+	unitsCall    = 64  // entering and leaving the host
+	unitsEdit    = 96  // the record of one edit in the document
+	unitsCover   = 64  // one comparison of a granted path with a node
+	unitsHMAC    = 800 // one pseudonym of a short value
 	unitsLog     = 512 // one line, logged or not
-	unitsCompile = 256 // one byte of a path or an instruction of a regular expression
-	unitsSearch  = 512 // to begin to look for one more match
-	unitsFinding = 32  // one match that is redacted
-	bytesPerUnit = 4   // copied, compared or decoded
-	bytesPerEdit = 2   // checked, escaped and kept twice
+	unitsCompile = 256 // one byte of a path, or one instruction of a regular expression
+	unitsSearch  = 512 // starting a search for one more match
+	unitsFinding = 32  // redacting one match
+	bytesPerUnit = 4   // bytes copied, compared or decoded per unit
+	bytesPerEdit = 2   // bytes checked, escaped and stored twice per unit
 )
 
-// slice is how much fuel a guest gets at a time, some ten microseconds' worth of ordinary
-// instructions. Go cannot interrupt a guest, so it looks in at the host in between. The
-// slowest code that is known (loads that wait for each other all over a large memory)
-// takes 0.5 ms of processor time for a slice, on a busy machine up to 2 ms by the clock.
+// slice is how much fuel a guest gets at a time: about ten microseconds of ordinary
+// instructions. Go cannot interrupt a guest, so the guest calls the host between slices. The
+// slowest known code (dependent loads across a large memory) takes 0.5 ms of processor time for
+// a slice, and up to 2 ms of wall time on a busy machine.
 const slice = 12 << 10
 
-// turnTime is how long a guest runs, in one event, before it stands back for everything
-// else that wants the processor. Go would take one that looks in at the host away only
-// every ten milliseconds: a callback with little to do, which changes hands some ten
-// times a chunk, would wait as often for those with much.
+// turnTime is how long a guest runs in one event before it yields the processor. Go would take
+// the processor away from a guest that calls the host only every ten milliseconds. A callback
+// with little work, which changes goroutines about ten times a chunk, would wait that long each
+// time for busy ones.
 const turnTime = 500 * time.Microsecond
 
-// perTurn is what calls that are short may burn one after the other, without looking in
-// at the host, before the next stands back. To do so costs as much as a hundred
-// thousand units.
+// perTurn is how much fuel consecutive short calls may burn without a check of the clock before
+// the next one yields. Yielding costs as much as a hundred thousand units.
 const perTurn = 2 << 20
 
-// settleAt is how much host functions may owe before it is taken from the guest's
-// fuel. Reading and writing the count at every call would cost more than most
-// functions do.
+// settleAt is how much host functions may charge before it is subtracted from the guest's fuel.
+// Reading and writing the counter at every call would cost more than most functions.
 const settleAt = 4096
 
 // tank is the fuel of one call into a guest.
 type tank struct {
-	count   api.MutableGlobal // the instance's own, of what it was given; nil before it exists
+	count   api.MutableGlobal // the instance's counter of its current fuel; nil before the instance exists
 	depth   api.Global
 	refused api.MutableGlobal
-	alone   bool // no guest burns it: a Replay
+	alone   bool // used by a Replay, without a guest
 
 	budget int64 // of this call
-	left   int64 // of the budget, not given yet
-	debt   int64 // what host functions did since it was last settled
-	turn   int64 // what may be burnt before others have their turn
+	left   int64 // the part of budget that the guest has not got yet
+	debt   int64 // the cost of host functions since it was last settled
+	turn   int64 // fuel left until the guest must yield
 	limit  time.Duration
-	began  time.Time     // when the first slice was spent, zero before
-	stood  time.Time     // when it stood back last
-	bound  bool          // to its thread, so that its processor time can be told
-	cpu    time.Duration // of the thread, when it was bound
+	began  time.Time     // when the first slice was used up; zero before
+	stood  time.Time     // when it last yielded
+	bound  bool          // bound to its thread, so that its processor time can be measured
+	cpu    time.Duration // the thread's processor time when it was bound
 }
 
-// Fill gives the call that is about to begin its budget of fuel, and bounds its
-// time by the wall clock, from when the first slice of it is spent.
+// Fill sets the fuel of the next call. It also limits the call's wall time, measured from when
+// its first slice is used up.
 func (s *State) Fill(budget int64, limit time.Duration) {
 	t := &s.tank
 	if t.turn <= 0 {
@@ -85,7 +83,7 @@ func (s *State) Fill(budget int64, limit time.Duration) {
 	}
 }
 
-// Burnt returns how much of its fuel the call has used so far.
+// Burnt returns the fuel that the call has used so far.
 func (s *State) Burnt() int64 {
 	t := &s.tank
 	used := t.budget - t.left + t.debt
@@ -95,22 +93,22 @@ func (s *State) Burnt() int64 {
 	return used
 }
 
-// Spent returns what the call that has ended burnt.
+// Spent returns the fuel that the last call used.
 func (s *State) Spent() int64 {
 	n := s.Burnt()
 	s.tank.turn -= n
 	return n
 }
 
-// pay charges the guest for work that the host does on its behalf.
+// pay charges the guest for work of the host.
 func (s *State) pay(units int) {
 	if s.tank.debt += int64(units); s.tank.debt >= settleAt {
 		s.settle()
 	}
 }
 
-// prepay charges for work that may be large and has not begun. Where there is not enough
-// fuel for it the call ends, and the work is neither done nor counted.
+// prepay charges for work before it starts, since it may be large. If there is not enough fuel,
+// the call ends, and the work is neither done nor charged.
 func (s *State) prepay(units int) {
 	t := &s.tank
 	if t.count != nil && int64(units) > settleAt {
@@ -125,8 +123,8 @@ func (s *State) prepay(units int) {
 // payBytes charges for bytes that are copied, compared or decoded.
 func (s *State) payBytes(n int) { s.prepay(n / bytesPerUnit) }
 
-// Exhausted is called by a metered module when its fuel or depth falls below zero. It
-// grants the next slice of fuel, or ends the call.
+// Exhausted is called by a metered module when its fuel or depth falls below zero. It grants
+// the next slice of fuel or ends the call.
 func Exhausted(ctx context.Context, m api.Module, _ []uint64) {
 	s := ctx.(*State)
 	s.tank.attach(m)
@@ -137,8 +135,8 @@ func Exhausted(ctx context.Context, m api.Module, _ []uint64) {
 	s.settle()
 }
 
-// attach finds the meter's counts. In a start function the guest calls the host
-// before anybody else could have done so.
+// attach finds the meter's counters. In a start function the guest calls the host before Attach
+// can be called.
 func (t *tank) attach(m api.Module) {
 	if t.count == nil {
 		t.count = m.ExportedGlobal(meter.ExportFuel).(api.MutableGlobal)
@@ -147,14 +145,14 @@ func (t *tank) attach(m api.Module) {
 	}
 }
 
-// Attach ties the state to its instance, once that exists.
+// Attach connects the state with its instance once that exists.
 func (s *State) Attach(m api.Module) { s.tank.attach(m) }
 
-// GrowthRefused reports whether the guest asked for more memory than it may have
-// since the last Fill.
+// GrowthRefused reports whether the guest asked for more memory than allowed since the last
+// Fill.
 func (s *State) GrowthRefused() bool { return s.tank.refused != nil && s.tank.refused.Get() != 0 }
 
-// settle takes the debt from the guest's fuel, and gives more where that is spent.
+// settle subtracts the debt from the guest's fuel, and grants more fuel if that is used up.
 func (s *State) settle() {
 	t := &s.tank
 	if t.alone {
@@ -164,7 +162,7 @@ func (s *State) settle() {
 		return
 	}
 	if t.count == nil {
-		return // nothing runs yet that could owe anything
+		return // no guest runs yet
 	}
 	debt := t.debt
 	have := int64(t.count.Get()) - debt
@@ -176,8 +174,8 @@ func (s *State) settle() {
 		have += give
 	}
 	if have < 0 {
-		// What the meter charged last has not been done and will not be; what the host
-		// did before it was charged has.
+		// The instructions that the meter charged last will not run. The host's earlier work
+		// was done.
 		t.count.Set(uint64(max(have, -debt)))
 		s.outOfFuel()
 	}
@@ -189,21 +187,21 @@ func (s *State) outOfFuel() {
 	panic(&filter.Error{Cause: auditrelay.CauseFuel, Err: fmt.Errorf("it used up its fuel of %d units (limits.fuel, limits.fuel_per_byte)", s.tank.budget)})
 }
 
-// standBack lets others have the processor.
+// standBack yields the processor.
 func (t *tank) standBack() {
 	runtime.Gosched()
 	t.turn = perTurn
 }
 
-// glance looks at the clock in the middle of what one payment was for.
+// glance checks the clock during the work of one payment.
 func (s *State) glance() {
 	if !s.tank.alone {
 		s.look()
 	}
 }
 
-// look is done between two slices: it stands back where it is time to, and ends the call
-// where it has run for too long or its instance is to end.
+// look is called between two slices. It yields if it is time to, and ends the call if it has
+// run for too long or its instance must end.
 func (s *State) look() {
 	t := &s.tank
 	now := time.Now()
@@ -222,12 +220,11 @@ func (s *State) look() {
 	}
 }
 
-// patience is how many times its limit a call may last whose thread does not get the
-// processor.
+// patience is the factor of the time limit for a call whose thread does not get the processor.
 const patience = 4
 
-// checkTime ends a call that has run for its limit: as the module's fault where it had
-// the processor for half of that, as the host's condition where it did not get it.
+// checkTime ends a call that reached its time limit. It is the module's fault if the module had
+// the processor for half of that time, otherwise the host's.
 func (t *tank) checkTime(ran time.Duration) {
 	if !t.bound {
 		runtime.LockOSThread()

@@ -12,8 +12,8 @@ func find(s *State, _ api.Memory, a []uint64) {
 	result(a, int32(s.doc.Find(s.path(a[0]).Path)))
 }
 
-// each goes on after previous, in the document that previous belongs to. To
-// start, previous is negative: the event's document.
+// each returns the next match after previous, in the document of previous. A negative previous
+// starts in the event's document.
 func each(s *State, _ api.Memory, a []uint64) {
 	p := s.path(a[0]).Path
 	d, previous := s.doc, document.None
@@ -96,7 +96,7 @@ func getString(s *State, m api.Memory, a []uint64) {
 	s.answer(m, a, a[1], a[2], s.scratch)
 }
 
-// is reports whether the first match is a string and this one.
+// is reports whether the first match is a string with the given content.
 func is(s *State, m api.Memory, a []uint64) {
 	want := s.bytes(m, a[1], a[2])
 	n := s.doc.Find(s.path(a[0]).Path)
@@ -122,7 +122,7 @@ func matches(s *State, _ api.Memory, a []uint64) {
 	truth(a, start >= 0)
 }
 
-// queryEvent answers with the JSON of a query's result.
+// queryEvent returns the JSON of a query's result.
 func queryEvent(s *State, m api.Memory, a []uint64) {
 	text := s.bytes(m, a[0], a[1])
 	s.buffer(m, a[2], a[3])

@@ -9,8 +9,8 @@ import (
 	"auditrelay/document"
 )
 
-// internPath compiles a path. One that does not parse fails the start, where an
-// operator sees it, rather than returning what a guest may overlook.
+// internPath compiles a path. An invalid path fails the start, where an operator sees it. A
+// return value could be overlooked by the guest.
 func internPath(s *State, m api.Memory, a []uint64) {
 	text := string(s.bytes(m, a[0], a[1]))
 	s.pay(unitsCompile * len(text))
@@ -26,8 +26,8 @@ func internPath(s *State, m api.Memory, a []uint64) {
 	result(a, int32(len(s.paths)))
 }
 
-// names reports whether every node that p matches lies within paths, as far as
-// that can be seen without a node.
+// names reports whether every node that p matches is within paths. It only detects this if it
+// follows from the paths alone.
 func names(paths []*document.Path, p *document.Path) bool {
 	for _, q := range paths {
 		if s := q.String(); s == p.String() || s == "**" {

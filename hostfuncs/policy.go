@@ -12,43 +12,43 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// Policy holds what one filter's guests may do: requests and grants, configuration,
-// limits. All instances share it. Do not change it after the first instance exists.
+// Policy describes what one filter's guests may do: requests and grants, configuration, limits.
+// All instances share it. Do not change it after the first instance exists.
 type Policy struct {
-	Asked, Granted []*document.Path // an edit must lie within one of each
-	Emit           map[string]bool  // the callbacks it may emit to
+	Asked, Granted []*document.Path // an edit must be within one path of each list
+	Emit           map[string]bool  // callbacks that it may emit to
 	Keys           map[string]auditrelay.Key
-	Metrics        map[string]*atomic.Uint64 // the counts it may add to
-	Has            map[string]bool           // the functions it got, for has
+	Metrics        map[string]*atomic.Uint64 // metrics that it may add to
+	Has            map[string]bool           // the functions that it got, for has
 
-	Config []byte // JSON; an object, since it is a document too
+	Config []byte // a JSON object, since the guest reads it as a document
 	Seed   [32]byte
 
-	Detectors *detect.Catalogue // nil: those that come with the relay
+	Detectors *detect.Catalogue // nil means the built-in detectors
 
-	Document  document.Limits // of what event_replace and emit hand over
-	EmitBytes int             // of all records emitted for one event
+	Document  document.Limits // for the arguments of event_replace and emit
+	EmitBytes int             // all records emitted for one event
 	EmitCount int
-	EditBytes int // handed over by all edits of one event
-	TextBytes int // of a reason, a fail and a log line, each
-	Paths     int // interned paths
-	Regexes   int // and detectors, each
+	EditBytes int // all edits of one event
+	TextBytes int // each reason, fail text and log line
+	Paths     int // number of interned paths
+	Regexes   int // number of regular expressions and, separately, of detectors
 
 	Log *LogLimit
 }
 
-// writesAll reports whether no edit lies outside what was asked and granted.
+// writesAll reports whether the module requested, and the operator granted, every edit.
 func (p *Policy) writesAll() bool { return reachesAll(p.Asked) && reachesAll(p.Granted) }
 
 func reachesAll(paths []*document.Path) bool {
 	return slices.ContainsFunc(paths, func(p *document.Path) bool { return p.String() == "**" })
 }
 
-// LogLimit limits the lines a second that all instances of a filter together may log.
-// It reports how many lines it dropped.
+// LogLimit limits the log lines per second of all instances of a filter together. It logs how
+// many lines it dropped.
 type LogLimit struct {
 	Logger *slog.Logger
-	Lines  int // a second, and the burst
+	Lines  int // per second; also the burst
 	Now    func() time.Time
 
 	mu      sync.Mutex
@@ -57,8 +57,7 @@ type LogLimit struct {
 	omitted int
 }
 
-// allow reports whether a line may be logged now, and how many before it were
-// left out.
+// allow reports whether a line may be logged now, and how many lines before it were dropped.
 func (l *LogLimit) allow() (omitted int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,7 +16,7 @@ func eventRead(s *State, m api.Memory, a []uint64) {
 	s.answer(m, a, a[0], a[1], s.whole())
 }
 
-// whole returns the event as it stands, valid until the next call.
+// whole returns the event with its edits, valid until the next call.
 func (s *State) whole() []byte {
 	if !s.doc.Edited() {
 		return s.doc.Data()
@@ -25,8 +25,8 @@ func (s *State) whole() []byte {
 	return s.scratch
 }
 
-// eventReplace takes a whole new document, checked as an event is, in which
-// nothing may differ that the guest could not have edited by node.
+// eventReplace replaces the whole document. It checks the new document like an event. The new
+// document may differ only where the guest may edit.
 func eventReplace(s *State, m api.Memory, a []uint64) {
 	s.replace(s.bytes(m, a[0], a[1]))
 	result(a, 0)
@@ -34,16 +34,16 @@ func eventReplace(s *State, m api.Memory, a []uint64) {
 
 func (s *State) replace(raw []byte) {
 	s.charge(len(raw))
-	s.prepay(2 * len(raw)) // checked, and copied
+	s.prepay(2 * len(raw)) // for the check and a copy
 	if err := document.CheckAtPace(raw, s.policy.Document, s.glimpse); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
 	}
 	if !s.policy.writesAll() {
-		s.prepay(4 * (len(raw) + len(s.doc.Data()))) // indexed, and compared member by member
+		s.prepay(4 * (len(raw) + len(s.doc.Data()))) // for the index and the comparison of members
 		s.replaced.Reset(raw)
 		s.replaced.Watch(watchedWork, s.glimpse)
 		s.compare(document.Root, document.Root)
-		s.replaced.Reset(nil) // let go of the guest's memory
+		s.replaced.Reset(nil) // releases the guest's memory
 	}
 	if err := s.doc.ReplaceChecked(raw); err != nil {
 		s.fail(auditrelay.CauseRejectedOutput, err.Error())
@@ -54,10 +54,9 @@ func (s *State) replace(raw []byte) {
 	s.touch("**", "replace", 1)
 }
 
-// compare ends the call where the value at n differs from the value at r in the
-// replacement and the guest may not write there. Objects differ by their
-// members, whatever their order, arrays by index; a string that holds JSON on
-// both sides differs by what it holds.
+// compare ends the call if the value at n differs from the value at r in the replacement and
+// the guest may not write there. It compares objects by members in any order, and arrays by
+// index. If a string holds JSON on both sides, it compares the JSON.
 func (s *State) compare(n, r document.Node) {
 	if s.may(s.doc, n) {
 		return
@@ -71,9 +70,9 @@ func (s *State) compare(n, r document.Node) {
 	}
 	next := make(map[string]document.Node)
 	for c := s.replaced.Child(r, document.None); c != document.None; c = s.replaced.Child(r, c) {
-		s.pay(unitsCall) // a map's entry
+		s.pay(unitsCall) // for a map entry
 		s.value = s.replaced.AppendKey(s.value[:0], c)
-		// A string's JSON may name a key twice, and both would go out.
+		// JSON in a string may contain a key twice, and both would be sent.
 		if before, twice := next[string(s.value)]; twice {
 			s.allowAdded(before)
 		}
@@ -93,8 +92,7 @@ func (s *State) compare(n, r document.Node) {
 	}
 }
 
-// allowAdded ends the call where the replacement has a member that the event has
-// not and the guest may not write there.
+// allowAdded ends the call if the replacement has a new member that the guest may not write.
 func (s *State) allowAdded(r document.Node) {
 	if !s.may(&s.replaced, r) {
 		s.fail(auditrelay.CauseRejectedOutput, "the replacement adds what the manifest's writes or grants.write do not reach")
@@ -105,7 +103,7 @@ func (s *State) may(d *document.Document, n document.Node) bool {
 	return s.covers(s.policy.Asked, d, n) && s.covers(s.policy.Granted, d, n)
 }
 
-// same compares two scalars, or values of unlike kinds, by their text.
+// same compares two scalars, or values of different kinds, by their text.
 func (s *State) same(n, r document.Node) bool {
 	s.scratch = s.doc.AppendJSON(s.scratch[:0], n)
 	s.value = s.replaced.AppendJSON(s.value[:0], r)

@@ -8,36 +8,36 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// A recording is the edits of one event in order, each as
+// A recording has the edits of one event in order, each as
 //
-//	code | place or path | what the edit takes
+//	code | place or path | arguments
 //
-// The code of an edit of all matches of a path has everyMatch set and names the path by
-// its handle; any other names a node by its place (document.Places). Texts follow their
-// length; lengths, handles and numbers are unsigned varints.
+// If the code has everyMatch set, the edit applies to all matches of a path, which is given by
+// its handle. Otherwise it applies to the node at a place (document.Places). A text is preceded
+// by its length. Lengths, handles and numbers are unsigned varints.
 const (
 	recordPut     = byte(edits) + iota // key, JSON
 	recordReplace                      // JSON, no place
-	recordMatches                      // operation, then for each node: how many, and for each the bytes before it and its own
+	recordMatches                      // operation, then for each node the number of matches, and for each match the number of bytes before it and in it
 
 	everyMatch = 0x80
 )
 
-// recording keeps edits for Replay. A nil one keeps nothing.
+// recording stores edits for Replay. A nil recording stores nothing.
 type recording struct {
 	log  []byte
-	last int      // where the last one begins
-	full [][]byte // what came before, in pieces: none is copied to grow
+	last int      // start of the last edit
+	full [][]byte // earlier pieces, which are not copied when the recording grows
 }
 
-// recordPiece is from which size on a recording goes on in a new piece.
+// recordPiece is the size from which a recording continues in a new piece.
 const recordPiece = 256 << 10
 
-// Record makes the state keep each event's edits, for Recorded.
+// Record makes the state store each event's edits for Recorded.
 func (s *State) Record() { s.record = new(recording) }
 
-// Recorded returns the edits of the event so far, as Replay takes them. They are valid
-// until the next one begins.
+// Recorded returns the event's edits so far, for Replay. They are valid until the next event
+// begins.
 func (s *State) Recorded() []byte {
 	r := s.record
 	if len(r.full) > 0 {
@@ -53,7 +53,7 @@ func (r *recording) reset() {
 	}
 }
 
-// undo takes back the edit that was begun.
+// undo removes the edit that was begun.
 func (r *recording) undo() {
 	if r != nil {
 		r.log = r.log[:r.last]
@@ -78,9 +78,9 @@ func (r *recording) node(c byte, place []byte) {
 	}
 }
 
-// where returns the place of a node that is about to be edited. To find it costs fuel
-// whether or not anybody wants to know, so that an event takes the same everywhere. A
-// Replay, which comes from a place, pays on the way.
+// where returns the place of a node for an edit. Finding it costs fuel even without a
+// recording, so that an event needs the same fuel everywhere. A Replay starts from a place and
+// pays when it resolves it.
 func (s *State) where(n document.Node) []byte {
 	if s.tank.alone {
 		return nil
@@ -103,8 +103,7 @@ func (r *recording) number(n int) {
 	}
 }
 
-// bytes calls look while it copies what is long: that takes milliseconds where the memory is
-// new to the process.
+// bytes calls look while it copies a long text, since a copy to new memory takes milliseconds.
 func (r *recording) bytes(b []byte, look func()) {
 	if r == nil {
 		return
@@ -121,7 +120,7 @@ func (r *recording) bytes(b []byte, look func()) {
 	r.log = append(r.log, b...)
 }
 
-// edit keeps what an edit takes.
+// edit stores the arguments of an edit.
 func (r *recording) edit(e edit, arg []byte, number int, look func()) {
 	switch e {
 	case editJSON, editString, editPseudonym:

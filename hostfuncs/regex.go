@@ -14,36 +14,36 @@ import (
 )
 
 const (
-	regexBytes = 4 << 10 // of an expression's text
-	regexSize  = 10_000  // instructions that an expression compiles to, counted repetitions written out
+	regexBytes = 4 << 10 // the text of an expression
+	regexSize  = 10_000  // compiled instructions of an expression, with counted repetitions expanded
 )
 
-// What the host keeps of what a guest interns, in bytes, taken from limits.memory.
+// The memory that the host uses for interned objects, in bytes. It counts against
+// limits.memory.
 const (
-	instructionBytes = 400 // two programs, and what running them takes
-	runeBytes        = 16  // a bound of a class of characters, twice
+	instructionBytes = 400 // two programs and their state
+	runeBytes        = 16  // one bound of a character class, stored twice
 	pathBytes        = 4 << 10
 	detectorBytes    = 64 << 10
 )
 
-// reserve takes memory for what the host keeps on the guest's behalf.
+// reserve takes memory for objects that the host stores for the guest.
 func (s *State) reserve(n int) {
 	if s.Reserve != nil && !s.Reserve(n) {
 		s.fail(auditrelay.CauseMemory, fmt.Sprintf("it takes %d bytes, which limits.memory has no more room for", n))
 	}
 }
 
-// piece is how many bytes are worked on before the next are paid for, and the clock is
-// looked at.
+// piece is the number of bytes that are processed between two payments with a check of the
+// clock.
 const piece = 1 << 10
 
-// expression is a compiled regular expression. Go's take their program's size times the
-// text's length for one search, and as much again for every further match, so a search
-// is paid as far as it reads.
+// expression is a compiled regular expression. The time of Go's search is the program's size
+// times the text's length, for every match. So a search pays as far as it reads.
 type expression struct {
 	first *regexp.Regexp // the expression itself
-	next  *regexp.Regexp // finds it, as its group, behind the first character of a text
-	units int            // for one byte
+	next  *regexp.Regexp // finds the expression, as its group, after the first character of a text
+	units int            // cost of one byte
 
 	reader pieces
 }
@@ -79,8 +79,8 @@ func internRegex(s *State, m api.Memory, a []uint64) {
 	result(a, int32(len(s.regexes))+regexHandle)
 }
 
-// measure returns about how many instructions an expression compiles to, at most a
-// little more than regexSize, and how many bounds its classes of characters have.
+// measure returns the approximate number of instructions of an expression, at most slightly
+// more than regexSize, and the number of bounds of its character classes.
 func measure(re *syntax.Regexp) (size, runes int) {
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -103,16 +103,15 @@ func measure(re *syntax.Regexp) (size, runes int) {
 	return size, runes
 }
 
-// unitsPerByte is what a byte costs that an expression of this size is tried on. Go's
-// regexp visits every state of the compiled program for every byte at the worst, some
-// ten nanoseconds each.
+// unitsPerByte returns the cost of one byte for an expression of this size. In the worst case
+// Go's regexp visits every state of the program for every byte, at about ten nanoseconds each.
 func unitsPerByte(size int) int {
 	const perState, least = 12, 64
 	return least + perState*size
 }
 
-// find returns where the first match in text lies that begins at from or behind it, -1
-// without one. It sees what is before from as what it is.
+// find returns the first match in text that starts at or after from, or -1 if there is none.
+// The bytes before from count as context, for example for ^ and \b.
 func (e *expression) find(s *State, text []byte, from int) (start, end int) {
 	if from == 0 {
 		if len(text) <= piece && e.units*len(text) <= atOnce {
@@ -138,14 +137,14 @@ func (e *expression) find(s *State, text []byte, from int) (start, end int) {
 	return -1, -1
 }
 
-// appendAll appends all matches, as regexp's FindAllIndex has them.
+// appendAll appends all matches, like regexp's FindAllIndex.
 func (e *expression) appendAll(dst []detect.Finding, s *State, text []byte) []detect.Finding {
 	for from, last := 0, -1; from <= len(text); {
 		start, end := e.find(s, text, from)
 		if start < 0 {
 			break
 		}
-		if start != end || start != last { // not an empty one right behind another
+		if start != end || start != last { // not an empty match directly after another match
 			dst = append(dst, detect.Finding{Start: start, End: end})
 		}
 		if last = end; end > from {
@@ -158,11 +157,11 @@ func (e *expression) appendAll(dst []detect.Finding, s *State, text []byte) []de
 	return dst
 }
 
-// pieces reads a text rune by rune, and pays for each piece before it is read.
+// pieces reads a text rune by rune, and pays for each piece before reading it.
 type pieces struct {
 	state    *State
 	text     []byte
-	units    int // for one byte
+	units    int // cost of one byte
 	at, paid int
 }
 
@@ -181,12 +180,12 @@ func (p *pieces) ReadRune() (rune, int, error) {
 	return r, width, nil
 }
 
-// readAhead is how many bytes a search pays at a time: most matches are near.
+// readAhead is how many bytes a search pays for at a time, since most matches are near.
 const readAhead = 16
 
-// atOnce is how many units a search may take that cannot be interrupted: some one and a
-// half milliseconds at the worst. One that is read piece by piece pays, and so looks at the
-// clock, after paceUnits at the latest.
+// atOnce is the maximum cost of a search that cannot be interrupted, about one and a half
+// milliseconds in the worst case. A search that reads piece by piece pays, and so checks the
+// clock, after at most paceUnits.
 const (
 	atOnce    = 1 << 21
 	paceUnits = 1 << 18

@@ -13,18 +13,18 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// Replay makes edits that were recorded in another process, on documents of this one,
-// under the same policy: each is checked and granted as if a guest asked for it here. It
-// belongs to one goroutine at a time.
+// Replay applies edits that were recorded in another process to documents of this process,
+// under the same policy. It checks each edit and its grant as if a guest requested it here. It
+// is not safe for concurrent use.
 type Replay struct {
 	state  *State
 	places document.Places
 	log    []byte
 }
 
-// NewReplay returns a Replay for recordings that name these paths by their handles. The
-// paths come from a process that is not trusted: it is an error where there are more
-// than the policy allows, or one is none.
+// NewReplay returns a Replay for recordings whose handles refer to these paths. The paths come
+// from an untrusted process, so NewReplay returns an error if there are more than the policy
+// allows or one is invalid.
 func NewReplay(p *Policy, paths []string) (*Replay, error) {
 	s := NewState(context.Background(), p)
 	if len(paths) > p.Paths {
@@ -42,7 +42,7 @@ func NewReplay(p *Policy, paths []string) (*Replay, error) {
 }
 
 // Pseudonym appends the pseudonym of a value under one of the policy's keys, and reports
-// whether there is such a key.
+// whether the policy has the key.
 func (r *Replay) Pseudonym(dst []byte, key string, value []byte) ([]byte, bool) {
 	p := r.state.keys[key]
 	if p == nil {
@@ -62,9 +62,9 @@ func (s *State) InternedPaths() []string {
 
 var errRecording = errors.New("its record of edits cannot be read")
 
-// Edit makes the edits of a recording on call's document and sets call.Touched. The work
-// is bounded by fuel, which a guest whose edits these are has paid too. After an error,
-// always a *filter.Error, some of the edits have been made.
+// Edit applies a recording to call's document and sets call.Touched. fuel limits the work; the
+// guest paid for the same work. The error is always a *filter.Error. After an error some of the
+// edits may be applied.
 func (r *Replay) Edit(call *filter.Call, log []byte, fuel int64) (err error) {
 	s := r.state
 	defer func() {
@@ -96,7 +96,7 @@ func (r *Replay) Edit(call *filter.Call, log []byte, fuel int64) (err error) {
 	return nil
 }
 
-// one makes the next edit.
+// one applies the next edit.
 func (r *Replay) one() error {
 	s := r.state
 	code := r.log[0]
@@ -151,7 +151,7 @@ func (r *Replay) one() error {
 	return nil
 }
 
-// every makes an edit of all matches of a path.
+// every applies an edit to all matches of a path.
 func (r *Replay) every(code byte, handle uint64) error {
 	s := r.state
 	if code == recordMatches {
@@ -178,7 +178,7 @@ func (r *Replay) every(code byte, handle uint64) error {
 	return nil
 }
 
-// edit reads what an edit takes.
+// edit reads the arguments of an edit.
 func (r *Replay) edit(code byte) (e edit, arg []byte, number int, ok bool) {
 	e, ok = edit(code), true
 	switch e {
@@ -202,8 +202,8 @@ func (r *Replay) operation() (int, bool) {
 	return n, ok && (n == matchMask || n == matchRemove)
 }
 
-// found redacts what was found in the text of n, and returns how much that was; ok is
-// false where it could not be in there.
+// found redacts the recorded matches in the text of n, and returns their number. ok is false if
+// they cannot be in that text.
 func (r *Replay) found(n document.Node, operation int) (count int32, ok bool) {
 	s := r.state
 	many, ok := r.number()

@@ -20,20 +20,18 @@ import (
 // configNode marks a node of the configuration's document in a node handle.
 const configNode = 1 << 30
 
-// regexHandle marks the handles of regular expressions, so that one taken for a
-// path is found out. Handles of either kind start at 1: a variable that was
-// never set names nothing.
+// regexHandle marks the handles of regular expressions, so that using one as a path is
+// detected. Handles of both kinds start at 1, so that an unset variable is not a valid handle.
 const regexHandle = 1 << 16
 
-// State is the host's side of one instance. It is itself the context of every
-// call into the guest, since that is the cheapest way for a host function to
-// find it. It belongs to one goroutine at a time.
+// State is the host's state of one instance. It is also the context of every call into the
+// guest, since host functions find it most cheaply that way. It is not safe for concurrent use.
 type State struct {
 	context.Context
 	policy   *Policy
 	tank     tank
 	turn     Turn
-	function string // the host function that runs, for the text of a failure
+	function string // the running host function, for the text of a failure
 
 	call      *filter.Call
 	doc       *document.Document
@@ -55,39 +53,39 @@ type State struct {
 	counted   []counted
 	emitBytes int
 	edited    int
-	given     int // what earlier filters' edits gave the document
-	worked    int // what of the documents' work has been paid
+	given     int // bytes that earlier filters' edits added to the document
+	worked    int // the part of the documents' work that is already paid
 	reason    string
 
-	clock  uint64 // nanoseconds of the virtual monotonic clock
-	marked uint64 // the clock when Mark was called
+	clock  uint64 // virtual monotonic clock, in nanoseconds
+	marked uint64 // clock when Mark was called
 	random rand.ChaCha8
 
-	// Say takes the lines that the guest logs; text makes one that can be kept. Nil:
-	// Policy.Log does.
+	// Say receives the guest's log lines; text returns a line that the receiver may keep. Nil:
+	// Policy.Log receives them.
 	Say func(level slog.Level, text func() string)
-	// Pseudonym appends the pseudonym of a value under one of the policy's keys, where
-	// this process has their names alone. Nil: it has the keys.
+	// Pseudonym appends the pseudonym of a value under one of the policy's keys. It is for a
+	// process that has only the keys' names. Nil: this process has the keys.
 	Pseudonym func(dst []byte, key string, value []byte) []byte
 
-	// Reserve takes so many bytes of the instance's memory for what the host keeps on
-	// its behalf, and reports whether they are there. Nil: there is no bound.
+	// Reserve takes n bytes of the instance's memory for objects that the host stores for it,
+	// and reports whether they are available. Nil: no limit.
 	Reserve func(n int) bool
 	seeded  bool
-	watch   func()     // watched
-	glimpse func()     // glance
-	record  *recording // nil where nobody wants to know
-	output  [2][]byte  // the lines that stdout and stderr have begun
+	watch   func()     // the method watched
+	glimpse func()     // the method glance
+	record  *recording // nil if nothing is recorded
+	output  [2][]byte  // unfinished lines of stdout and stderr
 }
 
 type path struct {
 	*document.Path
 	text    string // as the module wrote it
-	granted bool   // named in both lists as it stands: no node needs a look
+	granted bool   // the path itself is in both lists, so no node needs a check
 }
 
-// NewState returns the state of an instance that is about to start. ctx carries
-// what the whole instance shares; its end is the instance's.
+// NewState returns the state of an instance that is about to start. ctx has the values of the
+// whole instance. When ctx ends, the instance ends.
 func NewState(ctx context.Context, p *Policy) *State {
 	s := &State{Context: ctx, policy: p, turn: AtInit}
 	if len(p.Config) > 0 {
@@ -101,9 +99,9 @@ func NewState(ctx context.Context, p *Policy) *State {
 	return s
 }
 
-// Value implements context.Context. What the engine asks the context of a call into
-// the guest for is wanted at the start alone; it asks at every call, and the way up
-// the chain of contexts would cost more than the call itself.
+// Value implements context.Context. The engine asks for values at every call into the guest but
+// needs them only at the start. Searching the chain of contexts would cost more than the call
+// itself.
 func (s *State) Value(key any) any {
 	if s.turn != AtInit {
 		return nil
@@ -111,11 +109,11 @@ func (s *State) Value(key any) any {
 	return s.Context.Value(key)
 }
 
-// Rewind returns the state to what it was when Mark was called, so that the next
-// event finds nothing of this one.
+// Rewind restores the state at the time of Mark, so that the next event finds nothing of this
+// one.
 func (s *State) Rewind() { s.clock = s.marked }
 
-// Mark keeps what Rewind goes back to.
+// Mark saves the state for Rewind.
 func (s *State) Mark() { s.marked = s.clock }
 
 // Begin makes call the event that the guest sees.
@@ -128,8 +126,8 @@ func (s *State) Begin(call *filter.Call) {
 	s.emitted, s.touched, s.counted, s.reason = s.emitted[:0], s.touched[:0], s.counted[:0], ""
 }
 
-// Commit hands what the guest emitted, edited and said to the call, and adds what it
-// counted, after a verdict.
+// Commit copies the guest's emitted records, edits and reason to the call after a verdict, and
+// adds its counts.
 func (s *State) Commit() {
 	for _, c := range s.counted {
 		c.to.Add(c.n)
@@ -141,10 +139,10 @@ func (s *State) Commit() {
 	}
 }
 
-// keptBytes is how much room for texts a State keeps from call to call.
+// keptBytes is the maximum size of buffers that a State keeps between calls.
 const keptBytes = 1 << 20
 
-// End takes the event from the guest's sight, and lets go of it.
+// End hides the event from the guest and releases it.
 func (s *State) End() {
 	clear(s.emitted)
 	s.flush()
@@ -163,25 +161,25 @@ func (s *State) End() {
 	s.call, s.doc, s.turn = nil, nil, Always
 }
 
-// Reason returns what the guest gave as its reason, or said with fail; the text
-// is the guest's own, of at most Policy.TextBytes bytes.
+// Reason returns the guest's reason, or its text of fail. The text is the guest's own, at most
+// Policy.TextBytes bytes.
 func (s *State) Reason() string { return s.reason }
 
-// fail ends the guest's call as a failure. The text names the function and
-// never repeats what the guest handed over.
+// fail ends the guest's call as a failure. The text names the function and never contains the
+// guest's arguments.
 func (s *State) fail(cause auditrelay.Cause, text string) {
 	panic(&filter.Error{Cause: cause, Err: fmt.Errorf("%s: %w", s.function, errors.New(text))})
 }
 
-// bytes returns the guest's memory at ptr, valid until the guest runs on, and
-// charges for what is then done with it.
+// bytes returns the guest's memory at ptr, and charges for processing it. The result is valid
+// until the guest runs again.
 func (s *State) bytes(m api.Memory, ptr, n uint64) []byte {
 	b := s.memory(m, ptr, n)
 	s.payBytes(len(b))
 	return b
 }
 
-// memory is bytes for memory that is only written to, and not all of it.
+// memory is bytes for memory that is only written, and perhaps only in part.
 func (s *State) memory(m api.Memory, ptr, n uint64) []byte {
 	b, ok := m.Read(uint32(ptr), uint32(n))
 	if !ok {
@@ -190,16 +188,16 @@ func (s *State) memory(m api.Memory, ptr, n uint64) []byte {
 	return b
 }
 
-// buffer ends the call where a buffer lies outside the guest's memory, whatever
-// there would be to write: a wrong one is found out at once.
+// buffer ends the call if a buffer is outside the guest's memory, even if there is nothing to
+// write, so that a wrong buffer is detected at once.
 func (s *State) buffer(m api.Memory, buf, capacity uint64) {
 	if uint32(capacity) > 0 || uint32(buf) > 0 {
 		s.memory(m, buf, capacity)
 	}
 }
 
-// answer writes b to the guest's buffer and returns its length; nothing is
-// written where it is longer than the buffer, which has been looked at.
+// answer writes b to the guest's buffer and returns its length. It writes nothing if b is
+// longer than the buffer. The caller must have checked the buffer.
 func (s *State) answer(m api.Memory, a []uint64, buf, capacity uint64, b []byte) {
 	if len(b) <= int(uint32(capacity)) {
 		s.payBytes(len(b))
@@ -208,8 +206,8 @@ func (s *State) answer(m api.Memory, a []uint64, buf, capacity uint64, b []byte)
 	result(a, int32(len(b)))
 }
 
-// node resolves a handle. A handle that is negative, as a failed find returns
-// it, is absent; so is one whose node is gone.
+// node resolves a handle. It returns false for a negative handle, which a failed find returns,
+// and for a removed node.
 func (s *State) node(handle uint64) (*document.Document, document.Node, bool) {
 	n := int32(uint32(handle))
 	if n < 0 {
@@ -258,7 +256,7 @@ func (s *State) regex(handle uint64) *expression {
 	return s.regexes[i]
 }
 
-// text copies a text of the guest's, cut to the limit and made valid UTF-8.
+// text copies a text of the guest, cut to the limit and made valid UTF-8.
 func (s *State) text(b []byte) string {
 	if len(b) > s.policy.TextBytes {
 		b = redaction.Shorten(b[:s.policy.TextBytes], s.policy.TextBytes)

@@ -1,18 +1,17 @@
-// Package hostfuncs holds the functions that guests import: version 1 of the
-// ABI, module "auditrelay_v1", and the small part of WASI preview 1 that lets
-// ordinary toolchains' reactors start. docs/reference/guest-abi.md is the contract in words;
-// a test holds its table and this package's to each other.
+// Package hostfuncs implements the functions that guests import: version 1 of the ABI, module
+// "auditrelay_v1", and the part of WASI preview 1 that the reactors of ordinary toolchains need
+// to start. docs/reference/guest-abi.md is the contract. A test compares its table with this
+// package's.
 //
-// A host function reads and writes the guest's memory only where the guest's
-// arguments say so. A pointer outside that memory, a handle that the host did
-// not give out and a call out of turn end the event as a failure (cause
-// protocol); so does an edit or a record that is not granted or not valid
-// (cause rejected_output), since a guest that overlooked a return value would
-// let through what it meant to remove.
+// A host function reads and writes the guest's memory only where the guest's arguments point
+// to. A pointer outside that memory, an unknown handle, and a call at the wrong time fail the
+// event (cause protocol). So does an edit or a record that is not granted or not valid (cause
+// rejected_output): a guest that ignored a return value would otherwise let data through that
+// it meant to remove.
 //
-// The package is public because builtin/wasm uses it from another tree. It carries no
-// promise: a program that runs guests uses builtin/wasm, and what is exported here may
-// change with any version. The contract with guests does not.
+// The package is public because builtin/wasm uses it from another tree. Its Go API has no
+// compatibility promise: programs that run guests should use builtin/wasm. The contract with
+// guests does not change.
 package hostfuncs
 
 import (
@@ -25,24 +24,24 @@ import (
 	"auditrelay"
 )
 
-// The modules that a guest may import from.
+// The modules from which a guest may import.
 const (
 	ModuleV1   = "auditrelay_v1"
 	ModuleWASI = "wasi_snapshot_preview1"
 )
 
-// Error results of host functions. All are negative.
+// The error results of host functions. All are negative.
 const (
-	Absent     = -1 // no such node or value
-	WrongKind  = -2 // the node is of another kind
-	TooLarge   = -3 // over a limit
-	Exists     = -4 // the object has this key already
-	NotGranted = -5 // an optional function that was not granted
+	Absent     = -1 // there is no such node or value
+	WrongKind  = -2 // the node has another kind
+	TooLarge   = -3 // a limit is exceeded
+	Exists     = -4 // the object already has this key
+	NotGranted = -5 // an optional function without a grant
 	Unknown    = -6 // an optional function that this host does not have
 )
 
-// Need is the grant that a function requires. A module must ask for it and the
-// operator must grant it.
+// Need is the grant that a function requires. The module must request it and the operator must
+// grant it.
 type Need uint8
 
 const (
@@ -67,12 +66,12 @@ func (n Need) String() string {
 	return ""
 }
 
-// Turn is when a function may be called.
+// Turn says when a function may be called.
 type Turn uint8
 
 const (
 	Always  Turn = iota
-	AtInit       // while the instance starts: _initialize and auditrelay_init
+	AtInit       // during the start of the instance: _initialize and auditrelay_init
 	AtEvent      // in auditrelay_event
 )
 
@@ -86,18 +85,18 @@ func (t Turn) String() string {
 	return "always"
 }
 
-// Function is one host function in the table. Every parameter is an i32. The result
-// is i32, i64 (Wide) or none (Result empty).
+// Function is one host function of the table. Every parameter is an i32. The result is i32, i64
+// (Wide) or none (Result is empty).
 type Function struct {
 	Name   string
-	Params string // names, separated by a blank
+	Params string // names, separated by spaces
 	Result string
 	Wide   bool
 	Need   Need
 	Turn   Turn
 
 	call   func(s *State, m api.Memory, a []uint64)
-	params []api.ValueType // where they are not all i32: WASI
+	params []api.ValueType // set if they are not all i32, as in WASI
 }
 
 // ParamTypes returns the parameters' types.
@@ -123,7 +122,7 @@ func (f *Function) ResultTypes() []api.ValueType {
 	return []api.ValueType{api.ValueTypeI32}
 }
 
-// String returns the function as the documentation writes it: "find(p) -> node".
+// String returns the function in the documentation's form: "find(p) -> node".
 func (f *Function) String() string {
 	s := f.Name + "(" + strings.Join(strings.Fields(f.Params), ", ") + ")"
 	if f.Result == "" {
@@ -135,8 +134,8 @@ func (f *Function) String() string {
 	return s + " -> " + f.Result
 }
 
-// Go returns the function as wazero calls it. The context of every call into a
-// guest must be the instance's *State. It does not allocate.
+// Go returns the function in wazero's form. The context of every call into a guest must be the
+// instance's *State. Go's result does not allocate.
 func (f *Function) Go() api.GoModuleFunc {
 	name, turn, call := f.Name, f.Turn, f.call
 	return func(ctx context.Context, mod api.Module, stack []uint64) {
@@ -152,7 +151,7 @@ func (f *Function) Go() api.GoModuleFunc {
 	}
 }
 
-// work is what the documents have done for this event.
+// work returns the documents' work for this event.
 func (s *State) work() int {
 	n := s.config.Work()
 	if s.doc != nil {
@@ -161,26 +160,25 @@ func (s *State) work() int {
 	return n
 }
 
-// watchedWork is how much a document does in one call before that is paid for, and the
-// clock is looked at.
+// watchedWork is how much work a document does in one call before it pays and checks the clock.
 const watchedWork = 4 * settleAt * bytesPerUnit
 
-// watched is called by the event's document while it works.
+// watched is called by the event's document during its work.
 func (s *State) watched() {
 	s.payWork()
 	s.glance()
 }
 
-// payWork charges for what the documents have done since it was last called. What
-// visits many nodes calls it in between.
+// payWork charges for the documents' work since its last call. Code that visits many nodes
+// calls it regularly.
 func (s *State) payWork() {
 	n := s.work()
 	s.pay((n - s.worked) / bytesPerUnit)
 	s.worked = n
 }
 
-// Stub returns a function that replaces an optional import which the module does not
-// get. It always returns answer.
+// Stub returns a function that replaces an optional import that the module does not get. It
+// always returns answer.
 func Stub(answer int32) api.GoModuleFunc {
 	return func(_ context.Context, _ api.Module, stack []uint64) {
 		if len(stack) > 0 {
@@ -191,7 +189,7 @@ func Stub(answer int32) api.GoModuleFunc {
 
 //go:generate go run ../internal/tools/sdkimports ../guests/sdk
 
-// V1 returns the table of the ABI, in documented order.
+// V1 returns the table of the ABI, in the documentation's order.
 func V1() []Function {
 	return []Function{
 		{Name: "path", Params: "ptr len", Result: "p", Turn: AtInit, call: internPath},
@@ -250,7 +248,7 @@ func V1() []Function {
 	}
 }
 
-// Lookup finds a function by name.
+// Lookup returns the function with a name.
 func Lookup(table []Function, name string) (*Function, bool) {
 	for i := range table {
 		if table[i].Name == name {
@@ -260,7 +258,7 @@ func Lookup(table []Function, name string) (*Function, bool) {
 	return nil, false
 }
 
-// Signature returns a core function type as text: "(i32, i32) -> i32".
+// Signature formats a core function type: "(i32, i32) -> i32".
 func Signature(params, results []api.ValueType) string {
 	names := func(types []api.ValueType) string {
 		s := make([]string, len(types))

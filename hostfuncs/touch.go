@@ -5,12 +5,12 @@ import (
 	"auditrelay/filter"
 )
 
-// maxTouches is the number of kinds of edits that one event's receipt lists separately.
-// All further kinds are listed as one.
+// maxTouches is the number of kinds of edits that one event's receipt lists separately. It
+// lists all further kinds as one.
 const maxTouches = 32
 
-// touch notes edits for the event's receipt. path and operation are constants:
-// of the module, or of this package.
+// touch records edits for the event's receipt. path and operation must be constants of the
+// module or of this package.
 func (s *State) touch(path, operation string, count int) {
 	if count == 0 {
 		return
@@ -30,8 +30,8 @@ func (s *State) touch(path, operation string, count int) {
 	s.touched = append(s.touched, filter.Touch{Path: path, Operation: operation, Count: count})
 }
 
-// place says where a node lies for a receipt: the schema's field at the top, and
-// no key below it, since those are the event's own.
+// place returns a node's place for a receipt: only the schema's field at the top, since the
+// keys below belong to the event.
 func (s *State) place(n document.Node) string {
 	if n == document.Root {
 		return "**"
@@ -56,7 +56,7 @@ func (s *State) place(n document.Node) string {
 	return "**"
 }
 
-// schema is the top level of an audit event, as LiteLLM writes it.
+// schema has the top-level fields of an audit event, as LiteLLM writes it.
 var schema = [...]struct{ name, inside string }{
 	{"id", "id.**"},
 	{"updated_at", "updated_at.**"},

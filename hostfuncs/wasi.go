@@ -17,18 +17,18 @@ const (
 	wasiOK      = 0
 	wasiBadFD   = 8
 	wasiInvalid = 28
-	WASINoSys   = 52 // the answer of an unsupported function
+	WASINoSys   = 52 // the result of an unsupported function
 )
 
 const (
-	wasiVectors = 1024    // in one fd_write
-	wasiLine    = 1 << 10 // of stdout or stderr; longer ones are cut into several
-	unitsVector = 16      // one of fd_write's
-	clockStep   = 1000    // nanoseconds that reading the clock takes
+	wasiVectors = 1024    // per fd_write
+	wasiLine    = 1 << 10 // of stdout or stderr; longer lines are split
+	unitsVector = 16      // cost of one vector of fd_write
+	clockStep   = 1000    // nanoseconds that a read of the clock takes
 )
 
-// WASI returns the supported functions of WASI preview 1. All others answer
-// WASINoSys: there are no files, environment, arguments or sockets.
+// WASI returns the supported functions of WASI preview 1. All others return WASINoSys: there
+// are no files, environment, arguments or sockets.
 func WASI() []Function {
 	i32, i64 := api.ValueTypeI32, api.ValueTypeI64
 	return []Function{
@@ -68,9 +68,9 @@ func (s *State) word(m api.Memory, ptr uint64, v uint32) {
 	binary.LittleEndian.PutUint32(s.bytes(m, ptr, 4), v)
 }
 
-// wasiClock tells the received time as the real time, so that what a guest
-// makes of it is the same whenever it runs; the monotonic clock starts at 0 and
-// goes on by being read and by sleeping.
+// wasiClock returns the event's received time as the real time, so that a guest's result does
+// not depend on when it runs. The monotonic clock starts at 0 and advances with each read and
+// sleep.
 func wasiClock(s *State, m api.Memory, a []uint64) {
 	var t uint64
 	switch uint32(a[0]) {
@@ -89,7 +89,7 @@ func wasiClock(s *State, m api.Memory, a []uint64) {
 	a[0] = wasiOK
 }
 
-// wasiRandom gives bytes that depend on module, configuration and event alone.
+// wasiRandom returns bytes that depend only on module, configuration and event.
 func wasiRandom(s *State, m api.Memory, a []uint64) {
 	b := s.bytes(m, a[0], a[1])
 	if !s.seeded {
@@ -111,7 +111,7 @@ func wasiRandom(s *State, m api.Memory, a []uint64) {
 	a[0] = wasiOK
 }
 
-// wasiWrite takes stdout and stderr as lines for the log.
+// wasiWrite logs stdout and stderr as lines.
 func wasiWrite(s *State, m api.Memory, a []uint64) {
 	fd, vectors := uint32(a[0]), uint32(a[2])
 	if fd != 1 && fd != 2 {
@@ -137,7 +137,7 @@ func wasiWrite(s *State, m api.Memory, a []uint64) {
 func (s *State) write(stream int, b []byte) {
 	for len(b) > 0 {
 		line := &s.output[stream]
-		// No further than the line has room: what lies behind is looked at again.
+		// Only as far as the line has room; the rest is processed in the next round.
 		n, whole := min(len(b), wasiLine-len(*line)), false
 		if i := bytes.IndexByte(b[:n], '\n'); i >= 0 {
 			n, whole = i, true
@@ -165,8 +165,7 @@ func (s *State) line(stream int) {
 	s.output[stream] = s.output[stream][:0]
 }
 
-// flush logs the lines that were begun: one event's output never runs into the
-// next one's.
+// flush logs the unfinished lines, so that one event's output never mixes with the next one's.
 func (s *State) flush() {
 	for stream := range s.output {
 		if len(s.output[stream]) > 0 {
@@ -175,7 +174,7 @@ func (s *State) flush() {
 	}
 }
 
-// wasiStat says that stdin, stdout and stderr are character devices.
+// wasiStat reports stdin, stdout and stderr as character devices.
 func wasiStat(s *State, m api.Memory, a []uint64) {
 	if uint32(a[0]) > 2 {
 		a[0] = wasiBadFD
@@ -187,8 +186,8 @@ func wasiStat(s *State, m api.Memory, a []uint64) {
 	a[0] = wasiOK
 }
 
-// wasiPoll lets every clock that is waited for come at once: the virtual clock
-// goes on to the latest of them. Nothing else can be waited for.
+// wasiPoll makes all awaited clocks ready at once: the virtual clock advances to the latest of
+// them. Nothing else can be awaited.
 func wasiPoll(s *State, m api.Memory, a []uint64) {
 	count := uint32(a[2])
 	if count == 0 || count > wasiVectors {
@@ -208,7 +207,7 @@ func wasiPoll(s *State, m api.Memory, a []uint64) {
 			continue
 		}
 		at := binary.LittleEndian.Uint64(sub[24:])
-		if binary.LittleEndian.Uint16(sub[40:])&1 == 0 { // relative
+		if binary.LittleEndian.Uint16(sub[40:])&1 == 0 { // a relative time
 			at = now + min(at, 1<<62)
 		}
 		s.clock = max(s.clock, min(at, 1<<62))
@@ -217,8 +216,8 @@ func wasiPoll(s *State, m api.Memory, a []uint64) {
 	a[0] = wasiOK
 }
 
-// wasiExit ends the call: a reactor has nothing to exit from, and a toolchain's
-// panic or abort ends here.
+// wasiExit ends the call. A reactor has nothing to exit from, so this is a toolchain's panic or
+// abort.
 func wasiExit(s *State, _ api.Memory, a []uint64) {
 	s.flush()
 	s.fail(auditrelay.CauseTrap, fmt.Sprintf("the guest exited with code %d; a panic or an abort of its runtime ends so, and what it printed is in the log", int32(uint32(a[0]))))

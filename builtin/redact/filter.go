@@ -22,12 +22,11 @@ var (
 	_ filter.Grouped   = (*Filter)(nil)
 )
 
-// New makes the filter of a policy, with the keys that its rules name. A preset has
-// been resolved by Over before. The error joins an *auditrelay.OptionError for each
-// fault.
+// New returns the filter of a policy, with the keys that its rules name. Resolve a preset with
+// Over first. The error joins an *auditrelay.OptionError for each fault.
 func New(o Options, keys map[string]auditrelay.Key) (*Filter, error) { return NewWith(o, keys, nil) }
 
-// NewWith is New with an operator's detectors; nil: those that come with the relay.
+// NewWith is New with an operator's detectors; nil means the built-in detectors.
 func NewWith(o Options, keys map[string]auditrelay.Key, detectors *detect.Catalogue) (*Filter, error) {
 	p, err := o.policy(keys, detectors)
 	if err != nil {
@@ -39,11 +38,11 @@ func NewWith(o Options, keys map[string]auditrelay.Key, detectors *detect.Catalo
 // Digest identifies the policy; see filter.Description.
 func (f *Filter) Digest() string { return f.policy.Digest() }
 
-// Text is all that decides what the policy does: YAML whose SHA-256 is Digest. The caller
-// must not change it.
+// Text returns YAML with everything that determines the policy's effect. Digest is its SHA-256.
+// The caller must not change it.
 func (f *Filter) Text() []byte { return f.policy.Text() }
 
-// KeyNames are the names of the keys that the policy makes pseudonyms with, sorted.
+// KeyNames returns the names of the keys for the policy's pseudonyms, sorted.
 func (f *Filter) KeyNames() []string { return f.policy.KeyNames() }
 
 // Describe implements filter.Described.
@@ -51,8 +50,8 @@ func (f *Filter) Describe() filter.Description {
 	return filter.Description{Kind: "redact", Digest: f.policy.Digest()}
 }
 
-// Identity implements filter.Pure. That of a policy which separates pseudonyms by callback, or
-// encrypts to a public key, is equal to no other's.
+// Identity implements filter.Pure. A policy that separates pseudonyms by callback, or encrypts
+// to a public key, has an identity that equals no other.
 func (f *Filter) Identity() any {
 	if !f.policy.Repeats() {
 		return new(byte)
@@ -60,10 +59,10 @@ func (f *Filter) Identity() any {
 	return f.policy.Identity()
 }
 
-// Open implements filter.Filter. Pseudonyms are those of before the journal.
+// Open implements filter.Filter. Its pseudonyms are those of filters before the journal.
 func (f *Filter) Open(ctx context.Context) (filter.Instance, error) { return f.OpenFor(ctx, "") }
 
-// OpenFor implements filter.Grouped: a policy may separate pseudonyms by callback.
+// OpenFor implements filter.Grouped, since a policy may separate pseudonyms by callback.
 func (f *Filter) OpenFor(_ context.Context, callback string) (filter.Instance, error) {
 	return &instance{applier: f.policy.NewApplier(callback)}, nil
 }
@@ -74,7 +73,7 @@ func (*Filter) Masks() {}
 // Close implements filter.Filter.
 func (*Filter) Close() error { return nil }
 
-// instance is one worker's.
+// instance belongs to one worker.
 type instance struct {
 	applier *redaction.Applier
 	touched []filter.Touch

@@ -15,8 +15,8 @@ import (
 	"auditrelay/filter"
 )
 
-// take takes what the worker says of events. lie says that it does not keep to what was
-// agreed: what it said before that of earlier events was in order.
+// take applies the worker's results for events. lie reports a violation of the protocol. The
+// results before it are still valid.
 func (i *remote) take(calls []filter.Call, verdicts []auditrelay.Verdict, answer []byte) (decided int, err, lie error) {
 	if len(answer) < 4 {
 		return 0, nil, errors.New("it ends too early")
@@ -27,7 +27,7 @@ func (i *remote) take(calls []filter.Call, verdicts []auditrelay.Verdict, answer
 		return 0, nil, fmt.Errorf("results for %d events of %d", count, len(calls))
 	}
 	limits := i.module.wireLimits()
-	// All of it is read before any of it is done, so that nothing is done twice.
+	// Parse everything before applying anything, so that nothing is applied twice.
 	rest := answer
 	for k := range count {
 		if rest, err = wire.ReadResult(rest, &i.result, limits); err != nil {
@@ -53,7 +53,7 @@ func (i *remote) take(calls []filter.Call, verdicts []auditrelay.Verdict, answer
 	return count, nil, nil
 }
 
-// check checks what does not depend on the event's document.
+// check checks a result as far as this does not depend on the event's document.
 func (i *remote) check(r *wire.Result) error {
 	for _, e := range r.Emits {
 		if err := document.Check(e.Data, i.module.policy.Document); err != nil {
@@ -63,7 +63,7 @@ func (i *remote) check(r *wire.Result) error {
 	return nil
 }
 
-// one does what the worker says of one event.
+// one applies the worker's result for one event.
 func (i *remote) one(call *filter.Call, r *wire.Result) (auditrelay.Verdict, error) {
 	m := i.module
 	call.Reason = plain(r.Reason, maxText)
@@ -80,7 +80,7 @@ func (i *remote) one(call *filter.Call, r *wire.Result) (auditrelay.Verdict, err
 	}
 	if len(r.Edits) > 0 {
 		if err := i.replay.Edit(call, r.Edits, m.fuelOf(call)); err != nil {
-			// The worker has checked the same: this one lies.
+			// An honest worker has made the same checks, so this one lies.
 			i.lane.Process.Kill("its edits were not in order")
 			return auditrelay.NoVerdict, err
 		}
@@ -100,18 +100,18 @@ func (i *remote) one(call *filter.Call, r *wire.Result) (auditrelay.Verdict, err
 	return auditrelay.Keep, nil
 }
 
-// maxCount bounds what one event may add to a metric.
+// maxCount limits what one event may add to a metric.
 const maxCount = 1 << 40
 
-// say logs what a guest said.
+// say logs the lines of a guest.
 func (i *remote) say(call *filter.Call, lines []wire.Line) {
 	for _, l := range lines {
 		i.module.policy.Log.Say(context.Background(), call, slog.Level(l.Level), func() string { return plain(l.Text, maxText) })
 	}
 }
 
-// plain makes a text of a worker's one that can be shown: valid, short, and without
-// control characters but those that end lines.
+// plain makes a worker's text safe to show: valid, short, and without control characters except
+// line feeds.
 func plain(text []byte, most int) string {
 	clean := strings.ToValidUTF8(string(text[:min(len(text), most)]), "\uFFFD")
 	return strings.Map(func(r rune) rune {
@@ -122,13 +122,13 @@ func plain(text []byte, most int) string {
 	}, clean)
 }
 
-// wireLimits bound a worker's answers.
+// wireLimits returns the limits of a worker's answers.
 func (m *Module) wireLimits() wire.Limits {
 	return wire.Limits{Causes: len(causes), Text: 2 * maxErrorText, Emits: m.limits.EmitCount, EmitBytes: int(m.limits.EmitBytes),
 		Targets: len(m.policy.Emit), Metrics: len(m.policy.Metrics), Lines: maxLines, Paths: m.policy.Paths, PathBytes: maxPathBytes}
 }
 
 const (
-	maxLines     = 64      // of one event's, that a worker tells
-	maxPathBytes = 1 << 20 // of all paths that a guest interns
+	maxLines     = 64      // lines that a worker reports for one event
+	maxPathBytes = 1 << 20 // all paths that a guest interns
 )

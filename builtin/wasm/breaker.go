@@ -10,38 +10,37 @@ import (
 	"auditrelay/filter"
 )
 
-// breaker rests a module version that fails on one event after the other. While
-// it rests nothing is judged and so nothing lost; one event at a time is tried
-// when a rest ends, and counts whatever comes of it, so that not even a row of
-// events that are all bad stands still for ever.
+// breaker pauses a module version that fails on many events in a row. During a pause no event
+// is processed, so none is lost. When a pause ends, the breaker tries one event, whose result
+// counts whatever it is. So even a series of bad events does not block the callback for ever.
 //
-// A failure also costs the start of another instance, which may be as dear as hundreds
-// of events. Starts are paid from what events earn: where they come to more than as many
-// events as open the breaker may use, it opens too, for as long as that is worth.
+// A failure also costs the start of another instance, which may cost as much as hundreds of
+// events. Events earn fuel for starts. If starts cost more than the fuel of as many events as
+// open the breaker, it opens too, for a time in proportion to that cost.
 type breaker struct {
-	failures int   // in a row that open it; 0: never
-	fuel     int64 // of one event: what it earns
+	failures int   // number in a row that opens it; 0: never
+	fuel     int64 // fuel of one event, which the event earns
 	rest     time.Duration
 	now      func() time.Time
 
 	row  atomic.Int64 // failures since the last success
-	owed atomic.Int64 // fuel of starts that events have not earned
+	owed atomic.Int64 // fuel of starts that events have not earned yet
 
 	mu    sync.Mutex
 	open  bool
 	until time.Time     // when the next event may be tried
-	pause time.Duration // of the current rest
+	pause time.Duration // length of the current pause
 	cause auditrelay.Cause
 }
 
-// mostRest is what rests grow to, startRest how long a unit of a start's fuel is rested
-// for: some ten times as long as it took.
+// mostRest is the maximum pause. startRest is the pause for each unit of a start's fuel: about
+// ten times as long as the unit took.
 const (
 	mostRest  = time.Minute
 	startRest = 10 * time.Nanosecond
 )
 
-// admit reports whether an event may be judged now.
+// admit returns an error if no event may be processed now.
 func (b *breaker) admit() error {
 	if b.failures == 0 || b.row.Load() == 0 {
 		return nil
@@ -52,18 +51,18 @@ func (b *breaker) admit() error {
 		return nil
 	}
 	if now := b.now(); !now.Before(b.until) {
-		b.until = now.Add(b.pause) // for the one after
+		b.until = now.Add(b.pause) // for the event after this one
 		return nil
 	}
 	return b.resting()
 }
 
-// resting is why nothing is judged. b is locked and open.
+// resting returns why no event is processed. b must be locked and open.
 func (b *breaker) resting() error {
 	return &filter.Error{Cause: auditrelay.CauseBreaker, Err: fmt.Errorf("it failed on %d events in a row, at last by %s, and rests; one event is tried every %v (switch the module, or reset its breaker)", b.row.Load(), b.cause, b.pause)}
 }
 
-// adopt goes on where the breaker of another instance of the same module stands.
+// adopt copies the state of the breaker of another instance of the same module.
 func (b *breaker) adopt(from *breaker) {
 	from.mu.Lock()
 	row, owed, open, until, pause, cause := from.row.Load(), from.owed.Load(), from.open, from.until, from.pause, from.cause
@@ -87,7 +86,7 @@ func (b *breaker) succeed() {
 	b.open, b.pause = false, 0
 }
 
-// earn takes an event's fuel from what starts are owed.
+// earn pays for starts with an event's fuel.
 func (b *breaker) earn() { b.owed.Store(max(0, b.owed.Load()-b.fuel)) }
 
 func (b *breaker) reset() {
@@ -98,8 +97,8 @@ func (b *breaker) reset() {
 	b.open, b.pause = false, 0
 }
 
-// fail counts a failure of an instance whose start took so much fuel, and reports
-// whether the breaker has just opened.
+// fail counts a failure of an instance and the fuel of its start, and reports whether the
+// breaker just opened.
 func (b *breaker) fail(cause auditrelay.Cause, start int64) (opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -112,18 +111,18 @@ func (b *breaker) fail(cause auditrelay.Cause, start int64) (opened bool) {
 	}
 	opened = !b.open
 	b.pause = min(max(b.rest, 2*b.pause, startRest*time.Duration(owed)), mostRest)
-	b.owed.Store(0) // the rest pays for it
+	b.owed.Store(0) // the pause pays for it
 	b.open, b.until = true, b.now().Add(b.pause)
 	return opened
 }
 
-// Breaker is the state of a module's breaker. While it is open, the module rests and its
+// Breaker is the state of a module's breaker. While it is open, the module pauses and its
 // events wait.
 type Breaker struct {
 	Open     bool
-	Failures int64            // in a row
-	Cause    auditrelay.Cause // of the last failure
-	Until    time.Time        // if open: when the next event is tried
+	Failures int64            // number in a row
+	Cause    auditrelay.Cause // cause of the last failure
+	Until    time.Time        // when the next event is tried, if it is open
 }
 
 func (b *breaker) state() Breaker {

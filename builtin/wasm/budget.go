@@ -29,8 +29,7 @@ func (b *Budget) Resize(size auditrelay.ByteSize) {
 	b.mu.Unlock()
 }
 
-// ErrBudget says that a new instance would exceed the Budget. The host is at fault, not
-// the guest.
+// ErrBudget: a new instance would exceed the Budget. This is not the guest's fault.
 var ErrBudget = errors.New("the memory for guests is taken")
 
 // reserve reserves n bytes. A nil budget is unlimited.

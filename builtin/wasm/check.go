@@ -21,18 +21,18 @@ const (
 	exportEvent      = "auditrelay_event"
 	reservedPrefix   = "auditrelay_"
 
-	maxImportName = 256 // in bytes; unknown functions may be imported too, and every use keeps the name
+	maxImportName = 256 // in bytes; limited because unknown functions may be imported, and every use stores the name
 )
 
-// grant is one imported function as the guest gets it.
+// grant is one imported function in the form that the guest gets.
 type grant struct {
 	module, name    string
 	params, results []api.ValueType
 	call            api.GoModuleFunc
 }
 
-// check returns all reasons against running a module, before any of it is compiled, and
-// the functions to give it.
+// check returns all reasons against running a module, before it is compiled, and the functions
+// to give it.
 func check(facts *meter.Facts, asked *manifest.Manifest, grants Grants, l Limits) ([]grant, error) {
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -72,7 +72,7 @@ func check(facts *meter.Facts, asked *manifest.Manifest, grants Grants, l Limits
 	return given, errors.Join(append(errs, err)...)
 }
 
-// exported returns the type of what a module exports under a name.
+// exported returns the type of a module's export.
 func exported(facts *meter.Facts, name string, kind meter.Kind) (meter.FunctionType, bool) {
 	for _, e := range facts.Exports {
 		if e.Name == name && e.Kind == kind {
@@ -100,7 +100,7 @@ func checkImports(facts *meter.Facts, asked *manifest.Manifest, grants Grants) (
 			continue
 		}
 		if slices.ContainsFunc(given, func(g grant) bool { return g.module == im.Module && g.name == im.Name }) {
-			continue // imported twice; the types are compared when it is compiled
+			continue // imported twice; the types are compared during compilation
 		}
 		g := grant{module: im.Module, name: im.Name, params: im.Type.Params, results: im.Type.Results}
 		var f *hostfuncs.Function
@@ -144,8 +144,8 @@ func checkImports(facts *meter.Facts, asked *manifest.Manifest, grants Grants) (
 	return given, errors.Join(errs...)
 }
 
-// ungranted says what a need lacks, empty where it is met: the module must ask
-// and the operator must grant.
+// ungranted returns what is missing for a need, or "" if the module requested it and the
+// operator granted it.
 func ungranted(n hostfuncs.Need, asked *manifest.Manifest, grants Grants) string {
 	if n == hostfuncs.NeedNothing {
 		return ""
@@ -176,7 +176,7 @@ func ungranted(n hostfuncs.Need, asked *manifest.Manifest, grants Grants) string
 	return ""
 }
 
-// both returns what stands in both lists.
+// both returns the entries that are in both lists.
 func both(a, b []string) []string {
 	var out []string
 	for _, s := range a {

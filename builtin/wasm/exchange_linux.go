@@ -11,37 +11,36 @@ import (
 	"auditrelay/filter"
 )
 
-// gone is why a worker has no answer.
+// gone says why there is no answer from a worker.
 type gone struct {
-	cause   auditrelay.Cause // CauseWallTime: it did not get the processor
+	cause   auditrelay.Cause // CauseWallTime if the worker did not get the processor
 	why     string
-	suspect int   // the event that it said it was working on
-	ctx     error // the context's, where that ended it
+	suspect int   // the event that the worker reported as current
+	ctx     error // the context's error, if that ended it
 }
 
 func (g *gone) error() *filter.Error {
 	return &filter.Error{Cause: g.cause, Err: fmt.Errorf("its worker process was ended: %s", g.why)}
 }
 
-// exchange is what bounds the wait for an answer.
+// exchange has the limits of the wait for an answer.
 type exchange struct {
-	limit  time.Duration // of one event
+	limit  time.Duration // per event
 	events int
 	fuel   int64 // for pseudonyms
 }
 
 const (
 	tick  = 20 * time.Millisecond
-	grace = time.Second // beyond what the worker ends by itself
+	grace = time.Second // added to the limit at which the worker ends by itself
 	looks = 50 * time.Millisecond
 
-	// patience is how many times its limit a worker may take that does not get the
-	// processor.
+	// patience is the factor of the time limit for a worker that does not get the processor.
 	patience = 4
 )
 
-// exchange says something to the worker and waits for its answer, which it copies out. A
-// worker that takes too long, grows or lies is ended.
+// exchange sends a message to the worker, waits for its answer and copies it. It kills a worker
+// that takes too long, uses too much memory or lies.
 func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([]byte, *gone) {
 	p := i.lane.Process
 	end := func(cause auditrelay.Cause, why string) *gone {
@@ -96,7 +95,8 @@ func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([
 	}
 }
 
-// late says why a worker that took so long, and so much processor time, is to be ended.
+// late returns why a worker that took so much wall time and processor time must be killed; ""
+// if it need not be.
 func (i *remote) late(p *process.Process, ran, cpu, limit time.Duration) (auditrelay.Cause, string) {
 	allowed := limit + batchTime + grace
 	switch {
@@ -108,7 +108,7 @@ func (i *remote) late(p *process.Process, ran, cpu, limit time.Duration) (auditr
 	return "", ""
 }
 
-// pseudonym answers a worker that asks for one, at the cost of its events' fuel.
+// pseudonym answers a worker's request for a pseudonym. It costs fuel of the worker's events.
 func (i *remote) pseudonym(m process.Message, x *exchange) error {
 	var err error
 	if i.answer, err = i.lane.Copy(i.answer[:0], m); err != nil {

@@ -13,24 +13,23 @@ import (
 	"auditrelay/internal/meter"
 )
 
-// image is a module as it is given to the compiler: rewritten, or, found in the
-// cache, the outline of that.
+// image is a module in the form that the compiler gets: rewritten, or the outline of that if
+// the cache has it.
 type image struct {
 	wasm  []byte
-	sum   [32]byte // the module's digest
-	key   [32]byte // in the cache
+	sum   [32]byte // digest of the module
+	key   [32]byte // key in the cache
 	found bool
 }
 
-// errNoCode says that the cache did not have the code of an outline that it had.
-// Such an outline was compiled itself, and traps wherever it is called.
+// errNoCode: the cache had an outline but not its code. The outline was then compiled itself,
+// and traps at every call.
 var errNoCode = errors.New("its compiled code is missing in the cache")
 
-// cached reports whether compiled code is kept.
+// cached reports whether compiled code is stored.
 func (o *Options) cached() bool { return o.CacheDir != "" }
 
-// image finds a module in the cache, or validates and rewrites it, and sets its
-// facts.
+// image finds a module in the cache, or validates and rewrites it, and sets its facts.
 func (m *Module) image(o Options, sum [32]byte) (image, error) {
 	if o.cached() {
 		if err := ownCache(o.CacheDir); err != nil {
@@ -49,8 +48,8 @@ func (m *Module) image(o Options, sum [32]byte) (image, error) {
 	return img, nil
 }
 
-// find finds a module in the cache by its digest, and sets its facts. What is there was
-// validated by this version of the meter, under the same limits: its key says so.
+// find finds a module in the cache by its digest, and sets its facts. The key contains the
+// meter's version and the limits, so a cached module was validated with the same ones.
 func (m *Module) find(o Options, sum [32]byte) image {
 	img := image{sum: sum, key: sha256.Sum256(fmt.Appendf(nil, "auditrelay image 1 %s %#v %x", meter.Version, meterOptions(m.limits), sum))}
 	if o.cached() {
@@ -62,7 +61,7 @@ func (m *Module) find(o Options, sum [32]byte) image {
 	return img
 }
 
-// fill has the image in the cache, where there is one, and returns what to load.
+// fill puts the image into the cache, if there is one, and returns what to load.
 func (m *Module) fill(ctx context.Context, o Options, img image) ([]byte, error) {
 	if img.found || !o.cached() {
 		return img.wasm, nil
@@ -75,7 +74,7 @@ func (m *Module) fill(ctx context.Context, o Options, img image) ([]byte, error)
 	return e.Outline, err
 }
 
-// ownCache creates the cache directory. Its code runs as it is, so no other user may have
+// ownCache creates the cache directory. Its code runs unchecked, so no other user may have
 // access.
 func ownCache(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {

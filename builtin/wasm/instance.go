@@ -17,7 +17,7 @@ import (
 	"auditrelay/internal/meter"
 )
 
-// instance is one live memory.
+// instance is one instance in this process.
 type instance struct {
 	module *Module
 	state  *hostfuncs.State
@@ -25,12 +25,12 @@ type instance struct {
 	cancel context.CancelFunc
 	stack  [1]uint64
 	failed bool
-	began  int64 // fuel that the start took
-	size   int   // of the accepted event; 0: Event.Data is that
+	began  int64 // fuel of its start
+	size   int   // size of the accepted event; 0: Event.Data is the accepted event
 
 	live    api.Module
 	event   api.Function
-	restore api.Function // of the globals; nil where nothing is restored
+	restore api.Function // restores the globals; nil if nothing is restored
 }
 
 var errSpent = errors.New("this instance failed before, or was closed; open a new one")
@@ -42,7 +42,7 @@ func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 	i := &instance{module: m, memory: &memory{limit: uint64(linear(&m.facts, m.limits))}}
 	shared, cancel := context.WithCancel(experimental.WithMemoryAllocator(context.WithoutCancel(ctx), i.memory))
 	i.cancel = cancel
-	// What ends the start's context ends the start.
+	// The end of the start's context ends the start.
 	defer context.AfterFunc(ctx, cancel)()
 	i.state = hostfuncs.NewState(shared, m.policy)
 	if l := laneOf(ctx); l != nil {
@@ -68,12 +68,12 @@ func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 	return i, nil
 }
 
-// start makes the instance and brings it to where events can come. All of it is
-// metered, the start function too.
+// start creates the instance and runs it up to the point where it can process events. All of
+// this is metered, including the start function.
 func (i *instance) start() error {
 	m := i.module
 	live, err := m.runtime.InstantiateModule(i.state, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
-	if err == nil && !m.proven { // this function cannot trap, and what it saves is saved again later
+	if err == nil && !m.proven { // this function cannot trap, and its saved state is overwritten later
 		err = live.ExportedFunction(meter.ExportSave).CallWithStack(i.state, i.stack[:])
 	}
 	switch {
@@ -109,7 +109,7 @@ func (i *instance) start() error {
 	return nil
 }
 
-// save keeps what every event is to find.
+// save stores the state that every event must find.
 func (i *instance) save() error {
 	if err := i.live.ExportedFunction(meter.ExportSave).CallWithStack(i.state, i.stack[:]); err != nil {
 		return err
@@ -120,9 +120,8 @@ func (i *instance) save() error {
 	return nil
 }
 
-// Apply implements filter.Instance. It ends by the filter's own limits, not with
-// ctx. Its errors are *filter.Error; what a guest said with fail is in
-// call.Reason, never in the error.
+// Apply implements filter.Instance. The filter's own limits end it, not ctx. Its errors are
+// *filter.Error. The text of the guest's fail is in call.Reason, never in the error.
 func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Verdict, error) {
 	m := i.module
 	if err := ctx.Err(); err != nil {
@@ -138,7 +137,7 @@ func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Ver
 	if size == 0 {
 		size = len(call.Event.Data)
 	}
-	if i.live == nil { // the last event left it as no new one would be
+	if i.live == nil { // the last event left it in a state that a new one would not have
 		if err := i.renew(ctx); err != nil {
 			return auditrelay.NoVerdict, err
 		}
@@ -169,11 +168,10 @@ func (i *instance) Apply(ctx context.Context, call *filter.Call) (auditrelay.Ver
 	return verdict, nil
 }
 
-// failed counts a failure of the module's own, of an instance whose start took so much
-// fuel.
+// failed counts a failure of the module, and the fuel of the failed instance's start.
 func (m *Module) failed(f *filter.Error, start int64) {
 	if !f.Final && (f.Cause == auditrelay.CauseWallTime || f.Cause == auditrelay.CausePanic) {
-		return // the host's
+		return // the host's fault
 	}
 	if m.breaker.fail(f.Cause, start) {
 		m.log.Error("a guest failed on many events in a row and rests: its callbacks' events stay pending",
@@ -181,7 +179,7 @@ func (m *Module) failed(f *filter.Error, start int64) {
 	}
 }
 
-// reset puts the instance back to where save found it, or ends it.
+// reset restores the state of save, or closes the instance.
 func (i *instance) reset() {
 	facts := &i.module.facts
 	if !facts.WritesTables && !facts.DropsSegments && i.memory.restore() &&
@@ -192,7 +190,7 @@ func (i *instance) reset() {
 	_ = i.release()
 }
 
-// renew starts anew in the place of what reset ended.
+// renew starts a new instance after reset closed the old one.
 func (i *instance) renew(ctx context.Context) error {
 	fresh, err := i.module.newInstance(ctx)
 	if err != nil {
@@ -214,8 +212,8 @@ func decide(answer int32) (auditrelay.Verdict, error) {
 	return auditrelay.NoVerdict, &filter.Error{Cause: auditrelay.CauseProtocol, Err: fmt.Errorf("%s returned %d: expected 1 (keep) or 2 (drop)", exportEvent, answer)}
 }
 
-// failure tells what happened. The text may hold the names of the guest's
-// functions, never what it worked on.
+// failure converts an error of the guest. The text may contain names of the guest's functions,
+// but no event data.
 func (i *instance) failure(err error) *filter.Error {
 	host, fromHost := errors.AsType[*filter.Error](err)
 	_, broken := errors.AsType[goruntime.Error](err)
@@ -230,16 +228,16 @@ func (i *instance) failure(err error) *filter.Error {
 		cause = auditrelay.CauseWallTime
 	case broken:
 		cause = auditrelay.CausePanic
-	case strings.HasSuffix(err.Error(), "stack overflow"): // wazero exports no error for it
+	case strings.HasSuffix(err.Error(), "stack overflow"): // wazero exports no error for this
 		cause = auditrelay.CauseStack
 	}
 	return &filter.Error{Cause: cause, Err: bounded(err)}
 }
 
-// maxErrorText bounds the reported text of a trap, in bytes.
+// maxErrorText limits the reported text of a trap, in bytes.
 const maxErrorText = 2 << 10
 
-// bounded cuts a trap's text: its stack trace holds names that the module chose.
+// bounded cuts a trap's text, since its stack trace contains names that the module chose.
 func bounded(err error) error {
 	text := err.Error()
 	if len(text) <= maxErrorText {
@@ -254,7 +252,7 @@ func (i *instance) Close() error {
 	return i.release()
 }
 
-// release gives back what the instance holds.
+// release releases the instance's resources.
 func (i *instance) release() error {
 	if i.cancel == nil {
 		return nil

@@ -6,13 +6,12 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// memory is one instance's linear memory. It exists, rather than wazero's own, so
-// that tables and globals count against the same limit, and so that what it held
-// can be brought back.
+// memory is one instance's linear memory. It replaces wazero's own so that tables and globals
+// count against the same limit, and so that its content can be restored.
 type memory struct {
 	buf   []byte
 	limit uint64
-	saved []byte // as save found it; nil without
+	saved []byte // the content at the time of save; nil if there is none
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -27,8 +26,8 @@ func (m *memory) Reallocate(size uint64) []byte {
 		return nil
 	}
 	if size > uint64(cap(m.buf)) {
-		// Twice as much, so that a guest that grows page by page does not copy
-		// its memory each time.
+		// Grow by a factor of two, so that a guest that grows page by page does not copy its
+		// memory each time.
 		grown := make([]byte, size, min(max(size, 2*uint64(cap(m.buf))), m.limit))
 		copy(grown, m.buf)
 		m.buf = grown
@@ -37,8 +36,8 @@ func (m *memory) Reallocate(size uint64) []byte {
 	return m.buf
 }
 
-// reserve takes n bytes of what the memory could still grow by, and reports whether they
-// are there.
+// reserve takes n bytes of the space by which the memory could still grow, and reports whether
+// they are available.
 func (m *memory) reserve(n int) bool {
 	if uint64(len(m.buf))+uint64(n) > m.limit {
 		return false
@@ -47,14 +46,14 @@ func (m *memory) reserve(n int) bool {
 	return true
 }
 
-// Free implements experimental.LinearMemory. The collector frees it.
+// Free implements experimental.LinearMemory. The garbage collector frees the memory.
 func (m *memory) Free() {}
 
-// save keeps the content for restore.
+// save stores the content for restore.
 func (m *memory) save() { m.saved = bytes.Clone(m.buf) }
 
-// restore brings back what save kept, and reports whether it could: a memory that
-// has grown stays grown.
+// restore restores the content of save, and reports whether it could. A memory that has grown
+// cannot shrink.
 func (m *memory) restore() bool {
 	if len(m.buf) != len(m.saved) {
 		return false

@@ -4,19 +4,19 @@
 //		Grants: wasm.Grants{Write: []string{"updated_values.**"}}})
 //	callback.Steps = []runtime.Step{{Name: "rules", Filter: guest}}
 //
-// Load checks the module against its manifest and the grants, meters and compiles it,
-// and starts a first instance. A [Module] is a filter.Filter: the runtime opens one
-// instance for each of its workers, and closes the Module when it no longer uses it.
+// Load checks the module against its manifest and the grants, meters and compiles it, and
+// starts a first instance. A [Module] is a filter.Filter: the runtime opens one instance for
+// each of its workers, and closes the Module when it no longer uses it.
 //
 // Guests run in this process, or in worker processes (Options.Worker). A module pays fuel
 // before each run of instructions, and host functions charge fuel for their work. A guest
-// without fuel returns to the host; Go cannot interrupt it earlier. In this process that
-// is all there is: do not load a module unless it may use this process's CPU for as long
-// as docs/design/security.md says. A worker process is locked in by the operating system,
-// and nothing that it says is trusted.
+// without fuel returns to the host; Go cannot interrupt it earlier. In this process there is no
+// other protection: load a module only if it may use this process's CPU for as long as
+// docs/design/security.md says. The operating system confines a worker process, and the relay
+// checks everything that a worker sends.
 //
-// This package is experimental until version 1.0: its options may change. Guests
-// themselves are not affected: their contract is docs/reference/guest-abi.md.
+// This package is experimental until version 1.0: its options may change. This does not affect
+// guests: their contract is docs/reference/guest-abi.md.
 package wasm
 
 import (
@@ -42,7 +42,7 @@ import (
 	"auditrelay/internal/profile"
 )
 
-// maxText bounds a reason, a fail text and a log line, in bytes.
+// maxText limits a reason, a fail text and a log line, in bytes.
 const maxText = 1 << 10
 
 // Module is a loaded guest: a filter.Filter, safe for concurrent use.
@@ -58,20 +58,20 @@ type Module struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 	facts    meter.Facts
-	proven   bool // that the code which was found is there; see errNoCode
-	init     bool // exports auditrelay_init
-	start    bool // exports _initialize
+	proven   bool // the cached code is known to exist; see errNoCode
+	init     bool // whether it exports auditrelay_init
+	start    bool // whether it exports _initialize
 
 	isolation auditrelay.Isolation
 	breaker   breaker
 	budget    *Budget
 	log       *slog.Logger
 
-	workers *workers // nil: guests run in this process
-	scratch string   // a directory of its own, for compiled code
+	workers *workers // nil if guests run in this process
+	scratch string   // the module's own directory for compiled code
 
 	mu    sync.Mutex
-	first filter.Instance // the one that Load tried, for the first Open
+	first filter.Instance // the instance that Load started, for the first Open
 }
 
 var (
@@ -81,10 +81,10 @@ var (
 	_ filter.Wide      = (*Module)(nil)
 )
 
-// Load checks and compiles a module and starts a first instance, so that a guest that
-// cannot start fails here. ctx bounds loading. The caller closes the Module, or passes it
-// to a runtime, which then does. The error joins all problems of the options; those of a
-// single option are *auditrelay.OptionError.
+// Load checks and compiles a module and starts a first instance, so that a guest that cannot
+// start fails here. ctx limits loading. The caller must close the Module or pass it to a
+// runtime, which then closes it. The error joins all problems of the options; a problem of a
+// single option is an *auditrelay.OptionError.
 func Load(ctx context.Context, o Options) (_ *Module, err error) {
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), isolation: o.Isolation, budget: o.Budget, log: o.Logger}
 	if m.log == nil {
@@ -92,7 +92,7 @@ func Load(ctx context.Context, o Options) (_ *Module, err error) {
 	}
 	m.breaker = breaker{failures: max(0, cmp.Or(o.Breaker.Failures, 50)), fuel: m.limits.Fuel, rest: cmp.Or(o.Breaker.Rest, time.Second), now: time.Now}
 	if profile.In(ctx) {
-		o.CacheDir, o.Worker = "", nil // its code calls the profile, which no other use wants
+		o.CacheDir, o.Worker = "", nil // its code calls the profiler, which no other use wants
 	}
 	if len(o.Worker) > 0 && process.Supported && !o.cached() {
 		if m.scratch, err = os.MkdirTemp("", "auditrelay-guest-"); err != nil {
@@ -146,7 +146,8 @@ func (m *Module) loadHere(ctx context.Context, o Options, img image, given []gra
 	return nil
 }
 
-// loadApart has a module compiled, and starts its first instance in a worker process.
+// loadApart compiles a module in the compiler's process, and starts its first instance in a
+// worker process.
 func (m *Module) loadApart(ctx context.Context, o Options, img image) (err error) {
 	if _, err := m.fill(ctx, o, img); err != nil {
 		return err
@@ -170,18 +171,18 @@ func (m *Module) Apart() bool { return m.workers != nil }
 
 // Worker is a worker process of a module's guests.
 type Worker struct {
-	Callback  string // whose instances it has; empty before a callback opened one
+	Callback  string // the callback of its instances; empty before a callback opened one
 	PID       int
 	Instances int
-	Memory    auditrelay.ByteSize // that nobody else has
+	Memory    auditrelay.ByteSize // memory that no other process uses
 }
 
-// WorkerMarker is set in the environment of a worker process: a program that finds it and
-// did not call RunWorker must not start workers in its turn.
+// WorkerMarker is set in the environment of a worker process. A program that finds it and did
+// not call RunWorker must not start workers.
 const WorkerMarker = process.Marker
 
-// Lost returns how many worker processes ended, or had to be ended, while they had events
-// or a start to do.
+// Lost returns the number of worker processes that ended, or were killed, during an event or a
+// start.
 func (m *Module) Lost() uint64 {
 	if m.workers == nil {
 		return 0
@@ -189,22 +190,23 @@ func (m *Module) Lost() uint64 {
 	return m.workers.lostSoFar()
 }
 
-// Locks are what the operating system keeps a module's worker process from.
+// Locks are the operating system's restrictions of a module's worker process.
 type Locks struct {
-	// Hold says that what keeps guest code in its process was applied: no new privileges,
-	// limits, and a list of system calls before and after loading.
+	// Hold says that the essential restrictions were applied: no new privileges, limits, and a
+	// list of allowed system calls before and after loading.
 	Hold bool
-	// Missing are the measures that were not applied, with the reason: "files=unsupported".
+	// Missing lists the restrictions that were not applied, with the reason:
+	// "files=unsupported".
 	Missing []string
-	// Limits are those of the worker's control group, such as "pids.max=512". Empty where the
-	// relay's was not delegated to it.
+	// Limits lists the limits of the worker's control group, such as "pids.max=512". It is
+	// empty if the relay's control group was not delegated to the relay.
 	Limits []string
-	// Unlimited is why a worker has no control group although the relay's was delegated to
-	// it; empty where it has one, or nothing was delegated.
+	// Unlimited says why a worker has no control group although the relay's was delegated. It
+	// is empty if the worker has one, or nothing was delegated.
 	Unlimited string
 }
 
-// Locks returns what the first worker's locks are; nil where guests run in this process.
+// Locks returns the restrictions of the first worker, or nil if guests run in this process.
 func (m *Module) Locks() *Locks {
 	if m.workers == nil {
 		return nil
@@ -212,7 +214,7 @@ func (m *Module) Locks() *Locks {
 	return m.workers.locks()
 }
 
-// Workers returns the worker processes that run.
+// Workers returns the running worker processes.
 func (m *Module) Workers() []Worker {
 	if m.workers == nil {
 		return nil
@@ -228,12 +230,12 @@ func (m *Module) Width() int {
 	return width
 }
 
-// Open implements filter.Filter. Instances share only compiled code and the limit on log
-// lines, and a worker process where they have one.
+// Open implements filter.Filter. Instances share compiled code, the limit on log lines, and
+// possibly a worker process.
 func (m *Module) Open(ctx context.Context) (filter.Instance, error) { return m.OpenFor(ctx, "") }
 
-// OpenFor implements filter.Grouped: only instances of one callback share a worker
-// process, so that what one's guests do to it stops no other.
+// OpenFor implements filter.Grouped. Only instances of one callback share a worker process, so
+// that a guest that harms the process affects no other callback.
 func (m *Module) OpenFor(ctx context.Context, callback string) (filter.Instance, error) {
 	m.mu.Lock()
 	first := m.first
@@ -260,12 +262,12 @@ func (m *Module) OpenFor(ctx context.Context, callback string) (filter.Instance,
 // Breaker returns the state of the module's breaker.
 func (m *Module) Breaker() Breaker { return m.breaker.state() }
 
-// ResetBreaker ends a rest at once.
+// ResetBreaker ends a pause at once.
 func (m *Module) ResetBreaker() { m.breaker.reset() }
 
-// AdoptBreaker copies the state of the breaker of from if both run the same binary.
-// Otherwise a reload with other limits would let an always failing module fail on as many
-// events again. One event is tried when the rest ends.
+// AdoptBreaker copies the state of from's breaker if both run the same binary. Otherwise an
+// always failing module could fail on as many events again after each reload with other limits.
+// One event is tried when the pause ends.
 func (m *Module) AdoptBreaker(from *Module) {
 	if m.sha256 == from.sha256 && m.breaker.failures > 0 {
 		m.breaker.adopt(&from.breaker)
@@ -285,7 +287,7 @@ func (m *Module) Resting() error {
 // SHA256 returns the digest of the module's binary, in hexadecimal.
 func (m *Module) SHA256() string { return m.sha256 }
 
-// Counts returns what the guest has counted since the module was loaded, by metric.
+// Counts returns the guest's counts since the module was loaded, by metric.
 func (m *Module) Counts() map[string]uint64 {
 	out := make(map[string]uint64, len(m.policy.Metrics))
 	for name, n := range m.policy.Metrics {
@@ -303,8 +305,8 @@ func (m *Module) Describe() filter.Description {
 	return d
 }
 
-// Digest identifies the behaviour of the filter: the SHA-256 of module and configuration,
-// in hexadecimal.
+// Digest returns the SHA-256 of module and configuration, in hexadecimal. It identifies the
+// behaviour of the filter.
 func (m *Module) Digest() string { return m.digest }
 
 // Close implements filter.Filter.

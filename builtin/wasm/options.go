@@ -15,8 +15,8 @@ import (
 	"auditrelay/internal/meter"
 )
 
-// Options configure one guest filter. Name and one of Wasm and File are required. The
-// zero value of every other field is its documented default.
+// Options configure one guest filter. Name and one of Wasm and File are required. The zero
+// value of every other field means its documented default.
 type Options struct {
 	// Name is the name of the filter, for logs and errors.
 	Name string
@@ -32,31 +32,32 @@ type Options struct {
 	// Grants are the permissions that the operator gives, of those in the module's
 	// manifest.
 	Grants Grants
-	// Detectors are the ones that the guest may select. Nil: the built-in ones.
+	// Detectors is the catalogue of detectors that the guest may use. Nil: the built-in ones.
 	Detectors *detect.Catalogue
 
 	// Keys are the keys that Grants.Keys may name. The guest never sees them.
 	Keys   map[string]auditrelay.Key
 	Limits Limits
-	// CacheDir keeps compiled modules between starts. It contains native code that runs
-	// as it is, so only the relay's user may have access: Load rejects a directory that
-	// others can enter. Empty: every Load compiles.
+	// CacheDir stores compiled modules between starts. It contains native code that runs
+	// unchecked, so only the relay's user may have access: Load rejects a directory that other
+	// users can enter. Empty: every Load compiles.
 	CacheDir string
-	// Compiler is the command that compiles a module that is not in CacheDir, in a
-	// process with limits on memory and CPU time: the auditrelay binary of exactly this
-	// version, such as []string{"/usr/bin/auditrelay", "internal-compile"}. Without it,
-	// or without CacheDir, modules are compiled in this process, where nothing stops a
-	// module that is small and takes minutes: load only modules that you trust so.
+	// Compiler is the command that compiles a module that is not in CacheDir, in a process with
+	// limits on memory and CPU time. It must be the auditrelay binary of exactly this version,
+	// such as []string{"/usr/bin/auditrelay", "internal-compile"}. Without it, or without
+	// CacheDir, modules are compiled in this process. Nothing then stops a small module that
+	// takes minutes to compile, so load only modules that you trust.
 	Compiler []string
-	// Worker is the command that runs guests in processes of their own: the auditrelay
-	// binary of exactly this version, such as []string{"/usr/bin/auditrelay",
-	// "internal-guest"}, or a program that calls RunWorker. Each callback's guest has one.
-	// Empty, or on a system other than Linux: guests run in this process.
+	// Worker is the command that runs guests in worker processes: the auditrelay binary of
+	// exactly this version, such as []string{"/usr/bin/auditrelay", "internal-guest"}, or a
+	// program that calls RunWorker. Each callback's guest has a process. Empty, or on a system
+	// other than Linux: guests run in this process.
 	Worker []string
-	// RequireLocks fails Load where the operating system does not keep a worker process in
-	// (Locks.Hold). Default: what cannot be applied is left out, and Module.Locks says so.
+	// RequireLocks makes Load fail if the operating system cannot confine a worker process
+	// (Locks.Hold). Default: Load skips restrictions that cannot be applied, and Module.Locks
+	// reports them.
 	RequireLocks bool
-	// Isolation says what one event may leave behind for the next. Default:
+	// Isolation selects how much state an instance keeps between events. Default:
 	// auditrelay.IsolationInstance.
 	Isolation auditrelay.Isolation
 	// Breaker pauses the module if it fails too often in a row.
@@ -81,7 +82,7 @@ func (o *Options) read(most auditrelay.ByteSize) error {
 		return err
 	}
 	defer f.Close()
-	// One byte more than allowed is enough to be refused for its size.
+	// One byte more than allowed is enough to reject the module for its size.
 	if o.Wasm, err = io.ReadAll(io.LimitReader(f, int64(most)+1)); err != nil {
 		return fmt.Errorf("read %s: %w", o.File, err)
 	}
@@ -90,26 +91,25 @@ func (o *Options) read(most auditrelay.ByteSize) error {
 
 // BreakerOptions limit the cost of a module that always fails.
 type BreakerOptions struct {
-	// Failures is the number of failures in a row after which the module rests. Default:
-	// 50. Negative: it never rests.
+	// Failures is the number of consecutive failures after which the module pauses. Default:
+	// 50. Negative: it never pauses.
 	Failures int
-	// Rest is the first rest. Each further rest is twice as long, up to a minute.
-	// Default: 1 s.
+	// Rest is the first pause. Each further pause is twice as long, up to a minute. Default: 1
+	// s.
 	Rest time.Duration
 }
 
-// Grants are the operator's permissions for a module. A permission that is not granted is
-// denied.
+// Grants are the operator's permissions for a module. Everything else is denied.
 type Grants struct {
 	Emit  []string `json:"emit,omitempty"`  // callbacks that may receive its records
 	Write []string `json:"write,omitempty"` // paths that it may edit
-	Keys  []string `json:"keys,omitempty"`  // keys that it may make pseudonyms with
-	// Metrics are the metrics that it may count. The gate does not check them, so a guest
-	// could leak data as numbers.
+	Keys  []string `json:"keys,omitempty"`  // keys for its pseudonyms
+	// Metrics are the metrics that it may count. The gate does not check them, so a guest could
+	// leak data as numbers.
 	Metrics []string `json:"metrics,omitempty"`
 }
 
-// Limits bound one filter. A zero field means its default; a negative one is an error.
+// Limits limit one filter. A zero field means its default; a negative one is an error.
 type Limits struct {
 	// Fuel is the budget of one event: one unit for an ordinary instruction, more for
 	// expensive ones and for host functions. FuelPerByte is added for each byte of the
@@ -121,14 +121,14 @@ type Limits struct {
 	// Memory limits one instance: linear memory, tables and globals. Default: 16 MiB. At
 	// most 4 GiB.
 	Memory auditrelay.ByteSize
-	// Stack limits the calls of one instance, locals included. Default: 2 MiB. At most 4
+	// Stack limits the call stack of one instance, including locals. Default: 2 MiB. At most 4
 	// MiB.
 	Stack auditrelay.ByteSize
-	// Time limits one event by the wall clock; it is a guard in addition to Fuel. If the
-	// guest had the processor for half of it, the guest is at fault and the event fails
-	// (out_of_fuel). Otherwise the host is overloaded: the guest gets four times as long,
-	// then the event is retried, alone in a fresh worker process, and fails for good the
-	// second time (wall_time); in this process it is held. Default: 10 s.
+	// Time limits one event by the wall clock, in addition to Fuel. If the guest had the
+	// processor for half of it, the guest is at fault and the event fails (out_of_fuel).
+	// Otherwise the host is overloaded: the guest gets four times as long, and then the event
+	// is retried alone in a fresh worker process. The second time it fails permanently
+	// (wall_time). In this process the event is held instead. Default: 10 s.
 	Time time.Duration
 	// InitTime is the same limit for the start of an instance. Default: 30 s.
 	InitTime time.Duration
@@ -204,10 +204,10 @@ func meterOptions(l Limits) meter.Options {
 
 const (
 	pageSize = 64 << 10
-	slotSize = 8 // of the stack, as the meter counts it
+	slotSize = 8 // of a slot of the stack, as the meter counts
 )
 
-// maxStack is well below where the engine's own end is.
+// maxStack is well below the engine's own limit.
 const maxStack = 4 << 20
 
 // maxMemory is the range of 32-bit pointers.

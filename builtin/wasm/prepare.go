@@ -22,10 +22,9 @@ import (
 	"auditrelay/internal/meter"
 )
 
-// Check returns all reasons why Load would reject a module before compiling it, joined;
-// nil if there are none. It neither compiles nor runs code of the module. With a
-// Compiler, it does not reject modules for their cost of compilation, with or without a
-// CacheDir.
+// Check returns all reasons for which Load would reject a module before compiling it, joined,
+// or nil if there are none. It neither compiles nor runs code of the module. With a Compiler,
+// it does not reject modules for their cost of compilation, with or without a CacheDir.
 func Check(o Options) error {
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults()}
 	err := o.read(m.limits.Module)
@@ -53,7 +52,7 @@ func Compile(ctx context.Context, o Options) error {
 	return errors.Join(err, m.Close())
 }
 
-// prepare does all checks that need no compilation or run.
+// prepare makes all checks that need no compilation or run.
 func (m *Module) prepare(o Options) (img image, given []grant, err error) {
 	if err := o.Limits.check(); err != nil {
 		return img, nil, err
@@ -72,7 +71,7 @@ func (m *Module) prepare(o Options) (img image, given []grant, err error) {
 	return img, given, err
 }
 
-// admit checks what the module, whose facts are known, asks for.
+// admit checks the requests of a module whose facts are known.
 func (m *Module) admit(o Options, sum [32]byte) (given []grant, err error) {
 	m.sha256 = hex.EncodeToString(sum[:])
 	digest := sha256.New()
@@ -140,7 +139,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 		}
 	}
 	if m.manifest != nil {
-		p.Asked, _ = manifest.Paths("writes", m.manifest.Writes) // checked with the manifest
+		p.Asked, _ = manifest.Paths("writes", m.manifest.Writes) // already checked with the manifest
 		for _, name := range both(m.manifest.Keys, o.Grants.Keys) {
 			p.Keys[name] = o.Keys[name]
 		}
@@ -153,7 +152,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 			}
 		}
 	}
-	// What the guest could have imported, not what it did: has is asked before.
+	// All functions that the guest could have imported, since it may call has before.
 	for _, f := range hostfuncs.V1() {
 		p.Has[f.Name] = ungranted(f.Need, m.manifest, o.Grants) == ""
 	}
@@ -161,7 +160,7 @@ func (m *Module) makePolicy(o Options) (*hostfuncs.Policy, error) {
 }
 
 func (m *Module) compile(ctx context.Context, o Options, img image, given []grant) (err error) {
-	// The compiler is not ours, and a module is not well-formed before it says so.
+	// The compiler is not this program's code, and the module may not be well-formed yet.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("compile: the compiler panicked: %v", r)

@@ -13,17 +13,17 @@ import (
 	"auditrelay/hostfuncs"
 )
 
-// remote is an instance in a worker process, as the relay sees it. What the worker says
-// of an event is checked and done again here, on the relay's own document.
+// remote is the relay's side of an instance in a worker process. It checks the worker's results
+// for an event and applies them to the relay's own document.
 type remote struct {
 	module *Module
 	group  string
 
-	lane     *process.Lane // nil where none is taken
+	lane     *process.Lane // nil if it has none
 	replay   *hostfuncs.Replay
-	began    int64 // fuel that the start took, as the worker says
+	began    int64 // fuel of its start, as the worker reports
 	failed   bool
-	claimed  bool // the worker says that the last event took too much wall time
+	claimed  bool // the worker reports that the last event took too much wall time
 	reserved bool
 
 	answer  []byte // copied out of the shared memory
@@ -32,13 +32,13 @@ type remote struct {
 	reply   []byte
 	text    []byte
 	gaps    []byte
-	call    [1]filter.Call // of Apply
+	call    [1]filter.Call // for Apply
 	verdict [1]auditrelay.Verdict
 }
 
 var _ filter.Batcher = (*remote)(nil)
 
-// open takes an instance of a group: one of the first in the group's worker, or in
+// open opens an instance for a group: the first ones in the group's worker, further ones in
 // another.
 func (w *workers) open(ctx context.Context, group string) (filter.Instance, error) {
 	m := w.module
@@ -53,7 +53,7 @@ func (w *workers) open(ctx context.Context, group string) (filter.Instance, erro
 	return i, nil
 }
 
-// adopt makes an instance that was started for no group one of a group's.
+// adopt assigns an instance without a group to a group.
 func adopt(instance filter.Instance, group string) {
 	i, ok := instance.(*remote)
 	if !ok || i.group == group {
@@ -108,14 +108,14 @@ func (i *remote) start(ctx context.Context, p *process.Process) error {
 	return &filter.Error{Cause: c, Err: errors.New(plain(v.Text, maxErrorText))}
 }
 
-// lie ends a worker that did not keep to what was agreed when it started an instance.
+// lie kills a worker that violated the protocol when it started an instance.
 func (i *remote) lie(err error) *filter.Error {
 	i.lane.Process.Kill("its answer was not in order")
 	i.drop()
 	return &filter.Error{Cause: auditrelay.CauseInit, Err: fmt.Errorf("its worker process was ended: its answer was not in order: %w", err)}
 }
 
-// drop lets go of the lane.
+// drop releases the lane.
 func (i *remote) drop() {
 	if i.lane != nil {
 		i.lane.Return()
@@ -164,12 +164,12 @@ func (i *remote) ApplyAll(ctx context.Context, calls []filter.Call, verdicts []a
 		return 0, err
 	}
 	if m.Resting() != nil {
-		calls = calls[:1] // the one that is tried
+		calls = calls[:1] // only the event that the breaker tries
 	}
 	i.touched, i.claimed = i.touched[:0], false
 	decided, g, err := i.batch(ctx, calls, verdicts)
 	if g != nil && g.ctx == nil && g.suspect > 0 {
-		// Those before the suspect once more; they are done where they came to an end.
+		// Process the events before the suspect again. They count if they complete.
 		suspect := g.suspect
 		var again *gone
 		if decided, again, err = i.batch(ctx, calls[:suspect], verdicts); again == nil && (err != nil || decided < suspect) {
@@ -181,7 +181,8 @@ func (i *remote) ApplyAll(ctx context.Context, calls []filter.Call, verdicts []a
 		}
 	}
 	if g == nil && i.claimed {
-		// Wall time is the host's, and so what the worker says of it is tried elsewhere.
+		// A wall-time failure is the host's fault, so an event that the worker reports so is
+		// retried elsewhere.
 		g = &gone{suspect: decided}
 	}
 	switch {
@@ -198,7 +199,7 @@ func (i *remote) ApplyAll(ctx context.Context, calls []filter.Call, verdicts []a
 	return i.settle(g.suspect+1, nil)
 }
 
-// settle tells the breaker how it went.
+// settle reports the result to the breaker.
 func (i *remote) settle(decided int, err error) (int, error) {
 	if decided > 0 {
 		i.module.breaker.succeed()
@@ -210,8 +211,8 @@ func (i *remote) settle(decided int, err error) (int, error) {
 	return decided, err
 }
 
-// alone judges an event that may have ended a worker in a fresh one that has nothing else
-// to do. What fails there has failed for good.
+// alone processes an event that may have killed a worker, in a fresh worker without other work.
+// A failure there is final.
 func (i *remote) alone(ctx context.Context, call *filter.Call) (auditrelay.Verdict, error) {
 	m := i.module
 	i.drop()
@@ -246,9 +247,9 @@ func (i *remote) alone(ctx context.Context, call *filter.Call) (auditrelay.Verdi
 	return auditrelay.NoVerdict, f
 }
 
-// batch has the worker judge events, as many as there is room for. It starts the instance
-// anew where its worker has ended. gone says why there is no answer; an error is of one
-// event.
+// batch makes the worker process as many events as there is room for. If the instance's worker
+// has ended, batch starts the instance again. gone says why there is no answer. An error
+// belongs to one event.
 func (i *remote) batch(ctx context.Context, calls []filter.Call, verdicts []auditrelay.Verdict) (int, *gone, error) {
 	if i.lane == nil {
 		if err := i.start(ctx, nil); err != nil {
@@ -279,10 +280,10 @@ func (i *remote) batch(ctx context.Context, calls []filter.Call, verdicts []audi
 	return decided, nil, err
 }
 
-// kept is how much room for an answer or a document stays from batch to batch.
+// kept is the maximum size of a buffer for an answer or a document that stays between batches.
 const kept = 1 << 20
 
-// trim gives memory back that a large batch took.
+// trim frees memory of a large batch.
 func (i *remote) trim(answer int) {
 	i.lane.Trim(answer)
 	if cap(i.answer) > kept {
@@ -296,8 +297,8 @@ func (i *remote) trim(answer int) {
 	}
 }
 
-// request writes events into the lane's memory, and returns how long that is, how many
-// they are, and what fuel they have.
+// request writes events into the lane's memory. It returns the length, the number of events,
+// and their fuel.
 func (i *remote) request(calls []filter.Call) (length, sent int, fuel int64) {
 	in := i.lane.In()
 	const room = 4

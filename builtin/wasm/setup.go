@@ -11,57 +11,58 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// What relay and worker say to each other on a lane. An answer's bytes lie in the shared
-// memory; internal/wire has their form.
+// The messages on a lane. An answer's bytes are in the shared memory; internal/wire has their
+// format.
 const (
-	sayOpen      = 1 + iota // start a new instance, in the place of the lane's: answered with wire.Started
-	sayEvents               // events to judge: answered with their results
-	sayClose                // end the lane's instance: no answer
+	sayOpen      = 1 + iota // start a new instance, replacing the lane's; the answer is wire.Started
+	sayEvents               // process events; the answer has their results
+	sayClose                // close the lane's instance; no answer
 	sayAnswer               // from the worker
-	sayPseudonym            // from the worker, in the middle: answered with sayAnswer and the pseudonym inline
+	sayPseudonym            // from the worker during a request; the answer is sayAnswer with the pseudonym inline
 )
 
-// Why a worker cannot work.
+// Reasons for which a worker cannot work.
 const (
 	refuseLoad = 1 + iota
 	refuseNoCode
 )
 
-// causes are the causes that a worker may name, by their number.
+// causes are the causes that a worker may report, by index.
 var causes = []auditrelay.Cause{auditrelay.CauseTrap, auditrelay.CauseProtocol, auditrelay.CauseRejectedOutput, auditrelay.CauseFail,
 	auditrelay.CauseFuel, auditrelay.CauseMemory, auditrelay.CauseStack, auditrelay.CauseInit, auditrelay.CauseWallTime, auditrelay.CausePanic}
 
 func causeNumber(c auditrelay.Cause) byte {
-	return byte(max(0, slices.Index(causes, c))) // another one is a trap
+	return byte(max(0, slices.Index(causes, c))) // any other cause becomes a trap
 }
 
-// batchTime is after how long a worker answers with what it has, and batchBytes how much
-// of an answer it fills beyond one event's.
+// batchTime is the time after which a worker answers with the results so far. batchBytes limits
+// an answer, besides that of one event.
 const (
 	batchTime  = 50 * time.Millisecond
 	batchBytes = 4 << 20
 )
 
-// width is how many events a worker gets at a time: what a crossing costs is small then,
-// and what is done again where one of them ends the worker still short.
+// width is the number of events in one request to a worker. The cost of a request is then
+// small, and so is the repeated work if one event kills the worker.
 const width = 128
 
-// setup is what a worker gets. It finds the module itself in the cache.
+// setup is the configuration that a worker gets. The worker reads the module itself from the
+// cache.
 type setup struct {
 	Name      string
-	Sum       [32]byte // the module's digest
+	Sum       [32]byte // digest of the module
 	Config    []byte
 	Grants    Grants
-	Keys      map[string]int // versions by name: secrets stay with the relay
+	Keys      map[string]int // versions by name; the secrets stay in the relay
 	Detectors *detect.Options
 	Limits    Limits
 	CacheDir  string
-	Proven    bool // the compiled code is there; see errNoCode
+	Proven    bool // the compiled code is known to exist; see errNoCode
 	Isolation auditrelay.Isolation
-	Memory    int64 // that all of its instances may come to take
+	Memory    int64 // maximum memory of all its instances
 }
 
-// options are those that the worker loads the module with.
+// options returns the options with which the worker loads the module.
 func (s *setup) options(text []byte) (o Options, err error) {
 	if err := json.Unmarshal(text, s); err != nil {
 		return o, err
@@ -79,7 +80,7 @@ func (s *setup) options(text []byte) (o Options, err error) {
 	return o, nil
 }
 
-// targets are the callbacks that may get records, and metrics the counts, in the order of
-// their numbers.
+// targets returns the callbacks that may get records, and metrics the metrics, in the order of
+// their indices.
 func (m *Module) targets() []string { return slices.Sorted(maps.Keys(m.policy.Emit)) }
 func (m *Module) metrics() []string { return slices.Sorted(maps.Keys(m.policy.Metrics)) }

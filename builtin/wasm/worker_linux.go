@@ -21,13 +21,12 @@ import (
 	"auditrelay/internal/confine"
 )
 
-// RunWorker is a worker process's whole work: it loads a module and runs its guests until
-// the relay that started it ends. args are the process's last arguments. It returns the
-// exit code.
+// RunWorker runs a worker process: it loads a module and runs its guests until the relay that
+// started it ends. args are the last arguments of the process. It returns the exit code.
 func RunWorker(args []string) int {
 	os.Clearenv()
 	debug.SetTraceback("none")
-	collect := debug.SetGCPercent(-1) // a fifth of the time until the first verdict
+	collect := debug.SetGCPercent(-1) // saves a fifth of the time until the first verdict
 	p, err := process.Join(args)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -51,13 +50,13 @@ func RunWorker(args []string) int {
 		go l.serve()
 	}
 	debug.SetGCPercent(collect)
-	debug.FreeOSMemory() // what loading took
+	debug.FreeOSMemory() // memory that loading used
 	p.Wait()
 	return 0
 }
 
-// lockAndLoad gives up what a worker does not need, loads the module, and then gives up
-// what loading took.
+// lockAndLoad drops the rights that a worker does not need, loads the module, and then drops
+// the rights that loading needed.
 func lockAndLoad(p *process.Worker) (*worker, confine.Report, error) {
 	var s setup
 	o, err := s.options(p.Setup)
@@ -85,8 +84,8 @@ func lockAndLoad(p *process.Worker) (*worker, confine.Report, error) {
 	return w, report.Join(confine.Tighten()), nil
 }
 
-// loadWorker loads a module without starting an instance. The relay filled the cache: where
-// it has not got the module any more, the relay does so again.
+// loadWorker loads a module without starting an instance. The relay has filled the cache. If
+// the cache no longer has the module, the relay fills it again.
 func loadWorker(o Options, s *setup) (*Module, error) {
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), isolation: o.Isolation, log: slog.New(slog.DiscardHandler)}
 	m.proven, m.breaker = s.Proven, breaker{fuel: m.limits.Fuel, now: time.Now}
@@ -101,14 +100,14 @@ func loadWorker(o Options, s *setup) (*Module, error) {
 	return m, err
 }
 
-// worker is what the lanes of a worker process share.
+// worker is the state that the lanes of a worker process share.
 type worker struct {
 	module  *Module
 	metrics map[*atomic.Uint64]int
 	targets map[string]int
 }
 
-// lane is one conversation with the relay, and its instance.
+// lane is one connection with the relay, and its instance.
 type lane struct {
 	worker   *worker
 	side     *process.Side
@@ -119,26 +118,26 @@ type lane struct {
 	call     filter.Call
 	result   wire.Result
 	lines    []wire.Line
-	answered int // bytes of the answer so far
+	answered int // bytes of the current answer
 }
 
 type laneKey struct{}
 
-// laneOf returns the lane that an instance is started for, nil in the relay's own process.
+// laneOf returns the lane for which an instance is started, or nil in the relay's own process.
 func laneOf(ctx context.Context) *lane {
 	l, _ := ctx.Value(laneKey{}).(*lane)
 	return l
 }
 
-// attach has a state tell the lane what goes to the relay.
+// attach makes a state send the guest's lines and requests to the relay through the lane.
 func (l *lane) attach(s *hostfuncs.State) {
 	s.Record()
 	s.Say = l.say
 	s.Pseudonym = l.pseudonym
 }
 
-// serve answers until the relay ends. What cannot go on ends the process: the relay
-// starts another.
+// serve answers requests until the relay ends. If it cannot continue, it ends the process, and
+// the relay starts another one.
 func (l *lane) serve() {
 	ctx := context.WithValue(context.Background(), laneKey{}, l)
 	for {
@@ -190,7 +189,7 @@ func (l *lane) open(ctx context.Context) error {
 	return l.answer(out)
 }
 
-// answer says that out is the answer, as far as it fits.
+// answer sends out as the answer, if it fits.
 func (l *lane) answer(out []byte) error {
 	if len(out) > len(l.side.Out()) {
 		return errors.New("an answer without room")
@@ -198,8 +197,8 @@ func (l *lane) answer(out []byte) error {
 	return l.side.Send(process.Message{Kind: sayAnswer, Offset: process.First, Length: uint32(len(out) - process.First)})
 }
 
-// judge judges the events of a request until one fails, there is no more room, or it has
-// taken long.
+// judge processes the events of a request until one fails, there is no room left, or it took
+// too long.
 func (l *lane) judge(ctx context.Context, request []byte) error {
 	if len(request) < 4 {
 		return errors.New("a request that ends too early")
@@ -207,7 +206,7 @@ func (l *lane) judge(ctx context.Context, request []byte) error {
 	count := binary.LittleEndian.Uint32(request)
 	request = request[4:]
 	out := l.side.Out()
-	// The number of results is known last; it has room in front.
+	// The number of results is only known at the end, so it has reserved room at the start.
 	const room = 4
 	l.answered = process.First + room
 	watch := watch{began: time.Now()}
@@ -236,12 +235,12 @@ func (l *lane) judge(ctx context.Context, request []byte) error {
 	return l.answer(out[:l.answered])
 }
 
-// watch tells when a request has taken batchTime. It looks at the clock now and then:
-// that costs as much as reading an event.
+// watch detects when a request has taken batchTime. It checks the clock only now and then,
+// since a check costs as much as reading an event.
 type watch struct {
 	began  time.Time
 	events int
-	fuel   int64 // since it looked last
+	fuel   int64 // fuel since the last check
 }
 
 func (w *watch) over(fuel int64) bool {
@@ -254,7 +253,7 @@ func (w *watch) over(fuel int64) bool {
 	return time.Since(w.began) > batchTime
 }
 
-// one judges an event, into l.result.
+// one processes an event, into l.result.
 func (l *lane) one(ctx context.Context, e *wire.Event) {
 	l.lines = l.lines[:0]
 	l.result = wire.Result{Emits: l.result.Emits[:0], Counts: l.result.Counts[:0]}
@@ -308,21 +307,21 @@ func (l *lane) apply(ctx context.Context, call *filter.Call, accepted int) (v au
 	return l.instance.Apply(ctx, call)
 }
 
-// fail makes the result a failure, behind which the lane has no instance.
+// fail turns the result into a failure. The lane then has no instance.
 func (l *lane) fail(f *filter.Error) {
 	l.result.Verdict, l.result.Cause, l.result.Text = wire.Failed, causeNumber(f.Cause), []byte(f.Err.Error())
 	l.result.Edits, l.result.Emits, l.result.Counts = nil, l.result.Emits[:0], l.result.Counts[:0]
 	l.close()
 }
 
-// say keeps a line for the relay, which decides what is logged.
+// say stores a line for the relay, which decides whether to log it.
 func (l *lane) say(level slog.Level, text func() string) {
 	if len(l.lines) < maxLines {
 		l.lines = append(l.lines, wire.Line{Level: int(level), Text: []byte(text())})
 	}
 }
 
-// pseudonym asks the relay, which has the keys.
+// pseudonym asks the relay for a pseudonym, since only the relay has the keys.
 func (l *lane) pseudonym(dst []byte, key string, value []byte) []byte {
 	out := l.side.Out()
 	if len(key) > 255 || l.answered+1+len(key)+len(value) > len(out) {

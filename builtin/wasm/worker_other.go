@@ -10,7 +10,7 @@ import (
 	"auditrelay/hostfuncs"
 )
 
-// RunWorker is a worker process's whole work. This system has none.
+// RunWorker runs a worker process. This system has none.
 func RunWorker([]string) int { return 2 }
 
 type lane struct{}

@@ -17,16 +17,16 @@ import (
 	"auditrelay/internal/confine"
 )
 
-// workerMemory is what a worker process may take beyond what its guests may.
+// workerMemory is the memory that a worker process may use in addition to its guests' memory.
 const workerMemory = 48 << 20
 
-// groupMemory is what a worker's control group allows beyond that of its guests and of its
-// lanes: twice workerMemory, since it counts what the kernel has for the worker, too, and
-// what goes beyond is killed without a word.
+// groupMemory is the memory that a worker's control group allows in addition to that of its
+// guests and its lanes. It is twice workerMemory, since the group also counts the kernel's
+// memory for the worker, and the kernel kills a worker beyond it without a message.
 const groupMemory = 2 * workerMemory
 
-// workers are the worker processes of one module: one for each group of instances, and
-// another where its lanes are all taken.
+// workers are the worker processes of one module: one for each group of instances, and another
+// one when all its lanes are in use.
 type workers struct {
 	module           *Module
 	options          process.Options
@@ -35,23 +35,23 @@ type workers struct {
 	lost             atomic.Uint64
 	report           atomic.Pointer[confine.Report]
 	limits           atomic.Pointer[[]string] // of the first worker's control group
-	unlimited        atomic.Pointer[string]   // why one has no control group that should
+	unlimited        atomic.Pointer[string]   // why one has no control group although it should
 
 	mu     sync.Mutex
 	groups map[string]*workerGroup
 	closed bool
 }
 
-// workerGroup is the workers of one callback.
+// workerGroup has the workers of one callback.
 type workerGroup struct {
 	mu        sync.Mutex // held while one is started
 	processes []*process.Process
 }
 
-// workerStart bounds the start of a worker, however busy the host is.
+// workerStart limits the start of a worker, even on a busy host.
 const workerStart = 30 * time.Second
 
-// idleTime is after how long a worker ends that nobody uses.
+// idleTime is the time after which an unused worker ends.
 const idleTime = 30 * time.Second
 
 func newWorkers(m *Module, o Options, img image) (*workers, error) {
@@ -83,11 +83,11 @@ func newWorkers(m *Module, o Options, img image) (*workers, error) {
 	return w, nil
 }
 
-// instanceMemory is what one instance may come to take.
+// instanceMemory returns the maximum memory of one instance.
 func (w *workers) instanceMemory() int64 {
 	n := w.module.limits.Footprint()
 	if w.module.isolation == auditrelay.IsolationEvent {
-		n += w.module.limits.Memory // as it was saved
+		n += w.module.limits.Memory // for the saved copy
 	}
 	return int64(n)
 }
@@ -110,7 +110,8 @@ func (w *workers) start(ctx context.Context, lanes int) (*process.Process, error
 		return nil, fmt.Errorf("its worker process: %s", plain([]byte(refused.Text), maxErrorText))
 	}
 	if errors.Is(err, process.ErrNotReady) {
-		// Code that is there and cannot be used would be removed, which a worker may not.
+		// The loader would remove code that exists but cannot be used, which a worker may not
+		// do.
 		return nil, fmt.Errorf("%w, or cannot be used: %w", errNoCode, err)
 	}
 	if err != nil {
@@ -127,13 +128,14 @@ func (w *workers) start(ctx context.Context, lanes int) (*process.Process, error
 	return p, nil
 }
 
-// ungrouped keeps why a worker has no control group.
+// ungrouped stores why a worker has no control group.
 func (w *workers) ungrouped(err error) {
 	text := err.Error()
 	w.unlimited.Store(&text)
 }
 
-// take takes a lane of p, or of one of a group's workers, starting one where none has any.
+// take takes a lane of p, or of one of a group's workers. If none has a free lane, it starts a
+// worker.
 func (w *workers) take(ctx context.Context, group string, p *process.Process) (*process.Lane, error) {
 	if p != nil {
 		if l := p.Take(); l != nil {
@@ -179,7 +181,7 @@ func (w *workers) group(name string) *workerGroup {
 	return g
 }
 
-// move makes a worker of one group another's.
+// move moves a worker from one group to another.
 func (w *workers) move(p *process.Process, from, to string) {
 	g := w.group(from)
 	g.mu.Lock()
@@ -191,7 +193,7 @@ func (w *workers) move(p *process.Process, from, to string) {
 	g.mu.Unlock()
 }
 
-// idle ends a worker after a while if nobody uses it by then.
+// idle ends a worker after a while if it is still unused.
 func (w *workers) idle(p *process.Process) {
 	if p.Used() > 0 || p.Ending() {
 		return
@@ -203,7 +205,7 @@ func (w *workers) idle(p *process.Process) {
 	})
 }
 
-// grown says that a worker takes more memory than its instances may.
+// grown returns a message if a worker uses more memory than its instances may, otherwise "".
 func (w *workers) grown(p *process.Process) string {
 	base := w.base.Load()
 	most := max(workerMemory, base+workerMemory/2) + int64(max(1, p.Used()))*w.instanceMemory() + 16*max(0, int64(w.module.limits.EventBytes)-1<<20)
@@ -231,7 +233,7 @@ func (w *workers) close() {
 
 func (w *workers) lostSoFar() uint64 { return w.lost.Load() }
 
-// locks are those of the first worker.
+// locks returns the restrictions of the first worker.
 func (w *workers) locks() *Locks {
 	report := w.report.Load()
 	if report == nil {
@@ -250,7 +252,7 @@ func (w *workers) locks() *Locks {
 	return l
 }
 
-// list returns the workers that run.
+// list returns the running workers.
 func (w *workers) list() []Worker {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,12 +1,11 @@
-// Package process starts worker processes and talks with them over lanes: for each lane a
-// piece of shared memory for what is said, and a socket on which each side says that it
-// has said something.
+// Package process starts worker processes and communicates with them over lanes. Each lane has
+// a shared memory for messages' content, and a socket for notifications.
 //
-// Both sides are of one program, but the relay's side believes nothing of what the worker
-// says: it copies out of the shared memory before it looks, and checks every length. The
-// memory cannot be cut short under it (its size is sealed).
+// Both sides belong to one program, but the relay's side does not trust the worker. It copies
+// data out of the shared memory before it reads it, and checks every length. The worker cannot
+// shorten the memory, since its size is sealed.
 package process
 
-// Marker is set in a worker's environment: a program that is run as one and does not know
-// it must not run another in its turn.
+// Marker is set in a worker's environment. A program that finds it and does not support workers
+// must not start another worker.
 const Marker = "AUDITRELAY_WORKING"

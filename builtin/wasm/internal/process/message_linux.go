@@ -10,27 +10,27 @@ import (
 	"auditrelay/internal/confine"
 )
 
-// Options are how a worker process is started.
+// Options configure a worker process.
 type Options struct {
-	// Command is the program and its first arguments. It must call Serve.
+	// Command is the program and its first arguments. The program must call Join.
 	Command []string
-	// Lanes is how many requests may be under way at a time.
+	// Lanes is the maximum number of concurrent requests.
 	Lanes int
-	// In and Out are the bytes of a lane's shared memory for requests and for answers.
-	// Only what is used takes memory.
+	// In and Out are the sizes of a lane's shared memory for requests and for answers, in
+	// bytes. Unused parts take no memory.
 	In, Out int
-	// Setup is sent before anything else.
+	// Setup is sent before any request.
 	Setup []byte
-	// Timeout bounds the time until the worker is ready.
+	// Timeout limits the time until the worker is ready.
 	Timeout time.Duration
-	// Groups makes a control group for the worker, whose memory it limits to Memory and to
-	// what its lanes share. Nil: it stays in the relay's.
+	// Groups creates a control group for the worker. It limits the worker's memory to Memory
+	// and the shared memory of its lanes. Nil: the worker stays in the relay's group.
 	Groups *confine.Groups
 	Memory auditrelay.ByteSize
 }
 
-// Message is what is said on a lane: that Length bytes at Offset of the sender's memory
-// are for the other, or what is short, in Inline.
+// Message is a message on a lane. The content is Length bytes at Offset of the sender's memory
+// or, if it is short, Inline.
 type Message struct {
 	Kind   uint32
 	Offset uint32
@@ -38,22 +38,22 @@ type Message struct {
 	Inline []byte
 }
 
-// ErrDead says that the worker has ended.
+// ErrDead: the worker has ended.
 var ErrDead = errors.New("the worker has ended")
 
-// ErrNotReady says that the worker ended before it was ready, without a word.
+// ErrNotReady: the worker ended before it was ready, without a message.
 var ErrNotReady = errors.New("it ended before it was ready")
 
-// ErrTime says that nothing came in time.
+// ErrTime: there was no message in time.
 var ErrTime = errors.New("no answer yet")
 
 const (
 	messageHead = 12
 	maxInline   = 512
-	// head is what the answers' memory begins with: the number of the event that is being
-	// worked on.
+	// head is the size of the header of the answers' memory. It contains the number of the
+	// current event.
 	head = 64
-	// maxReady bounds what a worker says when it is ready, or why it is not.
+	// maxReady limits a worker's message that it is ready, or why it is not.
 	maxReady = 64 << 10
 )
 
@@ -64,7 +64,7 @@ func (m *Message) append(dst []byte) []byte {
 	return append(dst, m.Inline...)
 }
 
-// parse reads a message; Inline is b's.
+// parse parses a message. Inline is a part of b.
 func parse(b []byte) (Message, error) {
 	if len(b) < messageHead || len(b) > messageHead+maxInline {
 		return Message{}, fmt.Errorf("a message of %d bytes", len(b))

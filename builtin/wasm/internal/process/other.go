@@ -2,5 +2,5 @@
 
 package process
 
-// Supported says that this system has worker processes.
+// Supported reports whether this system has worker processes.
 const Supported = false

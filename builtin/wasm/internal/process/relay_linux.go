@@ -21,47 +21,47 @@ import (
 	"auditrelay/internal/confine"
 )
 
-// Supported says that this system has worker processes.
+// Supported reports whether this system has worker processes.
 const Supported = true
 
-// Process is a worker process, as the relay sees it.
+// Process is the relay's side of a worker process.
 type Process struct {
 	PID    int
-	Report confine.Report // what the worker gave up, by its own account
-	Group  *confine.Group // nil: it has none of its own
-	// Ungrouped says why it has none although there are Options.Groups.
+	Report confine.Report // the worker's report of its restrictions
+	Group  *confine.Group // nil if it has no group of its own
+	// Ungrouped says why it has no group although Options.Groups is set.
 	Ungrouped error
 
 	cmd     *exec.Cmd
 	control *os.File
 	lanes   []*Lane
 	dead    chan struct{} // closed when it has ended
-	ended   error         // how; read when dead is closed
+	ended   error         // how it ended; valid after dead is closed
 	killed  atomic.Pointer[string]
 
 	mu   sync.Mutex
 	free []*Lane
 	used int
-	look time.Time // when its memory was looked at last
-	// pages is what the system tells of its memory, kept open: to open it takes longer than
-	// to read it. Nil before.
+	look time.Time // when its memory was last read
+	// pages is the system's file about its memory. It stays open, since opening takes longer
+	// than reading. Nil before the first read.
 	pages *os.File
 }
 
-// Lane is one conversation with a worker. It belongs to one goroutine at a time.
+// Lane is one connection with a worker. It is not safe for concurrent use.
 type Lane struct {
 	Process *Process
 	conn    *os.File
-	file    int // the memory's
+	file    int // the descriptor of the memory
 	memory  []byte
 	in, out []byte
 	message []byte
 	got     [messageHead + maxInline + 1]byte
-	sized   int // of in, what has been used
+	sized   int // the used size of in
 }
 
-// Start starts a worker and waits until it is ready. The error is the worker's own where
-// it says why it is not.
+// Start starts a worker and waits until it is ready. If the worker says why it is not ready,
+// the error is a *SetupError.
 func Start(ctx context.Context, o Options) (*Process, error) {
 	p := &Process{dead: make(chan struct{})}
 	var theirs []*os.File
@@ -94,7 +94,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		return cmd, nil
 	}
 	if o.Groups != nil {
-		// Without a group rather than not at all: the other limits hold.
+		// The worker runs without a group if it cannot get one, since the other limits apply.
 		p.Group, p.Ungrouped = o.Groups.New(o.Memory + auditrelay.ByteSize(o.Lanes*(o.In+o.Out)))
 	}
 	if err = p.run(describe); err != nil && p.Group != nil {
@@ -107,7 +107,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		return nil, fmt.Errorf("start a worker: %w", err)
 	}
 	for _, f := range theirs {
-		_ = f.Close() // so that the worker's end is noticed
+		_ = f.Close() // closes the relay's copy, so that the worker's end is noticed
 	}
 	theirs = nil
 	if err := p.setUp(ctx, o); err != nil {
@@ -118,15 +118,15 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	return p, nil
 }
 
-// run starts the process on a thread of its own, which waits for it: a worker ends with
-// the thread that started it.
+// run starts the process from a separate thread, which then waits for it. A worker ends when
+// the thread that started it ends.
 func (p *Process) run(describe func() (*exec.Cmd, error)) error {
 	started := make(chan error)
 	go func() {
-		goruntime.LockOSThread() // never unlocked: the thread ends here, behind the worker
-		// A worker inherits it. Go looks after its threads every 20 us while any works, which
-		// takes some 6 % of a worker's time; each millisecond is enough for one that waits for
-		// its requests in system calls.
+		goruntime.LockOSThread() // never unlocked: the thread ends here, after the worker
+		// A worker inherits this setting. Go checks its threads every 20 us while any of them
+		// works, which takes about 6 % of a worker's time. For a worker that waits for requests
+		// in system calls, every millisecond is enough.
 		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(time.Millisecond), 0, 0, 0)
 		var err error
 		if p.cmd, p.Report, err = confine.Start(describe); err == nil {
@@ -199,7 +199,7 @@ func (p *Process) notReady(ctx context.Context, err error) error {
 	return fmt.Errorf("start a worker: %w", err)
 }
 
-// SetupError is what a worker says why it cannot work.
+// SetupError is a worker's reason for not being ready.
 type SetupError struct {
 	Code int
 	Text string
@@ -219,7 +219,7 @@ func pair(kind int) (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "worker"), os.NewFile(uintptr(fds[1]), "relay"), nil
 }
 
-// newLane makes a lane and what of it is the worker's.
+// newLane creates a lane and the files for the worker.
 func newLane(p *Process, o Options) (l *Lane, conn, memory *os.File, err error) {
 	fd, err := unix.MemfdCreate("auditrelay-lane", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
@@ -230,7 +230,7 @@ func newLane(p *Process, o Options) (l *Lane, conn, memory *os.File, err error) 
 		if err := unix.Ftruncate(fd, int64(o.In+o.Out)); err != nil {
 			return nil, err
 		}
-		// Cut short by the worker, it would end the relay where that reads on.
+		// If the worker could shorten the memory, a read by the relay would end the relay.
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
 			return nil, err
 		}
@@ -254,8 +254,8 @@ func newLane(p *Process, o Options) (l *Lane, conn, memory *os.File, err error) 
 	return l, conn, memory, nil
 }
 
-// release gives back what belongs to a process that has ended. Its lanes' memory stays
-// until nobody holds one.
+// release releases the resources of an ended process. The memory of a lane stays while the lane
+// is in use.
 func (p *Process) release() {
 	_ = p.control.Close()
 	p.mu.Lock()
@@ -279,7 +279,7 @@ func (l *Lane) unmap() {
 	}
 }
 
-// Take returns a lane that nobody uses, nil where there is none or the process has ended.
+// Take returns an unused lane, or nil if there is none or the process has ended.
 func (p *Process) Take() *Lane {
 	if p.Ending() {
 		return nil
@@ -296,7 +296,7 @@ func (p *Process) Take() *Lane {
 	return l
 }
 
-// Return gives a lane back, which must not be used any more.
+// Return returns a lane, which the caller must no longer use.
 func (l *Lane) Return() {
 	p := l.Process
 	p.mu.Lock()
@@ -310,20 +310,20 @@ func (l *Lane) Return() {
 	}
 }
 
-// Used returns how many lanes are taken.
+// Used returns the number of lanes in use.
 func (p *Process) Used() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.used
 }
 
-// Kill ends the process; why is kept for Ended. It may be called again.
+// Kill kills the process. Ended returns why. It may be called again.
 func (p *Process) Kill(why string) {
 	p.killed.CompareAndSwap(nil, &why)
 	_ = p.cmd.Process.Kill()
 }
 
-// Ending reports whether the process has ended, or is about to.
+// Ending reports whether the process has ended or is about to.
 func (p *Process) Ending() bool {
 	select {
 	case <-p.dead:
@@ -333,11 +333,11 @@ func (p *Process) Ending() bool {
 	}
 }
 
-// endTime is how long a process that does not answer any more may take to end by itself.
+// endTime is how long a process that no longer responds may take to end by itself.
 const endTime = 200 * time.Millisecond
 
-// Ended waits for the end and says how it came. A process that closed its connections and
-// goes on is killed: nothing else would end the wait.
+// Ended waits for the end and returns its reason. It kills a process that closed its
+// connections but continues, since nothing else would end the wait.
 func (p *Process) Ended() string {
 	select {
 	case <-p.dead:
@@ -354,7 +354,7 @@ func (p *Process) Ended() string {
 	return "it ended by itself"
 }
 
-// Due reports whether so long has passed since it last did.
+// Due reports whether at least that much time has passed since it last returned true.
 func (p *Process) Due(every time.Duration) bool {
 	now := time.Now()
 	p.mu.Lock()
@@ -366,21 +366,20 @@ func (p *Process) Due(every time.Duration) bool {
 	return true
 }
 
-// In is the memory for requests. Write it before Send, and no more before the answer.
+// In returns the memory for requests. Write to it before Send, and not again before the answer.
 func (l *Lane) In() []byte { return l.in }
 
-// Send begins an exchange.
+// Send sends a message to the worker.
 func (l *Lane) Send(m Message) error {
 	binary.NativeEndian.PutUint32(l.out, 0)
 	return l.Reply(m)
 }
 
-// replyTime is how long a message to a worker may wait for room. One that waits for an
-// answer has room for it at once; one that asks again and again and reads nothing has not.
+// replyTime is how long a message to a worker may wait for space. A worker that waits for an
+// answer has space. A worker that sends requests without reading the answers has none.
 const replyTime = 200 * time.Millisecond
 
-// Reply says something to the worker that asked for it. The error is ErrDead also where
-// the worker does not read.
+// Reply answers a request of the worker. It returns ErrDead also if the worker does not read.
 func (l *Lane) Reply(m Message) error {
 	l.message = m.append(l.message[:0])
 	if err := l.conn.SetWriteDeadline(time.Now().Add(replyTime)); err != nil {
@@ -393,8 +392,8 @@ func (l *Lane) Reply(m Message) error {
 	return nil
 }
 
-// Receive waits for a message until a time. The error is ErrTime, ErrDead, or says what
-// is wrong with the message.
+// Receive waits for a message until a time. The error is ErrTime, ErrDead, or a fault of the
+// message.
 func (l *Lane) Receive(until time.Time) (Message, error) {
 	if err := l.conn.SetReadDeadline(until); err != nil {
 		return Message{}, fmt.Errorf("%w: %w", ErrDead, err)
@@ -409,8 +408,8 @@ func (l *Lane) Receive(until time.Time) (Message, error) {
 	return parse(l.got[:n])
 }
 
-// Copy copies what a message of the worker's names out of the shared memory, so that the
-// worker cannot change it any more.
+// Copy copies the content of a worker's message out of the shared memory, so that the worker
+// cannot change it any more.
 func (l *Lane) Copy(dst []byte, m Message) ([]byte, error) {
 	if m.Offset < head || uint64(m.Offset)+uint64(m.Length) > uint64(len(l.out)) {
 		return dst, fmt.Errorf("it names %d bytes at %d of %d", m.Length, m.Offset, len(l.out))
@@ -418,14 +417,13 @@ func (l *Lane) Copy(dst []byte, m Message) ([]byte, error) {
 	return append(dst, l.out[m.Offset:][:m.Length]...), nil
 }
 
-// Progress is the number of the event that the worker says it is working on.
+// Progress returns the number of the event that the worker reports as current.
 func (l *Lane) Progress() int { return int(binary.NativeEndian.Uint32(l.out)) }
 
-// keptMemory is how much of each half of a lane's memory stays in use from request to
-// request.
+// keptMemory is how much of each half of a lane's memory stays allocated between requests.
 const keptMemory = 1 << 20
 
-// Trim gives memory back that a large request and its answer took.
+// Trim frees memory of a large request and its answer.
 func (l *Lane) Trim(answer int) {
 	if l.sized > keptMemory {
 		_ = unix.Madvise(l.in[keptMemory:], unix.MADV_REMOVE)

@@ -19,14 +19,14 @@ func (p *Process) CPU() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// Memory returns what the process has in memory that nobody else has, or shares with the
-// relay alone, in bytes. It is 0 where the system does not tell.
+// Memory returns the memory that only this process uses, or shares only with the relay, in
+// bytes. It returns 0 if that is unknown.
 func (p *Process) Memory() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
 	case <-p.dead:
-		return 0 // its number may be another's
+		return 0 // its process number may already belong to another process
 	default:
 	}
 	if p.pages == nil {
@@ -45,7 +45,7 @@ func (p *Process) Memory() int64 {
 	shared, _ := strconv.ParseInt(fields[2], 10, 64)
 	total := max(0, resident-shared) * int64(os.Getpagesize())
 	for _, l := range p.lanes {
-		// By the file, since a worker can let go of what it filled.
+		// Measured by the file, since a worker can unmap pages that it filled.
 		var s unix.Stat_t
 		if l.memory != nil && unix.Fstat(l.file, &s) == nil {
 			total += s.Blocks * 512

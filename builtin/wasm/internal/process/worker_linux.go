@@ -13,18 +13,18 @@ import (
 	"auditrelay/internal/confine"
 )
 
-// maxSetup bounds the setup, which the relay sends.
+// maxSetup limits the setup, which the relay sends.
 const maxSetup = 1 << 30
 
-// Worker is a worker process, as it sees itself.
+// Worker is the worker's own side of a worker process.
 type Worker struct {
 	Setup   []byte
 	Lanes   []*Side
-	Shared  int      // bytes of the lanes' memory
-	Control *os.File // its other end is the relay's alone
+	Shared  int      // size of the lanes' memory
+	Control *os.File // the other end belongs to the relay only
 }
 
-// Side is a lane's worker's side. It belongs to one goroutine at a time.
+// Side is the worker's side of a lane. It is not safe for concurrent use.
 type Side struct {
 	fd      int
 	in, out []byte
@@ -32,8 +32,8 @@ type Side struct {
 	got     [messageHead + maxInline]byte
 }
 
-// Join takes what the relay left to this process, whose last arguments these are, and
-// waits for the setup.
+// Join takes the files that the relay passed to this process and waits for the setup. args are
+// the last arguments of the process.
 func Join(args []string) (*Worker, error) {
 	if len(args) != 3 {
 		return nil, errors.New("this command is for the relay's own use")
@@ -65,8 +65,8 @@ func Join(args []string) (*Worker, error) {
 	return w, err
 }
 
-// closeOthers closes what the relay did not mean to leave to this process: what it has
-// inherited itself. What was opened here is closed by exec, as Go opens everything.
+// closeOthers closes the files that the relay itself inherited and passed on unintentionally.
+// Files that the relay opened are already closed, since Go opens all files with close-on-exec.
 func closeOthers(from int) {
 	all, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -91,7 +91,7 @@ func (w *Worker) Refuse(code int, text string) {
 	}
 }
 
-// Ready tells the relay that requests can come, and what this process gave up.
+// Ready tells the relay that this process accepts requests, and its restrictions.
 func (w *Worker) Ready(report confine.Report) error {
 	if _, err := w.Control.Write([]byte{0}); err != nil {
 		return err
@@ -99,10 +99,10 @@ func (w *Worker) Ready(report confine.Report) error {
 	return writeFramed(w.Control, []byte(report.String()))
 }
 
-// Wait returns when the relay has ended or wants this process to.
+// Wait returns when the relay has ended or wants this process to end.
 func (w *Worker) Wait() { _, _ = io.Copy(io.Discard, w.Control) }
 
-// Receive waits for a message. Its Inline is valid until the next.
+// Receive waits for a message. Its Inline is valid until the next call.
 func (s *Side) Receive() (Message, error) {
 	for {
 		n, err := unix.Read(s.fd, s.got[:])
@@ -118,7 +118,7 @@ func (s *Side) Receive() (Message, error) {
 	}
 }
 
-// Send says something to the relay.
+// Send sends a message to the relay.
 func (s *Side) Send(m Message) error {
 	s.message = m.append(s.message[:0])
 	for {
@@ -129,14 +129,14 @@ func (s *Side) Send(m Message) error {
 	}
 }
 
-// In is the memory with what the relay says.
+// In returns the memory with the relay's content.
 func (s *Side) In() []byte { return s.in }
 
-// Out is the memory for answers, which begin at First at the earliest.
+// Out returns the memory for answers, which must not start before First.
 func (s *Side) Out() []byte { return s.out }
 
-// First is where answers may begin.
+// First is the first position for answers in Out.
 const First = head
 
-// Progress says which event is being worked on.
+// Progress sets the number of the current event.
 func (s *Side) Progress(n int) { binary.NativeEndian.PutUint32(s.out, uint32(n)) }

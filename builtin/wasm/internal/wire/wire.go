@@ -1,10 +1,10 @@
-// Package wire is what a relay and its guest worker say to each other, in shared memory:
-// requests with events, and answers with what guests made of them.
+// Package wire defines the messages between a relay and its guest worker in shared memory:
+// requests with events, and answers with the guests' results.
 //
-// A worker is taken to lie. The relay copies an answer out before it decodes it; decoding
-// accepts nothing over the given limits and never reads outside the answer.
+// A worker may lie. The relay copies an answer before it decodes it. Decoding accepts nothing
+// beyond the given limits and never reads outside the answer.
 //
-// Numbers are unsigned varints, texts follow their length.
+// Numbers are unsigned varints. A text is preceded by its length.
 package wire
 
 import (
@@ -22,37 +22,37 @@ type Event struct {
 	Namespace string
 	ID        string
 	Accepted  int    // length of the accepted event's data
-	Data      []byte // the document as it stands
-	Gaps      []byte // its deleted elements, as document.AppendGaps has them
+	Data      []byte // the current document
+	Gaps      []byte // its deleted elements, as document.AppendGaps writes them
 }
 
-// Line is a line of the guest's for the log.
+// Line is a guest's log line.
 type Line struct {
-	Level int // as slog's
+	Level int // the level of package slog
 	Text  []byte
 }
 
-// Emit is a record for another callback, by its number among those that are granted.
+// Emit is a record for another callback, which is given by its index among the granted ones.
 type Emit struct {
 	Target int
 	Data   []byte
 }
 
-// Count adds N to a metric, by its number among those that are granted.
+// Count adds N to a metric, which is given by its index among the granted ones.
 type Count struct {
 	Metric int
 	N      uint64
 }
 
-// Result is what a guest made of one event.
+// Result is a guest's result for one event.
 type Result struct {
 	Verdict byte // Keep, Drop or Failed
-	Cause   byte // of a failure
+	Cause   byte // cause of a failure
 	Text    []byte
 	Reason  []byte
 	Fuel    int64
 	Memory  int64
-	Edits   []byte // a recording of hostfuncs
+	Edits   []byte // a recording of package hostfuncs
 	Emits   []Emit
 	Counts  []Count
 	Lines   []Line
@@ -65,25 +65,25 @@ const (
 	Failed = 3
 )
 
-// Started is what became of an instance's start.
+// Started is the result of an instance's start.
 type Started struct {
 	Failed bool
 	Cause  byte
 	Text   []byte
 	Fuel   int64
-	Paths  [][]byte // that it interned
+	Paths  [][]byte // the paths that it interned
 	Lines  []Line
 }
 
-// Limits bound an answer.
+// Limits limit an answer.
 type Limits struct {
-	Causes    int // that there are
+	Causes    int // number of causes
 	Text      int // bytes of a failure's text, a reason and a line
 	Emits     int // records for one event
 	EmitBytes int
-	Targets   int // callbacks that may get records
+	Targets   int // number of callbacks that may get records
 	Metrics   int
-	Lines     int // of one event
+	Lines     int // lines for one event
 	Paths     int
 	PathBytes int
 }
@@ -101,13 +101,13 @@ func AppendEvent(dst []byte, e *Event) []byte {
 	return appendBytes(dst, e.Gaps)
 }
 
-// EventSize is the most that AppendEvent appends.
+// EventSize returns the maximum number of bytes that AppendEvent appends.
 func EventSize(e *Event) int {
 	return 6*binary.MaxVarintLen64 + 8 + len(e.Namespace) + len(e.ID) + len(e.Data) + len(e.Gaps)
 }
 
-// ReadEvent reads an event of a request into e and returns what follows. Its bytes, those
-// of its ID too, are b's. A namespace that equals e's allocates nothing.
+// ReadEvent reads an event of a request into e and returns the rest of b. The event's bytes,
+// including its ID's, are part of b. A namespace that equals e's causes no allocation.
 func ReadEvent(b []byte, e *Event) (rest []byte, err error) {
 	r := reader{b: b}
 	e.Sequence = r.number()
@@ -122,14 +122,14 @@ func ReadEvent(b []byte, e *Event) (rest []byte, err error) {
 	return r.b, r.err
 }
 
-// The parts that a result has beside its verdict and what it used. Most have edits alone.
+// The parts of a result besides its verdict and usage. Most results only have edits.
 const (
 	partReason = 1 << iota
 	partLines
 	partEdits
 	partEmits
 	partCounts
-	parts // one more than all of them
+	parts // one more than the sum of all
 )
 
 // AppendResult appends a result.
@@ -191,8 +191,8 @@ func ResultSize(v *Result) int {
 	return n
 }
 
-// ReadResult reads a result into v, whose slices it uses again, and returns what follows.
-// v's bytes are b's.
+// ReadResult reads a result into v, whose slices it reuses, and returns the rest of b. v's
+// bytes are part of b.
 func ReadResult(b []byte, v *Result, l Limits) (rest []byte, err error) {
 	r := reader{b: b}
 	*v = Result{Verdict: r.byte(), Lines: v.Lines[:0], Emits: v.Emits[:0], Counts: v.Counts[:0]}
@@ -243,7 +243,7 @@ func (r *reader) emits(v *Result, l Limits) {
 	}
 }
 
-// AppendStarted appends what became of a start.
+// AppendStarted appends the result of a start.
 func AppendStarted(dst []byte, v *Started) []byte {
 	failed := byte(0)
 	if v.Failed {
@@ -259,7 +259,7 @@ func AppendStarted(dst []byte, v *Started) []byte {
 	return appendLines(dst, v.Lines)
 }
 
-// ReadStarted reads what became of a start. Its bytes are b's.
+// ReadStarted reads the result of a start. Its bytes are part of b.
 func ReadStarted(b []byte, l Limits) (v Started, err error) {
 	r := reader{b: b}
 	failed := r.byte()
@@ -299,7 +299,7 @@ func appendLines(dst []byte, lines []Line) []byte {
 	return dst
 }
 
-// reader reads from b until the first error; from then on everything is zero.
+// reader reads from b. After the first error it returns zero values.
 type reader struct {
 	b   []byte
 	err error
@@ -354,7 +354,7 @@ func (r *reader) fixed() uint64 {
 	return v
 }
 
-// long reads a number that is a positive int64.
+// long reads a number that must be a positive int64.
 func (r *reader) long() int64 {
 	v := r.number()
 	if v > math.MaxInt64 {
@@ -364,7 +364,7 @@ func (r *reader) long() int64 {
 	return int64(v)
 }
 
-// size reads a number that is at most most.
+// size reads a number that must be at most most.
 func (r *reader) size(most int) int {
 	v := r.number()
 	if v > uint64(most) {
@@ -374,7 +374,7 @@ func (r *reader) size(most int) int {
 	return int(v)
 }
 
-// index reads a number below n.
+// index reads a number that must be below n.
 func (r *reader) index(n int) int {
 	v := r.number()
 	if v >= uint64(n) {
