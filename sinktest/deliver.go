@@ -118,7 +118,7 @@ func hanging(t *testing.T, kit Kit) {
 	defer cancel()
 	var err error
 	bounded(t, ctx, func() { _, err = sink.Deliver(ctx, payload) })
-	scribble(payload.Body) // the race detector tells who still reads
+	scribble(payload.Body) // the race detector reports late reads
 	if err == nil {
 		t.Fatal("a delivery without an answer counted as delivered")
 	}
@@ -144,8 +144,8 @@ func deliverCopies(t *testing.T, kit Kit) {
 	wantAt(t, kit, chunk)
 }
 
-// statuses are answers that must never count as delivered. 412 and 409 are
-// left out: what they mean is the destination's own.
+// statuses must never count as delivered. 409 and 412 are missing, since their meaning depends
+// on the destination.
 var statuses = []int{300, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 406, 408, 410, 411,
 	413, 414, 415, 416, 417, 421, 422, 423, 425, 426, 429, 431, 451, 499, 500, 501, 502, 503, 504, 507, 511, 520, 599}
 
@@ -175,7 +175,7 @@ func statusIsNoDelivery(t *testing.T, kit Kit) {
 			if kind != auditrelay.Throttled {
 				t.Errorf("status %d is %v, not throttled", status, kind)
 			}
-		case 502, 503, 504: // Standard Webhooks has 502 and 504 slow the sender down
+		case 502, 503, 504: // Standard Webhooks uses 502 and 504 to slow the sender down
 			if kind != auditrelay.Throttled && kind != auditrelay.Transient {
 				t.Errorf("status %d is %v, neither throttled nor transient", status, kind)
 			}

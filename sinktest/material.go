@@ -13,12 +13,12 @@ import (
 	"auditrelay"
 )
 
-// canary stands in every document and must stand in no error.
+// canary is in every document and must be in no error.
 const canary = "canary-7f3a9c51"
 
 var received = time.Date(2026, 3, 14, 15, 9, 26, 535897000, time.UTC)
 
-// oddIDs are ids that have broken a destination before.
+// oddIDs are ids that caused faults in a destination before.
 var oddIDs = []string{
 	"6a1f0c9e-6f0e-4a55-9a36-2f4e8a0d3b11",
 	"with space",
@@ -32,8 +32,8 @@ var oddIDs = []string{
 	strings.Repeat("long-", 50),
 }
 
-// long is how many bytes a large value of a record has: more than a line's reader takes by
-// default, where the destination takes as much.
+// long returns the size in bytes of a record's large value. It exceeds the default limit of a
+// line reader, if the destination accepts that much.
 func (k Kit) long() int {
 	if k.TooLarge > 0 && k.TooLarge < 100_000 {
 		return k.TooLarge * 4 / 5
@@ -41,8 +41,7 @@ func (k Kit) long() int {
 	return 64 << 10
 }
 
-// chunkOf returns a chunk of n records from a sequence on, some of them odd and
-// one a tombstone.
+// chunkOf returns a chunk of n records from a sequence on, with odd ones and a tombstone.
 func chunkOf(kit Kit, from uint64, n int) auditrelay.Chunk {
 	chunk := auditrelay.Chunk{Callback: "archive", Journal: "j0urna1.1", From: from, To: from + uint64(n)}
 	for i := range n {
@@ -74,7 +73,7 @@ func document(sequence uint64, value string) []byte {
 	return fmt.Appendf(nil, `{"sequence":%d, "secret" : "%s", "number":1.0e+2,"value":"%s"}`, sequence, canary, value)
 }
 
-// number gives payloads their positions, as the engine does.
+// number sets the numbers of payloads, as the engine does.
 func number(first uint64, payloads []auditrelay.Payload) []auditrelay.Payload {
 	for i := range payloads {
 		payloads[i].Number = first + uint64(i)
@@ -82,7 +81,7 @@ func number(first uint64, payloads []auditrelay.Payload) []auditrelay.Payload {
 	return payloads
 }
 
-// render renders a chunk that must be taken, and numbers its payloads.
+// render renders a chunk, which must succeed, and numbers its payloads.
 func render(t *testing.T, sink auditrelay.Sink, chunk auditrelay.Chunk) []auditrelay.Payload {
 	t.Helper()
 	payloads, err := sink.Render(chunk)
@@ -92,7 +91,7 @@ func render(t *testing.T, sink auditrelay.Sink, chunk auditrelay.Chunk) []auditr
 	return number(1, payloads)
 }
 
-// deliver delivers payloads that must be taken.
+// deliver delivers payloads, which must succeed.
 func deliver(t *testing.T, sink auditrelay.Sink, payloads ...auditrelay.Payload) {
 	t.Helper()
 	for _, p := range payloads {
@@ -114,8 +113,7 @@ func deliverWithin(t *testing.T, sink auditrelay.Sink, p auditrelay.Payload, att
 	t.Fatalf("Deliver %s, %d times: %v", p.Key, attempts, err)
 }
 
-// bounded runs f, which must return soon after the context that it is given has
-// ended.
+// bounded runs f, which must return soon after its context has ended.
 func bounded(t *testing.T, ctx context.Context, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -137,7 +135,7 @@ func shut(t *testing.T, sink auditrelay.Sink) {
 	}
 }
 
-// open makes a sink that is closed with the test.
+// open creates a sink and closes it at the end of the test.
 func open(t *testing.T, kit Kit) auditrelay.Sink {
 	t.Helper()
 	sink := kit.New(t)
@@ -149,8 +147,7 @@ func open(t *testing.T, kit Kit) auditrelay.Sink {
 	return sink
 }
 
-// wantAt compares what is at the destination with the chunks' documents, each
-// once.
+// wantAt checks that the destination has each document of the chunks once.
 func wantAt(t *testing.T, kit Kit, chunks ...auditrelay.Chunk) {
 	t.Helper()
 	var want []string
@@ -205,7 +202,7 @@ func cloneChunk(c auditrelay.Chunk) auditrelay.Chunk {
 	return c
 }
 
-// scribble writes over memory that nothing may read any more.
+// scribble overwrites memory that nothing may read any more.
 func scribble(b []byte) {
 	for i := range b {
 		b[i] = '!'
@@ -219,7 +216,7 @@ func concurrency(sink auditrelay.Sink) int {
 	return 1
 }
 
-// wantNoCanary fails if err or anything in its chain quotes an event.
+// wantNoCanary fails if err or an error in its chain quotes an event.
 func wantNoCanary(t *testing.T, err error) {
 	t.Helper()
 	if strings.Contains(err.Error(), canary) {

@@ -13,10 +13,10 @@ import (
 	"auditrelay"
 )
 
-// loginPage is what a proxy or a log-in server answers in the destination's place.
+// loginPage is a response of a proxy or a log-in server instead of the destination.
 const loginPage = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body><form action=\"/login\"></form></body></html>"
 
-// pause is what the throttling destination asks for.
+// pause is the pause that the throttling destination requests.
 const pause = 7 * time.Second
 
 func throttling(t *testing.T, kit Kit) {
@@ -51,7 +51,7 @@ func pageIsNoDelivery(t *testing.T, kit Kit) {
 			t.Errorf("a log-in page of the type %q counted as delivered", contentType)
 			continue
 		}
-		// The records are not to blame: every one would fail alike.
+		// The records are not at fault, since every one would fail.
 		if kind := auditrelay.KindOf(err); kind == auditrelay.Refused || kind == auditrelay.TooLarge {
 			t.Errorf("a log-in page is %v: the engine would dead-letter every record", kind)
 		}
@@ -82,8 +82,8 @@ func partialFailure(t *testing.T, kit Kit) {
 	wantEach(t, kit, good)
 }
 
-// settle delivers payloads as the engine does: what is refused is halved until the bad
-// record is alone. It returns the records that were set aside.
+// settle delivers payloads as the engine does: it halves a rejected payload until the bad
+// record is alone. It returns the records that would become dead letters.
 func settle(t *testing.T, sink auditrelay.Sink, payloads ...auditrelay.Payload) map[uint64]bool {
 	t.Helper()
 	aside := map[uint64]bool{}
@@ -205,9 +205,9 @@ func cancelledMidBody(t *testing.T, kit Kit) {
 	}
 	sink := kit.Stall(t)
 	chunk := chunkOf(kit, 1, 6)
-	chunk.Records, chunk.To = chunk.Records[:4], 5 // no tombstone
+	chunk.Records, chunk.To = chunk.Records[:4], 5 // without a tombstone
 	random := rand.New(rand.NewPCG(1, 2))
-	for i := range chunk.Records { // what compresses little, so that the body is long
+	for i := range chunk.Records { // compresses badly, so that the body is long
 		noise := make([]byte, min(45<<10, kit.long()/2))
 		for k := range noise {
 			noise[k] = byte(random.Uint32())
@@ -224,7 +224,7 @@ func cancelledMidBody(t *testing.T, kit Kit) {
 		t.Fatalf("a delivery that was cancelled in the middle of its body is %v, want a transient failure", err)
 	}
 	kept := append([]byte(nil), body...)
-	scribble(body) // the race detector tells who still reads
+	scribble(body) // the race detector reports late reads
 	copy(body, kept)
 	for _, p := range payloads {
 		deliverWithin(t, sink, p, 3)
@@ -238,8 +238,8 @@ func clonePayloadOnto(p auditrelay.Payload, body []byte) auditrelay.Payload {
 	return c
 }
 
-// wantEach compares what is at the destination with records that were sent more than
-// once: each is there, and once unless the destination cannot tell.
+// wantEach checks that the destination has each record of a repeated delivery. It must have it
+// once unless the destination cannot detect repetitions.
 func wantEach(t *testing.T, kit Kit, records []auditrelay.Record) {
 	t.Helper()
 	counts := map[string]int{}

@@ -91,7 +91,7 @@ func renderKeysDiffer(t *testing.T, kit Kit) {
 	replay = cloneChunk(replay)
 	replay.Replay = "r2"
 	add("another replay of it", replay)
-	// A filter may make all records alike; they stay records of their own.
+	// A filter may make all records equal. They are still separate records.
 	alike := chunkOf(kit, 21, 10)
 	for i := range alike.Records {
 		alike.Records[i].Data = []byte(`{"alike":true}`)
@@ -128,8 +128,8 @@ func renderCopies(t *testing.T, kit Kit) {
 func renderNamesBadRecords(t *testing.T, kit Kit) {
 	sink := open(t, kit)
 	chunk := chunkOf(kit, 1, 10)
-	// No engine hands over such documents: a sink may take them whole, but may
-	// not make two records of one, nor fail for the others' sake.
+	// The engine never passes such documents. A sink may send them as they are, but must not
+	// turn one into two records, and must not fail the other records.
 	chunk.Records[2].Data = []byte("{\"a\":\n1}")
 	_, err := sink.Render(chunk)
 	if err == nil {

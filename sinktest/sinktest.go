@@ -1,11 +1,10 @@
-// Package sinktest tests a Sink against its destination: does it keep the contract of
-// auditrelay.Sink?
+// Package sinktest tests a Sink with its destination against the contract of auditrelay.Sink.
 //
 //	func TestSink(t *testing.T) {
 //		sinktest.Run(t, func(t *testing.T) sinktest.Kit { ... })
 //	}
 //
-// Run it with -race: several checks overwrite memory that a sink must not keep.
+// Run it with -race, since several checks overwrite memory that a sink must not keep.
 package sinktest
 
 import (
@@ -14,83 +13,81 @@ import (
 	"auditrelay"
 )
 
-// Kit is a sink and its destination. New and Read are required; a check whose
-// function is nil is skipped and says so.
+// Kit is a sink and its destination. New and Read are required. If another function is nil, its
+// check is skipped and says so.
 type Kit struct {
-	// New returns a sink for the kit's destination. Each call stands for a restart
-	// of the process; the previous sink has been closed if it is an io.Closer.
+	// New returns a sink for the kit's destination. Each call simulates a restart of the
+	// process. The previous sink has been closed if it is an io.Closer.
 	New func(t *testing.T) auditrelay.Sink
 
-	// Read returns every record at the destination: the documents as delivered,
-	// without manifests.
+	// Read returns every record at the destination: the documents as delivered, without
+	// manifests.
 	Read func(t *testing.T) [][]byte
 
-	// Unordered means that Read does not know the order of delivery, as with
-	// objects in a bucket.
+	// Unordered means that Read does not return the order of delivery, as with objects in a
+	// bucket.
 	Unordered bool
 
-	// Forgetful means that a restarted sink delivers again what it delivered
-	// before. Say so in the sink's documentation.
+	// Forgetful means that a restarted sink repeats earlier deliveries. The sink's
+	// documentation must say so.
 	Forgetful bool
 
-	// Tear leaves the destination in the state of a crash in the middle of
-	// delivering p.
+	// Tear puts the destination into the state of a crash in the middle of delivering p.
 	Tear func(t *testing.T, p auditrelay.Payload)
 
-	// LoseAnswer returns a sink whose destination stores the next payload and loses
-	// the answer.
+	// LoseAnswer returns a sink whose destination stores the next payload, but whose response
+	// is lost.
 	LoseAnswer func(t *testing.T) auditrelay.Sink
 
-	// Hang returns a sink whose destination never answers.
+	// Hang returns a sink whose destination never responds.
 	Hang func(t *testing.T) auditrelay.Sink
 
-	// Fail returns a sink whose destination answers every request with this HTTP
-	// status, stores nothing, and quotes the request's body in its answer.
+	// Fail returns a sink whose destination responds to every request with this HTTP status,
+	// stores nothing, and quotes the request's body in its response.
 	Fail func(t *testing.T, status int) auditrelay.Sink
 
-	// Answer returns a sink whose destination gives this answer to every request, and
-	// stores nothing.
+	// Answer returns a sink whose destination gives this response to every request and stores
+	// nothing.
 	Answer func(t *testing.T, a Answer) auditrelay.Sink
 
-	// Refuse returns a sink whose destination permanently refuses the record, as its
-	// protocol has it: the whole request that holds it, or that record alone. What the
-	// protocol then stores of the others, it stores.
+	// Refuse returns a sink whose destination permanently rejects the record in the way of its
+	// protocol: the whole request with the record, or only that record. It stores the other
+	// records if the protocol does.
 	Refuse func(t *testing.T, record string) auditrelay.Sink
 
-	// HangAfter returns a sink whose destination stores the next payload and never
-	// answers; what follows is answered.
+	// HangAfter returns a sink whose destination stores the next payload and never responds. It
+	// responds to later requests.
 	HangAfter func(t *testing.T) auditrelay.Sink
 
-	// Stall returns a sink whose destination stops reading in the middle of the next
-	// request's body; what follows it takes.
+	// Stall returns a sink whose destination stops reading in the middle of the next request's
+	// body. It accepts later requests.
 	Stall func(t *testing.T) auditrelay.Sink
 
-	// Doubles means that the destination cannot tell that a payload comes again: where an
-	// answer was lost, records may be there twice. Say so in the sink's documentation.
+	// Doubles means that the destination cannot detect a repeated payload, so that it may have
+	// records twice after a lost response. The sink's documentation must say so.
 	Doubles bool
 
-	// TooLarge is the size in bytes of one record that the destination does not take. The
-	// sink must name it in Render. 0: there is no limit.
+	// TooLarge is the size in bytes of a record that the destination rejects. The sink must
+	// name the record in Render. 0: there is no limit.
 	TooLarge int
 
-	// Expire voids the destination's secret; the sink's options still hold it. Rotate is
-	// called after it.
+	// Expire invalidates the destination's secret, which the sink's options still have. Rotate
+	// is called afterwards.
 	Expire func(t *testing.T)
 
-	// Rotate replaces the destination's secret and writes the new one where the
-	// sink's options read it. The old secret is void.
+	// Rotate replaces the destination's secret, and writes the new one where the sink's options
+	// read it. The old secret becomes invalid.
 	Rotate func(t *testing.T)
 }
 
-// Answer is what a destination answers to a request.
+// Answer is a destination's response to a request.
 type Answer struct {
 	Status int
 	Header map[string]string
 	Body   string
 }
 
-// Run runs every check. For each check, setup returns a Kit with an empty
-// destination.
+// Run runs every check. For each check, setup must return a Kit with an empty destination.
 func Run(t *testing.T, setup func(t *testing.T) Kit) {
 	for _, check := range []struct {
 		name string

@@ -15,44 +15,46 @@ import (
 
 // Options configure the sink. AccountURL and Container are required.
 type Options struct {
-	// AccountURL is the storage account's, as in https://ACCOUNT.blob.core.windows.net.
+	// AccountURL is the storage account's URL, as in https://ACCOUNT.blob.core.windows.net.
 	AccountURL string `yaml:"account_url"`
 
 	// Container is the container's name.
 	Container string `yaml:"container"`
 
-	// Prefix is what names begin with. Default: none.
+	// Prefix is the prefix of all blob names. Default: none.
 	Prefix string `yaml:"prefix"`
 
 	// AccountKey is a shared key of the account. Default: none; see sas_token.
 	AccountKey auditrelay.Secret `yaml:"account_key"`
 
-	// AccountKeyFile holds the key; it is read again when it changes.
+	// AccountKeyFile is a file with the key. The sink reads it again when it changes.
 	AccountKeyFile string `yaml:"account_key_file"`
 
-	// SASToken is a shared access signature with the rights to create, and to write or read:
-	// with neither of these the store refuses a blob that is there already (403), and the
-	// callback stalls. To read serves the comparison of what is there. Default: none. Without key and signature Azure's own
-	// search is used: AZURE_* variables, workload identity, managed identity.
+	// SASToken is a shared access signature with the rights to create, and to write or read.
+	// With only the right to create, the store rejects a blob that already exists (403), and
+	// the callback stalls. The right to read allows comparing an existing blob. Default: none.
+	// Without key and signature the sink uses Azure's own search: AZURE_* variables, workload
+	// identity, managed identity.
 	SASToken auditrelay.Secret `yaml:"sas_token"`
 
-	// SASTokenFile holds the signature; it is read again when it changes.
+	// SASTokenFile is a file with the signature. The sink reads it again when it changes.
 	SASTokenFile string `yaml:"sas_token_file"`
 
-	// Tier of the blobs: Hot, Cool, Cold or Archive. Default: the account's.
+	// Tier is the access tier of the blobs: Hot, Cool, Cold or Archive. Default: the account's.
 	Tier string `yaml:"tier"`
 
-	// MaxObjectBytes bounds a blob before compression. Default: 64MiB.
+	// MaxObjectBytes limits a blob before compression. Default: 64MiB.
 	MaxObjectBytes auditrelay.ByteSize `yaml:"max_object_bytes" range:"64KiB..1GiB"`
 
-	// MaxEventAge and MaxEventAhead bound how far an event's own time may be before and
-	// after its receipt to choose the folder; else the hour of receipt does. Default: 720h.
+	// MaxEventAge limits how long before its receipt an event's own time may be. Within this
+	// limit and max_event_ahead the event's own time selects the folder, otherwise the hour of
+	// receipt does. Default: 720h.
 	MaxEventAge time.Duration `yaml:"max_event_age" range:"1h.."`
 
-	// MaxEventAhead: see max_event_age. Default: 24h.
+	// MaxEventAhead is the same limit for a time after the receipt. Default: 24h.
 	MaxEventAhead time.Duration `yaml:"max_event_ahead" range:"1m.."`
 
-	// HTTP says how to connect. Default of compression: gzip, which compresses the blobs;
+	// HTTP configures the connection. Default of compression: gzip, which compresses the blobs;
 	// of request_timeout: 1m.
 	HTTP httpsink.Options `yaml:"http"`
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 )
 
-// readBytes is how much one request reads: the client's answers end at 1 MiB.
+// readBytes is how much one request reads, since the client limits responses to 1 MiB.
 const readBytes = 512 << 10
 
 // ReadBack implements auditrelay.Reader. A SAS needs the right to read.
@@ -28,7 +28,7 @@ func (s *Sink) ReadBack(stop context.Context, p auditrelay.Payload, _ auditrelay
 		case statusOf(err) == http.StatusNotFound:
 			return nil, fmt.Errorf("read back %s: %w", s.options.Container, auditrelay.ErrMissing)
 		case statusOf(err) == http.StatusRequestedRangeNotSatisfiable || err == nil && len(part) == 0:
-			return held, nil // it is shorter than what was put
+			return held, nil // the blob is shorter than the delivered one
 		case err != nil:
 			return nil, s.failure(stop, err)
 		}

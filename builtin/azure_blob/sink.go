@@ -1,15 +1,14 @@
 // Package azureblob delivers records to Azure Blob Storage as block blobs.
 //
-// Delivery is at least once, idempotent: the sealed bytes go under the sealed name with
-// If-None-Match: *. The name holds the content's digest, and a blob that is there already
-// is compared by its MD5 where the credentials may read it.
+// Delivery is at least once and idempotent. The sink writes the sealed bytes under the sealed
+// name with If-None-Match: *. The name contains the content's digest. If the credentials may
+// read an existing blob, the sink compares its MD5.
 //
-// Requests are those of Microsoft's SDK, over the HTTP of the other sinks, with their
-// guard, limits and classification; the SDK's own retries are off, since the engine
-// retries.
+// Requests are those of Microsoft's SDK, over the HTTP client of the other sinks, with its
+// guard, limits and classification. The SDK's own retries are off, since the engine retries.
 //
-// Source of the protocol: Microsoft's "Put Blob" and "Specifying conditional headers for
-// Blob service operations": an existing blob answers 409 BlobAlreadyExists, or 412.
+// Source of the protocol: Microsoft's "Put Blob" and "Specifying conditional headers for Blob
+// service operations": for an existing blob the response is 409 BlobAlreadyExists, or 412.
 package azureblob
 
 import (
@@ -38,12 +37,12 @@ import (
 
 type base = httpsink.Base
 
-// Sink is one container under a prefix. It is safe for concurrent use.
+// Sink writes to one container under a prefix. It is safe for concurrent use.
 type Sink struct {
 	base
-	objects.Layout // Render, Split, RenderManifest and RenderProof
+	objects.Layout // for Render, Split, RenderManifest and RenderProof
 
-	options Options // defaults filled in
+	options Options // with defaults filled in
 	url     *url.URL
 	client  *httpsink.Client
 	secrets *secrets
@@ -56,8 +55,8 @@ var (
 	_ auditrelay.Reader     = (*Sink)(nil)
 )
 
-// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
-// for each bad option.
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError for each
+// invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	u, secrets, err := o.check()
@@ -71,7 +70,7 @@ func New(o Options) (*Sink, error) {
 	return &Sink{base: httpsink.NewBase(client, secrets.forget), options: o, url: u, client: client, secrets: secrets, Layout: objects.NewLayout(o.Prefix, o.limits(), o.HTTP.Compression)}, nil
 }
 
-// Deliver puts one payload where no blob is.
+// Deliver creates one blob.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	var put auditrelay.Receipt
 	receipt, err := s.client.Deliver(ctx, p, func(ctx context.Context) (err error) {
@@ -99,7 +98,7 @@ func (s *Sink) put(stop context.Context, p auditrelay.Payload) (auditrelay.Recei
 	o := &blockblob.UploadOptions{
 		HTTPHeaders: &blob.HTTPHeaders{BlobContentType: &contentType, BlobContentMD5: sum[:]},
 		Metadata:    map[string]*string{},
-		// The store refuses content whose checksum is another.
+		// The store rejects content with a different checksum.
 		TransactionalValidation: blob.TransferValidationTypeMD5(sum[:]),
 		AccessConditions:        &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: new(azcore.ETagAny)}},
 	}
@@ -109,7 +108,7 @@ func (s *Sink) put(stop context.Context, p auditrelay.Payload) (auditrelay.Recei
 	if s.options.Tier != "" {
 		o.Tier = new(blob.AccessTier(s.options.Tier))
 	}
-	for name, value := range p.Headers { // names there are identifiers
+	for name, value := range p.Headers { // Azure's names of metadata must be identifiers
 		if strings.HasPrefix(name, objects.Meta) {
 			o.Metadata[strings.ToLower(strings.ReplaceAll(name, "-", "_"))] = &value
 		}
@@ -124,8 +123,8 @@ func (s *Sink) put(stop context.Context, p auditrelay.Payload) (auditrelay.Recei
 	case code == "BlobAlreadyExists", code == "BlobImmutableDueToPolicy", statusOf(err) == http.StatusPreconditionFailed:
 		return s.compare(ctx, blob, sum, p)
 	case statusOf(err) == http.StatusForbidden && s.secrets.sas != nil:
-		// Of a signature with the right to create alone the store says this of a blob that is
-		// there: its own after an answer that was lost.
+		// With a signature that has only the right to create, the store returns this for an
+		// existing blob, such as the sink's own after a lost response.
 		if _, unreadable := blob.GetProperties(ctx, nil); unreadable == nil {
 			return s.compare(ctx, blob, sum, p)
 		}
@@ -133,14 +132,14 @@ func (s *Sink) put(stop context.Context, p auditrelay.Payload) (auditrelay.Recei
 	return auditrelay.Receipt{}, s.failure(stop, err)
 }
 
-// compare judges a payload under whose name a blob stands: its own after an answer that was
-// lost, or a replay's.
+// compare checks the existing blob under a payload's name. It may be from an earlier attempt
+// whose response was lost, or from a replay.
 func (s *Sink) compare(ctx context.Context, blob *blockblob.Client, sum [md5.Size]byte, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	receipt := auditrelay.Receipt{Status: http.StatusConflict, Duplicate: true}
 	properties, err := blob.GetProperties(ctx, nil)
 	switch status := statusOf(err); {
 	case status == http.StatusForbidden:
-		receipt.Unverified = true // it may not read; the name holds the digest
+		receipt.Unverified = true // the credentials may not read it; the name contains the digest
 		return receipt, nil
 	case status == http.StatusNotFound:
 		return auditrelay.Receipt{}, s.client.Fail(auditrelay.Transient, httpsink.Answer{Status: status}, "the blob was deleted meanwhile")
@@ -155,8 +154,8 @@ func (s *Sink) compare(ctx context.Context, blob *blockblob.Client, sum [md5.Siz
 	return receipt, nil
 }
 
-// Probe puts one small blob, {prefix}/_auditrelay/probe, as a delivery is put; one that is
-// there already is success.
+// Probe creates one small blob, {prefix}/_auditrelay/probe, like a delivery. An existing one
+// counts as success.
 func (s *Sink) Probe(ctx context.Context) error {
 	if _, err := s.put(ctx, s.ProbePayload()); err != nil {
 		return s.client.Failure(ctx, err)
@@ -164,10 +163,10 @@ func (s *Sink) Probe(ctx context.Context) error {
 	return nil
 }
 
-// failure classifies a failed request. A 400 is about options, not about a record: every
-// blob would fail alike.
+// failure classifies a failed request. A 400 is the options' fault, not a record's, since every
+// blob would fail.
 func (s *Sink) failure(ctx context.Context, err error) error {
-	if noToken, ok := errors.AsType[*auditrelay.DeliveryError](err); ok { // of Azure's search
+	if noToken, ok := errors.AsType[*auditrelay.DeliveryError](err); ok { // from Azure's search
 		s.secrets.forget()
 		return noToken
 	}
@@ -200,7 +199,8 @@ func statusOf(err error) int {
 	return 0
 }
 
-// codeOf is the store's code, "" for what has none's form: a proxy may quote the request.
+// codeOf returns the store's error code. It returns "" for a text that does not look like a
+// code, since a proxy may quote the request.
 func codeOf(err error) string {
 	refused, ok := errors.AsType[*azcore.ResponseError](err)
 	if !ok || len(refused.ErrorCode) > 64 || strings.ContainsFunc(refused.ErrorCode, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') }) {
@@ -209,7 +209,7 @@ func codeOf(err error) string {
 	return refused.ErrorCode
 }
 
-// secrets are how the sink says who it is: by one of both, or by Azure's search.
+// secrets hold the sink's credentials: one of the two secrets, or Azure's search.
 type secrets struct {
 	key, sas *httpsink.Secret
 
@@ -225,7 +225,7 @@ func (s *secrets) forget() {
 	s.credential = nil
 }
 
-// token is Azure's search, kept with the tokens that it has.
+// token returns Azure's search for credentials. It is kept together with its tokens.
 func (s *secrets) token(services func() *http.Client) (azcore.TokenCredential, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,8 +239,8 @@ func (s *secrets) token(services func() *http.Client) (azcore.TokenCredential, e
 	return s.credential, nil
 }
 
-// container returns a client with the credentials as they are now. It does no I/O but to
-// read a secret's file.
+// container returns a client with the current credentials. The only I/O is reading a secret's
+// file.
 func (s *Sink) container() (*container.Client, error) {
 	o := &container.ClientOptions{ClientOptions: azcore.ClientOptions{
 		Transport: s.client.HTTP(),
@@ -281,7 +281,7 @@ func (s *Sink) container() (*container.Client, error) {
 	return container.NewClient(at.String(), token, o)
 }
 
-// account is the account's name: the host's first label, or the path of an emulator.
+// account returns the account's name: the host's first label, or the path for an emulator.
 func account(u *url.URL) string {
 	if name := strings.Trim(u.Path, "/"); name != "" {
 		return name

@@ -11,5 +11,5 @@ func lockFile(*os.File) error {
 	return errors.New("files cannot be locked on this system")
 }
 
-// noFollow: there is no such flag here.
+// noFollow is 0, since this system has no such flag.
 const noFollow = 0

@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// lockFile locks f against every other opener, in this process too. The lock
-// ends when f is closed or the process dies.
+// lockFile locks f against all other openers, including those in this process. The lock ends
+// when f is closed or the process ends.
 func lockFile(f *os.File) error {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }
 
-// noFollow has an open fail where a symbolic link stands.
+// noFollow makes an open of a symbolic link fail.
 const noFollow = syscall.O_NOFOLLOW

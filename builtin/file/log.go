@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// log is one file that is only appended to, with its state and rotated files.
-// Not safe for concurrent use. After any error everything is closed; the next
-// append opens it anew, and so begins from what is on disk.
+// log is one append-only file with its state and its rotated files. It is not safe for
+// concurrent use. After any error everything is closed. The next append opens it again, and so
+// starts from the state on disk.
 type log struct {
 	path    string
 	options Options
@@ -22,15 +22,15 @@ type log struct {
 	lock    *os.File // nil while closed
 	file    *os.File
 	state   *state
-	foreign bool // something else wrote to the open file
+	foreign bool // another program wrote to the open file
 }
 
-// append writes body, the lines of the payload with this key, and returns when
-// they are on disk: where they begin, or that they were there already.
+// append writes body, the lines of the payload with this key, and returns when they are on
+// disk. It returns where they start, or that they were already there.
 func (l *log) append(ctx context.Context, key string, body []byte) (offset int64, duplicate bool, err error) {
 	defer func() {
-		// What something else wrote would be cut off as a torso at the next open:
-		// it is left alone as long as the process runs.
+		// The next open would cut off the other program's data. So the file is left alone while
+		// the process runs.
 		if err != nil && !l.foreign {
 			l.close()
 		}
@@ -61,7 +61,7 @@ func (l *log) append(ctx context.Context, key string, body []byte) (offset int64
 	return offset, false, l.state.put(key, offset+int64(len(body)), l.now())
 }
 
-// open locks the file and brings it to what the state says was delivered.
+// open locks the file and restores the state of the last acknowledged delivery.
 func (l *log) open(ctx context.Context) error {
 	dir := filepath.Dir(l.path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -78,8 +78,7 @@ func (l *log) open(ctx context.Context) error {
 	st, err := readState(l.path + ".state")
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		// What stands there was not written under this state: it is left whole,
-		// under another name.
+		// The existing file was not written with this state. Keep it whole under another name.
 		if info, err := os.Lstat(l.path); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
 			if err := os.Rename(l.path, l.rotatedName()); err != nil {
 				return err
@@ -99,9 +98,8 @@ func (l *log) open(ctx context.Context) error {
 	return l.tidy(ctx)
 }
 
-// openOwn opens a file of the sink's, or makes it with mode 0600. A symbolic link in its
-// place is not followed: in a folder that others may write to, it could lead to any file
-// of this process.
+// openOwn opens a file of the sink, or creates it with mode 0600. It does not follow a symbolic
+// link: in a folder that others may write to, a link could lead to any file of this process.
 func openOwn(name string, flag int) (*os.File, error) {
 	f, err := os.OpenFile(name, flag|noFollow, 0o600)
 	if errors.Is(err, syscall.ELOOP) {
@@ -110,7 +108,7 @@ func openOwn(name string, flag int) (*os.File, error) {
 	return f, err
 }
 
-// openFile opens the file and cuts off what was never acknowledged.
+// openFile opens the file and cuts off data that was never acknowledged.
 func (l *log) openFile() error {
 	f, err := openOwn(l.path, os.O_CREATE|os.O_RDWR)
 	if err != nil {
@@ -123,8 +121,7 @@ func (l *log) openFile() error {
 	}
 	switch size := info.Size(); {
 	case size == 0 && l.state.end > 0:
-		// A crash within a rotation; or moved away, or emptied, by someone who
-		// wanted it elsewhere.
+		// A crash during a rotation, or someone moved or emptied the file.
 		l.state.begin()
 	case size < l.state.end:
 		return fmt.Errorf("%w: it has %d bytes, %d were delivered; move it away to begin another", errForeign, size, l.state.end)
@@ -136,8 +133,8 @@ func (l *log) openFile() error {
 	return syncDir(filepath.Dir(l.path))
 }
 
-// checkUnchanged finds out whether the open file still is the one at the path,
-// with nothing in it that this sink did not write.
+// checkUnchanged checks that the open file is still the one at the path, and that only this
+// sink wrote to it.
 func (l *log) checkUnchanged() error {
 	open, err := l.file.Stat()
 	if err != nil {
@@ -146,7 +143,7 @@ func (l *log) checkUnchanged() error {
 	at, err := os.Stat(l.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		// Moved away while it was open: what was delivered is in it still.
+		// The file was moved while it was open. It still has the delivered records.
 		l.file.Close()
 		l.state.begin()
 		if err := l.openFile(); err != nil {
@@ -163,7 +160,7 @@ func (l *log) checkUnchanged() error {
 	return nil
 }
 
-// close gives up file and lock. It can be opened again.
+// close closes file and lock. The log can be opened again.
 func (l *log) close() error {
 	var errs []error
 	if l.state != nil {
@@ -173,7 +170,7 @@ func (l *log) close() error {
 		errs = append(errs, l.file.Close())
 	}
 	if l.lock != nil {
-		errs = append(errs, l.lock.Close()) // which gives up the lock
+		errs = append(errs, l.lock.Close()) // this releases the lock
 	}
 	l.lock, l.file, l.state, l.foreign = nil, nil, nil, false
 	return errors.Join(errs...)

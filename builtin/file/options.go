@@ -11,22 +11,22 @@ import (
 
 // Options configure the file sink. Only the path has no default.
 type Options struct {
-	// Path is the file to write, such as /var/lib/audit/audit.ndjson. Its rotated
-	// files, the manifests (audit.manifests.ndjson), and a .state and a .lock file
-	// for each are in the same folder. Nothing else may write to them. A missing
-	// folder is created (0700). Required.
+	// Path is the file to write, such as /var/lib/audit/audit.ndjson. The same folder contains
+	// its rotated files, the manifests (audit.manifests.ndjson), and a .state and a .lock file
+	// for each. No other program may write to them. A missing folder is created (0700).
+	// Required.
 	Path string `yaml:"path"`
 
-	// Rotate says when a new file begins. Files rotate at a delivery; a payload is
-	// never split between files.
+	// Rotate limits a file; a new file begins at the first limit. Files rotate at a delivery,
+	// so a payload is never split between files.
 	Rotate Rotate `yaml:"rotate"`
 
 	// Gzip compresses rotated files. Default: false, so that every tool can read
 	// them.
 	Gzip bool `yaml:"gzip"`
 
-	// Keep says which rotated files to delete. Default: none, since they cannot be
-	// recovered.
+	// Keep limits the rotated files; the others are deleted. Default: none, since they cannot
+	// be recovered.
 	Keep Keep `yaml:"keep"`
 }
 
@@ -55,7 +55,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// check returns every bad option, joined.
+// check returns an error for each invalid option, joined.
 func (o Options) check() error {
 	var problems []error
 	bad := func(path, text string) {

@@ -11,7 +11,7 @@ import (
 	"auditrelay"
 )
 
-// RenderProof gives a bundle of proofs as one file.
+// RenderProof returns a bundle of proofs as one file.
 func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
 	digest := hexSHA256(p.Bundle)
 	name := fmt.Sprintf("%s-%012d-%s.tar", p.Journal, p.Size, digest[:12])
@@ -26,7 +26,7 @@ func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
 	}, nil
 }
 
-// deliverProof writes a bundle whole or not at all.
+// deliverProof writes a bundle as a whole or not at all.
 func (s *Sink) deliverProof(p auditrelay.Payload) (receipt auditrelay.Receipt, err error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return receipt, err

@@ -25,7 +25,7 @@ const (
 	compressing = ".gz.new"
 )
 
-// due reports whether the file is to be rotated before n more bytes.
+// due reports whether the file must be rotated before n more bytes.
 func (l *log) due(n int64) bool {
 	s := l.state
 	if s.end == 0 {
@@ -35,10 +35,9 @@ func (l *log) due(n int64) bool {
 	return s.end+n > int64(l.options.Rotate.Bytes) || age > 0 && l.now().Sub(s.born) >= age
 }
 
-// rotate moves the file away and begins another. A crash before the move leaves
-// the file as it was; one after it leaves none, or an empty one, which the next
-// open takes for a new one. Nothing is written to the new file before the state
-// says that it is new.
+// rotate moves the file away and starts another. A crash before the move leaves the file
+// unchanged. A crash after it leaves no file or an empty one, which the next open treats as a
+// new one. The state records the new file before anything is written to it.
 func (l *log) rotate(ctx context.Context) error {
 	if err := l.file.Close(); err != nil {
 		return err
@@ -60,7 +59,7 @@ func (l *log) rotate(ctx context.Context) error {
 	return l.tidy(ctx)
 }
 
-// rotatedName returns a name for the file that nothing has yet.
+// rotatedName returns an unused name for the file.
 func (l *log) rotatedName() string {
 	ext := filepath.Ext(l.path)
 	stem := strings.TrimSuffix(l.path, ext)
@@ -77,14 +76,14 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// rotated is a file of this log that was rotated.
+// rotated is a rotated file of this log.
 type rotated struct {
 	path string // without .gz
 	at   time.Time
 	gzip bool
 }
 
-// rotatedFiles lists them, oldest first.
+// rotatedFiles lists the rotated files, oldest first.
 func (l *log) rotatedFiles() ([]rotated, error) {
 	dir := filepath.Dir(l.path)
 	entries, err := os.ReadDir(dir)
@@ -113,8 +112,7 @@ func (l *log) rotatedFiles() ([]rotated, error) {
 	return files, nil
 }
 
-// tidy compresses rotated files where asked for, and deletes what is beyond
-// Keep.
+// tidy compresses rotated files if the option is set, and deletes those beyond Keep.
 func (l *log) tidy(ctx context.Context) error {
 	keep := l.options.Keep
 	if !l.options.Gzip && keep == (Keep{}) {
@@ -132,7 +130,7 @@ func (l *log) tidy(ctx context.Context) error {
 			files[i].gzip = true
 		}
 	}
-	// A crash may have left a file beside its compressed form.
+	// After a crash both a file and its compressed form may exist.
 	files = slices.CompactFunc(files, func(a, b rotated) bool { return a.path == b.path && a.gzip == b.gzip })
 	if len(files) == 0 {
 		return nil
@@ -154,9 +152,8 @@ func (l *log) tidy(ctx context.Context) error {
 	return nil
 }
 
-// gzipFile puts path.gz in the place of path. The compressed file gets its name
-// when it is whole and on disk: where both are there, the plain one only has to
-// go.
+// gzipFile replaces path by path.gz. The compressed file gets its name when it is complete and
+// on disk. So if both exist, the plain one can be deleted.
 func gzipFile(ctx context.Context, path string) error {
 	if !exists(path + compressed) {
 		if err := writeGzip(ctx, path, path+compressing); err != nil {
@@ -196,7 +193,7 @@ func writeGzip(ctx context.Context, from, to string) (err error) {
 	return out.Sync()
 }
 
-// whileRunning reads until its context ends.
+// whileRunning is a reader that fails once its context has ended.
 type whileRunning struct {
 	ctx context.Context
 	r   io.Reader

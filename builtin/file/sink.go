@@ -1,13 +1,13 @@
-// Package file delivers records to a rotated file of newline-delimited JSON: one
-// record a line, in journal order, synced before it counts as delivered.
+// Package file delivers records to a rotated file of newline-delimited JSON: one record a line,
+// in journal order, synced before it counts as delivered.
 //
-// Delivery is at least once, idempotent, also across crashes. A small state file holds
-// the position up to which payloads are whole, and the keys of the last 4,096 of them. A
-// delivery appends its lines after that position and syncs; then it records key and
-// position and syncs. Bytes beyond the position belong to a delivery that was never
-// acknowledged; the next open cuts them off. A payload with a known key is not written
-// again. So no line is torn, and none is doubled, unless 4,096 other payloads came in
-// between; the engine holds only a few.
+// Delivery is at least once and idempotent, also across crashes. A small state file has the
+// position up to which payloads are complete, and the keys of the last 4,096 payloads. A
+// delivery appends its lines after that position and syncs; then it records key and position
+// and syncs. Bytes after the position belong to a delivery that was never acknowledged; the
+// next open cuts them off. A payload with a known key is not written again. So no line is torn.
+// No line is repeated, unless 4,096 other payloads were delivered in between; the engine holds
+// only a few.
 //
 // # On disk
 //
@@ -18,7 +18,7 @@
 //	audit.ndjson.state                      the state, one entry a line
 //	audit.ndjson.lock                       held while a sink has the file open
 //
-//	          whole payloads          torn
+//	          complete payloads       torn
 //	+---------+---------+---------+ - - - - +
 //	| lines   | lines   | lines   |         |   audit.ndjson
 //	+---------+---------+---------+ - - - - +
@@ -51,12 +51,12 @@ import (
 	"auditrelay/internal/ndjson"
 )
 
-// Sink writes a file, its rotated files and its manifests. It is safe for concurrent
-// use, but makes one delivery at a time. It deletes files only if Keep says so.
+// Sink writes a file, its rotated files and its manifests. It is safe for concurrent use, but
+// makes one delivery at a time. It deletes files only if Keep is set.
 type Sink struct {
 	path  string
-	dir   string        // of the proofs
-	turn  chan struct{} // holds one token: whose turn it is to use what follows
+	dir   string        // the folder of the proofs
+	turn  chan struct{} // contains one token; its holder may use the fields below
 	data  *log
 	notes *log // the manifests
 }
@@ -74,16 +74,15 @@ var (
 	_ io.Closer             = (*Sink)(nil)
 )
 
-// kind is the header that tells a manifest's payload from data.
+// The header that distinguishes a manifest's payload from data, and its values.
 const (
 	kind         = "Kind"
 	kindManifest = "manifest"
 	kindProof    = "proof"
 )
 
-// New returns a sink for o. It does no I/O: the file is opened and locked at the
-// first delivery. The error joins an *auditrelay.OptionError for each bad
-// option.
+// New returns a sink for o. It does no I/O: the first delivery opens and locks the file. The
+// error joins an *auditrelay.OptionError for each invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
@@ -177,8 +176,8 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	return auditrelay.Receipt{Location: fmt.Sprintf("%s@%d", to.path, offset)}, nil
 }
 
-// ReadBack implements auditrelay.Reader. A payload that was there already has no known
-// position, and cannot be read back.
+// ReadBack implements auditrelay.Reader. It cannot read a payload that already existed before
+// the delivery, since its position is unknown.
 func (s *Sink) ReadBack(_ context.Context, p auditrelay.Payload, receipt auditrelay.Receipt) ([]byte, error) {
 	f, err := os.Open(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -227,7 +226,7 @@ func (s *Sink) Close() error {
 	return errors.Join(s.data.close(), s.notes.close())
 }
 
-// errInUse, errForeign, errState and errLink are what only an operator can mend.
+// errInUse, errForeign, errState and errLink are errors that only an operator can fix.
 var (
 	errInUse   = errors.New("another sink or process is writing to it")
 	errForeign = errors.New("something else wrote to it, cut it or replaced it")

@@ -12,30 +12,30 @@ import (
 	"time"
 )
 
-// remembered is how many payloads' keys are known. The engine redelivers from
-// among the few that it holds sealed.
+// remembered is the number of payload keys in the state. The engine redelivers only the few
+// payloads that it holds sealed.
 const remembered = 4096
 
-// maxStateBytes bounds what is read of a state file: twice the keys, with room.
+// maxStateBytes limits the size of a state file: twice the keys, with a margin.
 const maxStateBytes = 64 << 20
 
 const stateVersion = 1
 
-// state says what has been delivered: the position in the file up to which
-// payloads are whole, and the last keys. Its file is appended to, an entry a
-// line, and rewritten now and then.
+// state records what was delivered: the position in the file up to which payloads are complete,
+// and the last keys. Entries are appended to its file, one a line. The file is rewritten from
+// time to time.
 type state struct {
 	path string
 	end  int64
-	born time.Time // of the file's first record
+	born time.Time // time of the file's first record
 	keys []string  // oldest first
 	set  map[string]struct{}
 
 	file    *os.File
-	entries int // appended since the last rewrite
+	entries int // number of entries since the last rewrite
 }
 
-// entry is one line of the state file: a snapshot in the first, then puts.
+// entry is one line of the state file: the first is a snapshot, the others are puts.
 type entry struct {
 	Snapshot *snapshot `json:"snapshot,omitempty"`
 	Put      string    `json:"put,omitempty"`
@@ -50,9 +50,8 @@ type snapshot struct {
 	Keys    []string  `json:"keys"`
 }
 
-// readState reads a state file. A last entry that was written in part, or not at
-// all, is one that was never acknowledged; damage before a whole entry is
-// errState.
+// readState reads a state file. An incomplete last entry was never acknowledged and is ignored.
+// Damage before a complete entry is errState.
 func readState(path string) (*state, error) {
 	f, err := openOwn(path, os.O_RDONLY)
 	if err != nil {
@@ -99,7 +98,7 @@ func readState(path string) (*state, error) {
 	return s, nil
 }
 
-// parseEntry reads one line: a CRC-32C in hex, a space, the entry in JSON.
+// parseEntry parses one line: a CRC-32C in hexadecimal, a space, and the entry in JSON.
 func parseEntry(line []byte) (entry, bool) {
 	var e entry
 	const sum = 8
@@ -130,7 +129,7 @@ func (s *state) known(key string) bool {
 	return ok
 }
 
-// put records that the payload with this key is in the file, which ends at end.
+// put records that the payload with this key is in the file, which now ends at end.
 func (s *state) put(key string, end int64, now time.Time) error {
 	e := entry{Put: key, End: end, At: now.UTC()}
 	if err := s.write(e); err != nil {
@@ -143,7 +142,7 @@ func (s *state) put(key string, end int64, now time.Time) error {
 	return nil
 }
 
-// begin says that the file is a new one.
+// begin records that the file is new.
 func (s *state) begin() { s.end, s.born = 0, time.Time{} }
 
 func (s *state) apply(e entry) {
@@ -182,7 +181,7 @@ func (s *state) write(e entry) error {
 	return s.file.Sync()
 }
 
-// rewrite puts a snapshot in the state file's place, atomically.
+// rewrite replaces the state file by a snapshot, atomically.
 func (s *state) rewrite() error {
 	line, err := appendEntry(nil, entry{Snapshot: &snapshot{stateVersion, s.end, s.born, s.keys}})
 	if err != nil {

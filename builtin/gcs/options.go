@@ -17,41 +17,43 @@ type Options struct {
 	// Bucket is the bucket's name.
 	Bucket string `yaml:"bucket"`
 
-	// Prefix is what keys begin with. Default: none.
+	// Prefix is the prefix of all keys. Default: none.
 	Prefix string `yaml:"prefix"`
 
 	// CredentialsFile is a file of Google's in JSON: a service account's key, or the
-	// configuration of workload identity federation. It is read again after a refusal.
-	// Default: Google's own search: GOOGLE_APPLICATION_CREDENTIALS, gcloud's file, the
-	// metadata service of the machine or pod.
+	// configuration of workload identity federation. The sink reads it again after the store
+	// rejected the credentials. Default: Google's own search: GOOGLE_APPLICATION_CREDENTIALS,
+	// gcloud's file, the metadata service of the machine or pod.
 	CredentialsFile string `yaml:"credentials_file"`
 
-	// Anonymous sends no credentials, as emulators take it. Default: false.
+	// Anonymous sends no credentials, for emulators. Default: false.
 	Anonymous bool `yaml:"anonymous"`
 
-	// StorageClass of the objects, such as NEARLINE. Default: the bucket's.
+	// StorageClass is the storage class of the objects, such as NEARLINE. Default: the
+	// bucket's.
 	StorageClass string `yaml:"storage_class"`
 
-	// KMSKey encrypts the objects, as in projects/P/locations/L/keyRings/R/cryptoKeys/K.
-	// Default: the bucket's.
+	// KMSKey is the key that encrypts the objects, as in
+	// projects/P/locations/L/keyRings/R/cryptoKeys/K. Default: the bucket's.
 	KMSKey string `yaml:"kms_key"`
 
-	// MaxObjectBytes bounds an object before compression. Default: 64MiB.
+	// MaxObjectBytes limits an object before compression. Default: 64MiB.
 	MaxObjectBytes auditrelay.ByteSize `yaml:"max_object_bytes" range:"64KiB..1GiB"`
 
-	// MaxEventAge and MaxEventAhead bound how far an event's own time may be before and
-	// after its receipt to choose the folder; else the hour of receipt does. Default: 720h.
+	// MaxEventAge limits how long before its receipt an event's own time may be. Within this
+	// limit and max_event_ahead the event's own time selects the folder, otherwise the hour of
+	// receipt does. Default: 720h.
 	MaxEventAge time.Duration `yaml:"max_event_age" range:"1h.."`
 
-	// MaxEventAhead: see max_event_age. Default: 24h.
+	// MaxEventAhead is the same limit for a time after the receipt. Default: 24h.
 	MaxEventAhead time.Duration `yaml:"max_event_ahead" range:"1m.."`
 
-	// URL of the API, where it is not Google's own: an emulator, or a private endpoint.
+	// URL is the API's URL if it is not Google's own: an emulator, or a private endpoint.
 	// Default: https://storage.googleapis.com.
 	URL string `yaml:"url"`
 
-	// HTTP says how to connect. Default of compression: gzip, which compresses the objects;
-	// of request_timeout: 1m.
+	// HTTP configures the connection. Default of compression: gzip, which compresses the
+	// objects; of request_timeout: 1m.
 	HTTP httpsink.Options `yaml:"http"`
 }
 

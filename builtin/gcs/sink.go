@@ -1,15 +1,15 @@
-// Package gcs delivers records to Google Cloud Storage, by its JSON API.
+// Package gcs delivers records to Google Cloud Storage, with its JSON API.
 //
-// Delivery is at least once, idempotent: the sealed bytes go under the sealed key with
-// ifGenerationMatch=0. The key holds the content's digest, and an object that is there
-// already is compared by its checksum where the credentials may read it.
+// Delivery is at least once and idempotent. The sink writes the sealed bytes under the sealed
+// key with ifGenerationMatch=0. The key contains the content's digest. If the credentials may
+// read an existing object, the sink compares its checksum.
 //
-// It is a client of our own: three requests of the API over the HTTP of the other sinks,
-// with their guard, limits and classification. Google's client would bring gRPC and
-// telemetry, some 15 MB, and retry by itself. Credentials are golang.org/x/oauth2's.
+// The package has its own client: three requests of the API over the HTTP client of the other
+// sinks, with its guard, limits and classification. Google's client would add gRPC and
+// telemetry, about 15 MB, and would retry by itself. Credentials use golang.org/x/oauth2.
 //
-// Source of the protocol: Google's "Objects: insert", "Request preconditions", "Retry
-// strategy" (408, 429 and 5xx are retried) and "Hashes and ETags" of Cloud Storage, 2026.
+// Source of the protocol: Google's "Objects: insert", "Request preconditions", "Retry strategy"
+// (408, 429 and 5xx are retried) and "Hashes and ETags" of Cloud Storage, 2026.
 package gcs
 
 import (
@@ -31,19 +31,19 @@ import (
 	"auditrelay/builtin/internal/objects"
 )
 
-// scope is all that a writer needs.
+// scope is the OAuth scope that a writer needs.
 const scope = "https://www.googleapis.com/auth/devstorage.read_write"
 
 type base = httpsink.Base
 
-// Sink is one bucket under a prefix. It is safe for concurrent use.
+// Sink writes to one bucket under a prefix. It is safe for concurrent use.
 type Sink struct {
 	base
-	objects.Layout // Render, Split, RenderManifest and RenderProof
+	objects.Layout // for Render, Split, RenderManifest and RenderProof
 
-	options Options // defaults filled in
+	options Options // with defaults filled in
 	client  *httpsink.Client
-	tokens  *oauth.Tokens // nil: none are sent
+	tokens  *oauth.Tokens // nil if no credentials are sent
 }
 
 var (
@@ -53,8 +53,8 @@ var (
 	_ auditrelay.Reader     = (*Sink)(nil)
 )
 
-// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
-// for each bad option.
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError for each
+// invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	u, err := o.check()
@@ -73,7 +73,7 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// Deliver puts one payload where no object is.
+// Deliver creates one object.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	var stored object
 	var state existing
@@ -90,16 +90,16 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	return receipt, nil
 }
 
-// existing is what stood under a key before.
+// existing says what the store already had under a key.
 type existing int
 
 const (
 	none   existing = iota
 	same            // the same content
-	unread          // something that the credentials may not read
+	unread          // an object that the credentials may not read
 )
 
-// object is what the API says of one.
+// object is the API's description of an object.
 type object struct {
 	Name       string `json:"name"`
 	CRC32C     string `json:"crc32c"`
@@ -127,8 +127,8 @@ func (s *Sink) put(ctx context.Context, p auditrelay.Payload) (object, existing,
 	return stored, none, err
 }
 
-// compare judges a payload under whose key an object stands: its own after an answer that
-// was lost, or a replay's.
+// compare checks the existing object under a payload's key. It may be from an earlier attempt
+// whose response was lost, or from a replay.
 func (s *Sink) compare(ctx context.Context, p auditrelay.Payload) (object, existing, error) {
 	answer, err := s.call(ctx, httpsink.Request{Method: http.MethodGet, Path: "/storage/v1/b/" + s.options.Bucket + "/o/" + p.Key,
 		Escaped: "/storage/v1/b/" + s.options.Bucket + "/o/" + url.PathEscape(p.Key), Query: "fields=name,crc32c,generation", Header: http.Header{}})
@@ -136,7 +136,7 @@ func (s *Sink) compare(ctx context.Context, p auditrelay.Payload) (object, exist
 	case err != nil:
 		return object{}, none, err
 	case answer.Status == http.StatusForbidden:
-		return object{}, unread, nil // objectCreator may not read; the key holds the digest
+		return object{}, unread, nil // the role objectCreator may not read; the key contains the digest
 	case answer.Status == http.StatusNotFound:
 		return object{}, none, s.client.Fail(auditrelay.Transient, answer, "the object was deleted meanwhile")
 	}
@@ -161,7 +161,7 @@ func (s *Sink) ReadBack(ctx context.Context, p auditrelay.Payload, _ auditrelay.
 	return answer.Body, nil
 }
 
-// object reads an answer that is an object, which must be p's.
+// object parses a response with an object, which must be p's.
 func (s *Sink) object(a httpsink.Answer, p auditrelay.Payload) (object, error) {
 	var o object
 	if err := s.refusal(a); err != nil {
@@ -176,8 +176,8 @@ func (s *Sink) object(a httpsink.Answer, p auditrelay.Payload) (object, error) {
 	return o, nil
 }
 
-// refusal classifies an answer. A 400 is about options, not about a record: every object
-// would fail alike.
+// refusal classifies a response. A 400 is the options' fault, not a record's, since every
+// object would fail.
 func (s *Sink) refusal(a httpsink.Answer) error {
 	err := s.client.Refusal(a)
 	if err != nil && auditrelay.KindOf(err) == auditrelay.Refused {
@@ -197,13 +197,13 @@ func (s *Sink) call(ctx context.Context, r httpsink.Request) (httpsink.Answer, e
 	return s.client.Send(ctx, r)
 }
 
-// multipart is the body of an upload: the object's metadata, and its content. The store
-// refuses content whose checksum is another.
+// multipart returns the body of an upload: the object's metadata and its content. The store
+// rejects content with a different checksum.
 func (s *Sink) multipart(p auditrelay.Payload) (body []byte, contentType string, err error) {
 	about := map[string]any{"name": p.Key, "crc32c": checksum(p.Body), "contentType": p.Headers[httpsink.ContentType]}
 	if encoding := p.Headers[httpsink.ContentEncoding]; encoding != "" {
 		about["contentEncoding"] = encoding
-		about["cacheControl"] = "no-transform" // else the store decompresses it for some clients
+		about["cacheControl"] = "no-transform" // otherwise the store decompresses the object for some clients
 	}
 	if s.options.StorageClass != "" {
 		about["storageClass"] = s.options.StorageClass
@@ -219,7 +219,7 @@ func (s *Sink) multipart(p auditrelay.Payload) (body []byte, contentType string,
 	if err != nil {
 		return nil, "", fmt.Errorf("describe the object: %w", err)
 	}
-	// The content's own digest: a boundary that the content cannot hold.
+	// A boundary with the content's own digest cannot occur in the content.
 	boundary := "auditrelay-" + p.Digest
 	if len(p.Digest) != 64 {
 		return nil, "", errors.New("the stored payload has no digest")
@@ -232,14 +232,14 @@ func (s *Sink) multipart(p auditrelay.Payload) (body []byte, contentType string,
 	return b.Bytes(), "multipart/related; boundary=" + boundary, nil
 }
 
-// checksum is a content's CRC32C as the API writes it.
+// checksum returns a content's CRC32C in the API's form.
 func checksum(body []byte) string {
 	sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
 }
 
-// Probe puts one small object, {prefix}/_auditrelay/probe, as a delivery is put; one that
-// is there already is success.
+// Probe creates one small object, {prefix}/_auditrelay/probe, like a delivery. An existing one
+// counts as success.
 func (s *Sink) Probe(ctx context.Context) error {
 	if _, _, err := s.put(ctx, s.ProbePayload()); err != nil {
 		return s.client.Failure(ctx, err)

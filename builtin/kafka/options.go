@@ -13,37 +13,38 @@ import (
 
 // Options configure the sink. Brokers and Topic are required.
 type Options struct {
-	// Brokers to begin with, as host:port; they name the others. For Event Hubs:
-	// NAMESPACE.servicebus.windows.net:9093.
+	// Brokers are the first brokers to contact, as host:port; they name the others. For Event
+	// Hubs: NAMESPACE.servicebus.windows.net:9093.
 	Brokers []string `yaml:"brokers"`
 
-	// Topic that gets the records; it must exist. For Event Hubs the event hub's name.
+	// Topic is the topic for the records; it must exist. For Event Hubs it is the event hub's
+	// name.
 	Topic string `yaml:"topic"`
 
-	// SASL says who the relay is. Default: anonymous, or the client certificate's subject.
+	// SASL authenticates the relay. Default: anonymous, or the client certificate's subject.
 	SASL brokers.SASL `yaml:"sasl"`
 
 	// Plaintext connects without TLS. Default: false.
 	Plaintext bool `yaml:"plaintext"`
 
-	// TLS says whom to trust and who to be. Default: the system's roots, no client
-	// certificate.
+	// TLS configures the trusted certificates and the client certificate. Default: the system's
+	// roots, no client certificate.
 	TLS brokers.TLS `yaml:"tls"`
 
-	// AllowNetworks are networks of the inside that may be connected to: loopback,
-	// private, or prefixes such as 10.1.0.0/16. It holds for brokers that others name, too.
-	// Default: none.
+	// AllowNetworks lists internal networks to which connections are allowed: loopback,
+	// private, or prefixes such as 10.1.0.0/16. They also apply to brokers that other brokers
+	// name. Default: none.
 	AllowNetworks []string `yaml:"allow_networks"`
 
-	// Compression of batches: none, gzip or zstd. Event Hubs takes none, or gzip in its
-	// upper tiers. Default: none.
+	// Compression is the compression of batches: none, gzip or zstd. Event Hubs accepts none,
+	// or gzip in its upper tiers. Default: none.
 	Compression string `yaml:"compression"`
 
-	// MaxRequestBytes bounds a batch. A larger record becomes a dead letter. Event Hubs
-	// closes the connection at 1046528 bytes. Default: 900KB.
+	// MaxRequestBytes limits a batch. A larger record becomes a dead letter. Event Hubs closes
+	// the connection at 1046528 bytes. Default: 900KB.
 	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"10KB..10MB"`
 
-	// RequestTimeout bounds one delivery, its retries within included. Default: 30s.
+	// RequestTimeout limits one delivery, including its internal retries. Default: 30s.
 	RequestTimeout time.Duration `yaml:"request_timeout" range:"1s..10m"`
 }
 

@@ -1,11 +1,11 @@
-// Package kafka delivers records to a topic of Apache Kafka, or of what speaks its
-// protocol, such as Azure Event Hubs.
+// Package kafka delivers records to a topic of Apache Kafka, or of a service with its protocol,
+// such as Azure Event Hubs.
 //
-// Delivery is at least once. The producer is idempotent and waits for all replicas in
-// sync (acks=all): what it repeats by itself stands there once. A delivery that the relay
-// repeats, after a timeout or a restart, may stand there twice, told apart by the headers
-// auditrelay-journal and auditrelay-sequence. A record's key is the id of the object that
-// was changed, so that the changes of one object stay in order in one partition.
+// Delivery is at least once. The producer is idempotent and waits for all in-sync replicas
+// (acks=all): its own retries write a record once. If the relay repeats a delivery, after a
+// timeout or a restart, the topic may have the records twice. The headers auditrelay-journal
+// and auditrelay-sequence identify them. A record's key is the id of the changed object, so
+// that the changes of one object stay in order in one partition.
 //
 // Source of the protocol: Apache Kafka's "Protocol" and "Producer configs", and Microsoft's
 // "Event Hubs for Kafka: configurations" and "quotas".
@@ -34,7 +34,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Headers of a message. The last three stand where the record has them.
+// The headers of a message. The last three are set only if the record has them.
 const (
 	headerJournal   = "auditrelay-journal"
 	headerSequence  = "auditrelay-sequence"
@@ -43,14 +43,14 @@ const (
 	headerPrincipal = "auditrelay-principal"
 )
 
-// Headers that are sealed with a payload: the journal's name, and that a line about each
-// record stands before it. A payload that an earlier version sealed has none.
+// Headers that are sealed with a payload: the journal's name, and that a line of metadata
+// precedes each record. A payload of an older version has none.
 const (
 	journalOf = "Auditrelay-Journal"
 	lines     = "Auditrelay-Lines"
 )
 
-// about is the line before a record.
+// about is the line of metadata before a record.
 type about struct {
 	Key       string `json:"key,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
@@ -58,15 +58,15 @@ type about struct {
 	Principal string `json:"principal,omitempty"`
 }
 
-// overhead is what a record's key, headers and framing take beside its value, at most.
+// overhead is the maximum size of a record's key, headers and framing besides its value.
 const overhead = 2048
 
-// maxKeyBytes bounds a key: a longer one would only cost.
+// maxKeyBytes limits a key, since a longer key has no benefit.
 const maxKeyBytes = 1024
 
-// Sink is one topic. It is safe for concurrent use.
+// Sink writes to one topic. It is safe for concurrent use.
 type Sink struct {
-	options Options // defaults filled in
+	options Options // with defaults filled in
 	access  *brokers.Access
 	packing httpsink.Packing
 
@@ -83,8 +83,8 @@ var (
 	_ auditrelay.Refresher = (*Sink)(nil)
 )
 
-// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
-// for each bad option.
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError for each
+// invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	access, err := o.check()
@@ -97,13 +97,13 @@ func New(o Options) (*Sink, error) {
 	}}, nil
 }
 
-// Render gives payloads of records a line each, at most a batch's size.
+// Render returns payloads with one record a line, each at most as large as a batch.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
 		items[i] = httpsink.Item{Sequence: r.Sequence, Data: r.Data}
 		if len(r.Data) == 0 || bytes.IndexByte(r.Data, '\n') >= 0 {
-			continue // named by Pack
+			continue // Pack names it
 		}
 		line, err := json.Marshal(about{Key: keyOf(r), Namespace: r.Namespace, Source: r.Source, Principal: r.Principal})
 		if err != nil {
@@ -127,25 +127,25 @@ func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, er
 	return packing.Split(p)
 }
 
-// Refresh makes the next delivery connect anew, with the password as it is then.
+// Refresh makes the next delivery connect again, with the current password.
 func (s *Sink) Refresh() { s.drop(nil) }
 
-// Close gives up the connections.
+// Close closes the connections.
 func (s *Sink) Close() error { s.drop(nil); return nil }
 
-// drop forgets a client, nil: whichever there is.
+// drop forgets a client. nil means the current one.
 func (s *Sink) drop(client *kgo.Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client == nil || client != nil && s.client != client {
 		return
 	}
-	go s.client.Close() // it may wait for brokers
+	go s.client.Close() // Close may wait for brokers
 	s.client = nil
 	s.access.Forget()
 }
 
-// Deliver produces a payload's records and waits until all replicas in sync have them.
+// Deliver produces a payload's records and waits until all in-sync replicas have them.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	receipt := auditrelay.Receipt{Location: "kafka://" + s.options.Brokers[0] + "/" + s.options.Topic}
 	if s.known.Has(p.Key) {
@@ -173,7 +173,7 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 			}
 		}
 		receipt.Version = fmt.Sprintf("%d/%d", results[0].Record.Partition, results[0].Record.Offset)
-	case <-attempt.Done(): // what is on its way may arrive still
+	case <-attempt.Done(): // records that are being sent may still arrive
 		s.drop(client)
 		return auditrelay.Receipt{}, s.failure(ctx, attempt.Err())
 	}
@@ -181,13 +181,13 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	return receipt, nil
 }
 
-// linger lets the records of a payload gather in one batch for each partition: of one in
-// several batches, the first may be taken and a later one refused, and the halves of the
-// payload then send the first again.
+// linger collects the records of a payload in one batch for each partition. With several
+// batches the broker could accept the first and reject a later one, and the halves of the
+// payload would then repeat the first.
 const linger = 10 * time.Millisecond
 
-// records are a payload's, in memory of their own: a producer may hold them after a
-// delivery was given up.
+// records returns a payload's records in newly allocated memory, since a producer may hold them
+// after a delivery was given up.
 func (s *Sink) records(p auditrelay.Payload) ([]*kgo.Record, error) {
 	content := bytes.Split(bytes.TrimSuffix(bytes.Clone(p.Body), []byte("\n")), []byte("\n"))
 	each := 1
@@ -224,11 +224,12 @@ func (s *Sink) records(p auditrelay.Payload) ([]*kgo.Record, error) {
 	return records, nil
 }
 
-// objectPaths are where a record may have the id of the object: as an event, and in the
+// objectPaths are the possible places of the object's id in a record: in an event, and in the
 // formats ocsf, cloudevents, ecs and envelope.
 var objectPaths = []string{"object_id", "event.object_id", "entity.uid", "user.uid", "subject", "lite_llm.audit.object_id", "auditrelay.object.id", "fields.object"}
 
-// keyOf is the object's id, "" where the record names none: any partition then.
+// keyOf returns the object's id, or "" if the record has none. Any partition then gets the
+// record.
 func keyOf(r auditrelay.Record) string {
 	if r.Mapping == nil {
 		return keyIn(r.Data)
@@ -239,7 +240,7 @@ func keyOf(r auditrelay.Record) string {
 	return ""
 }
 
-// keyIn is the id of the object of a record without a mapping.
+// keyIn returns the object's id in a record without a mapping.
 func keyIn(line []byte) string {
 	for _, path := range objectPaths {
 		if v := gjson.GetBytes(line, path); v.Type == gjson.String && v.Str != "" && len(v.Str) <= maxKeyBytes {
@@ -249,8 +250,8 @@ func keyIn(line []byte) string {
 	return ""
 }
 
-// connected returns the client, which it makes where there is none: its first request
-// tells what is wrong with addresses, certificates and the password.
+// connected returns the client, creating it if necessary. Its first request shows problems with
+// addresses, certificates and the password.
 func (s *Sink) connected(ctx context.Context) (*kgo.Client, error) {
 	s.mu.Lock()
 	client := s.client
@@ -263,7 +264,7 @@ func (s *Sink) connected(ctx context.Context) (*kgo.Client, error) {
 		return nil, &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: fmt.Errorf("connect to %s: the options do not go together: %w", s.options.Brokers[0], err)}
 	}
 	reached := make(chan error, 1)
-	go func() { reached <- client.Ping(ctx) }() // which may stay longer than ctx
+	go func() { reached <- client.Ping(ctx) }() // Ping may take longer than ctx
 	select {
 	case err = <-reached:
 	case <-ctx.Done():
@@ -276,7 +277,7 @@ func (s *Sink) connected(ctx context.Context) (*kgo.Client, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client != nil { // by a probe, meanwhile
+	if s.client != nil { // a probe connected meanwhile
 		go client.Close()
 		return s.client, nil
 	}
@@ -295,12 +296,12 @@ func (s *Sink) clientOptions() []kgo.Opt {
 	}
 	return append(s.access.Options(), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codec), kgo.ProducerLinger(linger), kgo.RecordDeliveryTimeout(o.RequestTimeout), kgo.ProduceRequestTimeout(o.RequestTimeout),
-		// One batch a request at most, as large as Event Hubs takes it.
+		// One batch per request, at most as large as Event Hubs accepts.
 		kgo.ProducerBatchMaxBytes(int32(o.MaxRequestBytes)+overhead), kgo.BrokerMaxWriteBytes(int32(o.MaxRequestBytes)+32*overhead),
 		kgo.RequestRetries(2), kgo.RetryTimeout(o.RequestTimeout))
 }
 
-// failure classifies what went wrong; its text holds nothing of a record.
+// failure classifies an error. Its text contains nothing of a record.
 func (s *Sink) failure(ctx context.Context, err error) error {
 	if d, ok := errors.AsType[*auditrelay.DeliveryError](err); ok {
 		return d
@@ -329,7 +330,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%sno connection to a broker (%T)", text, err)}
 }
 
-// kindOf is the kind of a broker's error. One that is not known is tried again.
+// kindOf returns the kind of a broker's error. An unknown error is retried.
 func kindOf(e *kerr.Error) auditrelay.ErrorKind {
 	switch e {
 	case kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism:
@@ -347,8 +348,8 @@ func kindOf(e *kerr.Error) auditrelay.ErrorKind {
 	return auditrelay.Transient
 }
 
-// Probe connects, says who the relay is and asks for the topic, which makes none. Whether
-// it may be written only a record shows.
+// Probe connects, authenticates and requests the topic's metadata, which creates no topic. Only
+// a record can show whether the relay may write to it.
 func (s *Sink) Probe(ctx context.Context) error {
 	attempt, cancel := context.WithTimeout(ctx, s.options.RequestTimeout)
 	defer cancel()

@@ -5,8 +5,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The numbers of the fields, of opentelemetry-proto 1.9: ExportLogsServiceRequest,
-// ResourceLogs, ScopeLogs, LogRecord, KeyValue, AnyValue, ExportLogsServiceResponse.
+// The field numbers of opentelemetry-proto 1.9: ExportLogsServiceRequest, ResourceLogs,
+// ScopeLogs, LogRecord, KeyValue, AnyValue, ExportLogsServiceResponse.
 const (
 	requestResourceLogs = 1
 
@@ -36,7 +36,7 @@ const (
 	severityInfo = 9
 )
 
-// request is the message for lines as they are sealed.
+// request encodes the message for sealed lines.
 func request(resource []byte, lines [][]byte) []byte {
 	var records, one []byte
 	for _, line := range lines {
@@ -81,8 +81,9 @@ func appendBytes(dst []byte, field protowire.Number, data []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(dst, field, protowire.BytesType), data)
 }
 
-// rejectedIn reads an answer: how many records were rejected. Some receivers answer with
-// nothing, or in JSON; an object with other members than the protocol's is somebody else's.
+// rejectedIn parses a response and returns the number of rejected records. Some receivers
+// return an empty body, or JSON. A JSON object with other members than the protocol's does not
+// come from an OTLP receiver.
 func rejectedIn(answer []byte) (rejected int64, ok bool) {
 	if len(answer) > 0 && answer[0] == '{' {
 		if !gjson.ValidBytes(answer) {
@@ -123,8 +124,8 @@ func rejectedIn(answer []byte) (rejected int64, ok bool) {
 	return 0, true
 }
 
-// fieldOf is a field that holds a message, nil where there is none; ok is false for what is
-// no message at all.
+// fieldOf returns a field with a message, or nil if there is none. ok is false if data is not a
+// message.
 func fieldOf(data []byte, field protowire.Number) (message []byte, ok bool) {
 	for len(data) > 0 {
 		number, kind, n := protowire.ConsumeTag(data)

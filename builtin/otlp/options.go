@@ -16,13 +16,14 @@ import (
 
 // Options configure the sink. URL is required.
 type Options struct {
-	// URL of the receiver, as in https://collector.example:4318; /v1/logs follows it.
+	// URL is the receiver's URL, as in https://collector.example:4318; the sink appends
+	// /v1/logs.
 	URL string `yaml:"url"`
 
 	// Token is sent as Authorization: Bearer. Default: none.
 	Token auditrelay.Secret `yaml:"token"`
 
-	// TokenFile holds the token; it is read again when it changes.
+	// TokenFile is a file with the token. The sink reads it again when it changes.
 	TokenFile string `yaml:"token_file"`
 
 	// Headers are sent with each request, such as api-key. Their values are secrets.
@@ -34,19 +35,19 @@ type Options struct {
 	// Resource has further attributes of the resource, as in deployment.environment: prod.
 	Resource map[string]string `yaml:"resource"`
 
-	// MaxRequestBytes bounds a request's body before compression. Default: 3MB, below the
-	// 4 MiB that receivers take of gRPC.
+	// MaxRequestBytes limits a request's body before compression. Default: 3MB, below the 4 MiB
+	// that receivers accept with gRPC.
 	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"10KB..50MB"`
 
-	// MaxEvents bounds the events of a request. Default: 1000.
+	// MaxEvents limits the number of events in a request. Default: 1000.
 	MaxEvents int `yaml:"max_events" range:"1..10000"`
 
-	// Isolate sends a payload of which the receiver rejected some records again in halves,
-	// until the rejected ones are alone: OTLP names none of them, and the others stand there
-	// twice then. Default: false, and every record of such a payload becomes a dead letter.
+	// Isolate sends a payload again in halves if the receiver rejected some of its records,
+	// until the rejected ones are alone. OTLP does not name them, so the receiver gets the
+	// others twice. Default: false, and every record of such a payload becomes a dead letter.
 	Isolate bool `yaml:"isolate"`
 
-	// HTTP says how to connect. Default of compression: gzip.
+	// HTTP configures the connection. Default of compression: gzip.
 	HTTP httpsink.Options `yaml:"http"`
 }
 
@@ -64,7 +65,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// reserved are headers that the sink or the protocol sets.
+// reserved are the headers that the sink or the protocol sets.
 var reserved = []string{"Host", "Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Connection", "User-Agent", "Accept-Encoding"}
 
 func (o Options) check() (*url.URL, *httpsink.Secret, error) {

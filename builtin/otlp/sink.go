@@ -1,15 +1,16 @@
-// Package otlp delivers records as OpenTelemetry logs, by OTLP over HTTP with Protobuf.
+// Package otlp delivers records as OpenTelemetry logs, with OTLP over HTTP and Protobuf.
 //
-// Delivery is at least once. OTLP has no idempotency: records whose answer was lost are
-// sent again and stand there twice, told apart by the attributes auditrelay.journal and
-// auditrelay.sequence. Within one process a payload that was delivered is not sent again.
+// Delivery is at least once. OTLP has no idempotency: if a response is lost, the records are
+// sent again and the receiver has them twice. The attributes auditrelay.journal and
+// auditrelay.sequence identify them. Within one process a delivered payload is not sent again.
 //
-// A payload is sealed as text, a line a record, which the gate can read; the message of
-// Protobuf is made of it for each attempt, always the same. The few messages are written
-// field by field, which saves the generated packages of the protocol and of gRPC.
+// A payload is sealed as text, one record a line, which the gate can read. Each attempt encodes
+// the same Protobuf message from it. The few messages are encoded field by field, without the
+// generated packages of the protocol and of gRPC.
 //
-// Source of the protocol: OpenTelemetry's "OTLP specification" 1.9 (success is 200, and Grafana Loki's 204;
-// what is rejected in part is not sent again) and the messages of opentelemetry-proto 1.9, logs.
+// Source of the protocol: OpenTelemetry's "OTLP specification" 1.9 (success is 200, and 204 of
+// Grafana Loki; a partially rejected request is not sent again) and the logs messages of
+// opentelemetry-proto 1.9.
 package otlp
 
 import (
@@ -28,11 +29,11 @@ import (
 
 type base = httpsink.Packed
 
-// Sink is one receiver. It is safe for concurrent use.
+// Sink writes to one receiver. It is safe for concurrent use.
 type Sink struct {
 	base
 
-	options  Options // defaults filled in
+	options  Options // with defaults filled in
 	token    *httpsink.Secret
 	client   *httpsink.Client
 	packing  httpsink.Packing
@@ -41,8 +42,8 @@ type Sink struct {
 
 var _ httpsink.Complete = (*Sink)(nil)
 
-// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
-// for each bad option.
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError for each
+// invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	u, token, err := o.check()
@@ -65,7 +66,8 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// Render gives payloads of a line a record, with what becomes its log record.
+// Render returns payloads with one line for each record. The line has the content of the log
+// record.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
@@ -77,9 +79,9 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return s.packing.Pack(chunk, items)
 }
 
-// line is a record as it is sealed.
+// line returns a record in its sealed form.
 func line(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
-	at := recordfields.Time(r, 2200) // nanoseconds since 1970 end in 2262
+	at := recordfields.Time(r, 2200) // nanoseconds since 1970 overflow in 2262
 	b := make([]byte, 0, len(r.Data)+512)
 	b = strconv.AppendInt(append(b, `{"time":`...), at.UnixNano(), 10)
 	b = strconv.AppendInt(append(b, `,"observed":`...), r.Received.UnixNano(), 10)
@@ -111,7 +113,7 @@ func line(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
 	return append(append(append(b, `},"body":`...), data...), '}')
 }
 
-// Deliver posts one payload.
+// Deliver sends one payload.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
 		lines, err := httpsink.Lines(p)
@@ -145,10 +147,10 @@ func (s *Sink) post(ctx context.Context, body []byte) (httpsink.Answer, error) {
 	return s.client.Send(ctx, httpsink.Request{Path: "/v1/logs", Header: h, Body: body})
 }
 
-// outcome judges an answer. Where the receiver rejected some records it does not say which,
-// and by the specification the payload must not come again: all of them become dead letters,
-// so that none is lost without a trace. With isolate they come again in halves. Where it
-// rejected all, each is.
+// outcome classifies a response. If the receiver rejected some records, it does not name them,
+// and the specification forbids sending the payload again. So all its records become dead
+// letters, and none is lost silently. With isolate the payload is sent again in halves. If the
+// receiver rejected all records, all become dead letters.
 func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 	if err := s.client.Refusal(a); err != nil {
 		return httpsink.ForgetAfter(err, s.Refresh)
@@ -181,7 +183,7 @@ func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 	return named
 }
 
-// Probe posts a request without records, which stores nothing.
+// Probe sends a request without records, which stores nothing.
 func (s *Sink) Probe(ctx context.Context) error {
 	answer, err := s.post(ctx, nil)
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// mark is how many transactions of a journal the database has acknowledged. Kept in a
-// file it is a lower bound after a crash: nothing waits for the disk.
+// mark is the number of transactions of a journal that the database has acknowledged. The file
+// may lag after a crash, since nothing waits for the disk; it then has a lower number.
 type mark struct {
-	file  string // empty: in memory alone
+	file  string // empty: only in memory
 	saved time.Time
 	noted
 }
@@ -20,7 +20,7 @@ type noted struct {
 	Writes  int64  `json:"writes"`
 }
 
-// saveEvery is how often the file is written.
+// saveEvery is the interval between writes of the file.
 const saveEvery = time.Second
 
 func newMark(file string) *mark {
@@ -28,7 +28,7 @@ func newMark(file string) *mark {
 	if file == "" {
 		return m
 	}
-	// Without the file, or with half of one, nothing is known.
+	// Without the file, or with an incomplete one, nothing is known.
 	if text, err := os.ReadFile(file); err == nil && json.Unmarshal(text, &m.noted) != nil {
 		m.noted = noted{}
 	}
@@ -49,7 +49,7 @@ func (m *mark) set(journal string, writes int64) {
 	}
 }
 
-// save writes the file. Where it cannot, the bound stays lower than it could be.
+// save writes the file. If it fails, the stored number stays lower than it could be.
 func (m *mark) save() {
 	if m.file == "" || m.Journal == "" {
 		return

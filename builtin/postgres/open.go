@@ -21,18 +21,18 @@ const (
 	reading
 )
 
-// readers is how many statements read at a time.
+// readers is the maximum number of parallel reads.
 const readers = 4
 
-// connectTimeout bounds a connection's making.
+// connectTimeout limits the time for connecting.
 const connectTimeout = 10 * time.Second
 
-// Open opens the store for reading, Maintain for deleting from it. Both go beside a Sink
-// that writes to it.
+// Open opens the store for reading, and Maintain opens it for deleting. Both work in parallel
+// with a Sink that writes to it.
 //
-// The store is internal: these two are for the relay. Their errors are safe to show.
+// The store is internal, so both are only for the relay. Their errors are safe to show.
 func Open(ctx context.Context, o Options) (*auditstore.Store, error) {
-	s, err := open(ctx, o, writing) // which makes the tables
+	s, err := open(ctx, o, writing) // this creates the tables
 	if err == nil {
 		err = s.Close()
 	}
@@ -45,7 +45,7 @@ func Open(ctx context.Context, o Options) (*auditstore.Store, error) {
 	return s, nil
 }
 
-// Maintain: see Open.
+// Maintain opens the store for deleting; see Open.
 func Maintain(ctx context.Context, o Options) (*auditstore.Store, error) {
 	s, err := open(ctx, o, writing)
 	if err != nil {
@@ -54,7 +54,7 @@ func Maintain(ctx context.Context, o Options) (*auditstore.Store, error) {
 	return s, nil
 }
 
-// View opens the store for reading, and makes nothing.
+// View opens the store for reading and creates nothing.
 func View(ctx context.Context, o Options) (*auditstore.Store, error) {
 	s, err := open(ctx, o, reading)
 	if err != nil {
@@ -79,18 +79,18 @@ func open(ctx context.Context, o Options, how access) (*auditstore.Store, error)
 	return s, nil
 }
 
-// denied reports that the role lacks a right.
+// denied reports whether the role lacks a right.
 func denied(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "42501"
 }
 
-// connect says how to connect; it does not yet.
+// connect prepares a connection without connecting.
 //
-// A pooler such as PgBouncer may take other startup parameters than its own for an error,
-// drop them, and hand each transaction to another connection. So the store sets nothing
-// for a session: tables are named with their schema, a transaction sets what it needs for
-// itself, and what it prepares has names of its own.
+// A pooler such as PgBouncer may reject or drop unknown startup parameters, and may use another
+// connection for each transaction. So the store sets nothing for a session. Tables are named
+// with their schema, a transaction sets its own parameters, and prepared statements have unique
+// names.
 func connect(o Options, how access) (*sql.DB, error) {
 	c, err := o.connection()
 	if err != nil {
@@ -98,7 +98,7 @@ func connect(o Options, how access) (*sql.DB, error) {
 	}
 	c.ConnectTimeout = connectTimeout
 	c.RuntimeParams["application_name"] = "auditrelay"
-	c.RuntimeParams["client_encoding"] = "UTF8" // which poolers keep track of
+	c.RuntimeParams["client_encoding"] = "UTF8" // poolers track this parameter
 	c.DefaultQueryExecMode = pgx.QueryExecModeExec
 	db := stdlib.OpenDB(*c)
 	db.SetMaxOpenConns(1)
@@ -108,13 +108,13 @@ func connect(o Options, how access) (*sql.DB, error) {
 	return db, nil
 }
 
-// SetupError says that a database cannot be a store as it is set up.
+// SetupError reports that a database cannot be a store with its current setup.
 type SetupError struct{ Text string }
 
 func (e *SetupError) Error() string { return e.Text }
 
-// look looks at the database before anything is done there, and makes the schema unless
-// it is there: to try it takes a right that a role need not have.
+// look checks the database before any change. It creates the schema only if it is missing,
+// since the attempt needs a right that a role may lack.
 func look(ctx context.Context, db *sql.DB, schema string, how access) error {
 	var encoding string
 	var isSchema, isStore, isStray bool
@@ -126,16 +126,16 @@ func look(ctx context.Context, db *sql.DB, schema string, how access) error {
 	}
 	switch {
 	case encoding != "UTF8" && encoding != "SQL_ASCII":
-		// Not every text has a place in another one.
+		// Other encodings cannot represent every text.
 		return &SetupError{"the database's encoding is " + encoding + ", and the store needs UTF8: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"}
 	case isStray && !isStore:
-		// Earlier versions wrote there through a pooler that dropped the search path.
+		// Older versions wrote there through a pooler that dropped the search path.
 		return &SetupError{"the tables of a store are in schema public, where a pooler led an earlier version: ALTER TABLE public.auditrelay_meta SET SCHEMA " + schema +
 			", and so auditrelay_journals and auditrelay_events (CREATE SCHEMA " + schema + " first), or drop them"}
 	case isStore:
 		return errors.Join(visible(ctx, db, schema), asMade(ctx, db, schema))
 	case !isSchema && how == writing:
-		// The name has no character that would need quotes.
+		// The name has no character that needs quotes.
 		if _, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil {
 			return fmt.Errorf("make the schema: %w", err)
 		}
@@ -143,7 +143,7 @@ func look(ctx context.Context, db *sql.DB, schema string, how access) error {
 	return nil
 }
 
-// visible checks that no policy hides rows from the role.
+// visible checks that no row-level policy hides rows from the role.
 func visible(ctx context.Context, db *sql.DB, schema string) error {
 	var table, policies string
 	err := db.QueryRowContext(ctx, `SELECT c.relname, coalesce((SELECT string_agg(p.polname, ', ' ORDER BY p.polname) FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid), 'none, which hides all')
@@ -158,8 +158,8 @@ func visible(ctx context.Context, db *sql.DB, schema string) error {
 	return &SetupError{"row-level security hides rows of " + table + " from the role (policies: " + policies + "): ALTER ROLE ... BYPASSRLS, or drop it from the table"}
 }
 
-// asMade checks that the tables are such that what is written there is right and stays:
-// a server takes a value for a column of another type for a bad record.
+// asMade checks that the tables have the right types and constraints. If a column has another
+// type, the server's error would look like a bad record.
 func asMade(ctx context.Context, db *sql.DB, schema string) error {
 	var what string
 	err := db.QueryRowContext(ctx, `SELECT CASE WHEN c.relpersistence <> 'p' THEN format('%s is unlogged: a crash of the server empties it', c.relname)

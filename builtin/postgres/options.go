@@ -25,13 +25,13 @@ type Options struct {
 	// unknown tables from its own. Default: auditrelay.
 	Schema string `yaml:"schema"`
 
-	// Keep says which records stay. Default: all. The relay deletes the others once an
+	// Keep limits the records that stay. Default: all. The relay deletes the others once an
 	// hour and records the number in an audit event. The sink itself deletes nothing.
 	Keep Keep `yaml:"keep"`
 
-	// Mark is a file in which the sink notes how many transactions the database has
-	// acknowledged, so that it notices after a restart, too, that some of them were lost.
-	// Default: it notices while it runs. A relay sets it.
+	// Mark is a file in which the sink records the number of transactions that the database
+	// acknowledged, so that it detects a loss of transactions after a restart too. Default: it
+	// only detects a loss while it runs. A relay sets it.
 	Mark string `yaml:"-"`
 }
 
@@ -45,7 +45,7 @@ type Keep struct {
 
 const defaultSchema = "auditrelay"
 
-// schemaForm is a name that needs no quotes.
+// schemaForm matches a name that needs no quotes.
 var schemaForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
 func (o Options) withDefaults() Options {
@@ -55,7 +55,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// connection is how to connect; what is wrong with the options otherwise, joined.
+// connection returns the parsed connection, or all errors in the options, joined.
 func (o Options) connection() (*pgx.ConnConfig, error) {
 	var problems []error
 	bad := func(path, text string) {
@@ -77,7 +77,7 @@ func (o Options) connection() (*pgx.ConnConfig, error) {
 	return c, errors.Join(problems...)
 }
 
-// Place names the database and schema, without user and password.
+// Place returns the database and schema, without user and password.
 func (o Options) Place() string {
 	o = o.withDefaults()
 	c, err := o.connection()

@@ -1,9 +1,9 @@
-// Package postgres delivers records to tables of its own in a Postgres database, to be
-// searched: the store that the audit API reads.
+// Package postgres delivers records to its own tables in a Postgres database, to be searched:
+// the store that the audit API reads.
 //
-// A delivery is one transaction: it counts once the server has it on disk. Delivering
-// again changes nothing, since a record is known by its place in the journal and by its
-// id; package auditstore says how. Several relays may write to one store, one at a time.
+// A delivery is one transaction. It counts once the server has it on disk. Repeating a delivery
+// changes nothing, since a record is identified by its place in the journal and by its id; see
+// package auditstore. Several relays may write to one store, one at a time.
 package postgres
 
 import (
@@ -21,11 +21,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Sink writes to one database. It is safe for concurrent use, one delivery at a time.
+// Sink writes to one database. It is safe for concurrent use, but makes one delivery at a time.
 type Sink struct {
 	options Options
 	place   string
-	turn    chan struct{} // holds one token: whose turn it is to use what follows
+	turn    chan struct{} // contains one token; its holder may use the fields below
 
 	store *auditstore.Store // nil while closed
 	mark  *mark
@@ -53,8 +53,8 @@ var (
 	_ io.Closer           = (*Sink)(nil)
 )
 
-// New returns a sink for o. It does not connect: that is the first delivery's. The error
-// joins an *auditrelay.OptionError for each bad option.
+// New returns a sink for o. It does not connect; the first delivery does. The error joins an
+// *auditrelay.OptionError for each invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	if _, err := o.connection(); err != nil {
@@ -65,12 +65,12 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// Render gives payloads of at most 1,000 records.
+// Render returns payloads of at most 1,000 records.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return auditstore.Render(chunk)
 }
 
-// RenderProof gives a bundle of proofs, which stands in a table of its own.
+// RenderProof returns a bundle of proofs, which has its own table.
 func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
 	return auditstore.RenderProof(p)
 }
@@ -103,7 +103,7 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	}
 	stored, err := s.store.Put(ctx, journal, records, s.mark.get(journal))
 	if lost, ok := errors.AsType[*auditstore.LostError](err); ok {
-		// It is told this once, and counted in the database; then delivering goes on.
+		// The loss is reported once and counted in the database. Then deliveries continue.
 		if err := s.store.Lost(ctx, lost.Acknowledged-lost.Has); err != nil {
 			_ = s.close()
 			return auditrelay.Receipt{}, s.failure(ctx, err)
@@ -111,10 +111,10 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 		s.mark.set(journal, lost.Has)
 	}
 	if err != nil {
-		// The next delivery connects anew, and looks at the tables anew.
+		// The next delivery connects again and checks the tables again.
 		_ = s.close()
 		if suspect(err) && ctx.Err() == nil {
-			// It is no record's fault where the tables were altered.
+			// If the tables were changed, the record is not at fault.
 			store, setup := open(ctx, s.options, writing)
 			if own(setup) != nil {
 				err = setup
@@ -173,8 +173,8 @@ func (s *Sink) ReadBack(ctx context.Context, p auditrelay.Payload, _ auditrelay.
 	return held, err
 }
 
-// Probe connects, makes the tables where they are not there, and runs a transaction as a
-// delivery does, which stores nothing.
+// Probe connects, creates missing tables, and runs a transaction like a delivery that stores
+// nothing.
 func (s *Sink) Probe(ctx context.Context) error {
 	store, err := open(ctx, s.options, writing)
 	if err != nil {
@@ -186,7 +186,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 	return nil
 }
 
-// Close gives up the connection.
+// Close closes the connection.
 func (s *Sink) Close() error {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
@@ -214,7 +214,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	return &auditrelay.DeliveryError{Kind: kind, Err: fmt.Errorf("store in %s: %w", s.place, plain(err))}
 }
 
-// kindOf classifies by the class of SQLSTATE.
+// kindOf classifies an error by the class of its SQLSTATE.
 func kindOf(err error) auditrelay.ErrorKind {
 	if own(err) != nil {
 		return auditrelay.Misconfigured
@@ -227,15 +227,15 @@ func kindOf(err error) auditrelay.ErrorKind {
 	case e.Code[:2] == "28", e.Code == "42501":
 		return auditrelay.Unauthorized
 	case e.Code[:2] == "22", e.Code[:2] == "54":
-		return auditrelay.Refused // a value that the server cannot hold: this record's fault
+		return auditrelay.Refused // the server cannot store a value of this record
 	case e.Code[:2] == "3D", e.Code[:2] == "3F", e.Code[:2] == "42":
 		return auditrelay.Misconfigured
 	}
-	return auditrelay.Transient // 25006 too: a standby is one for now
+	return auditrelay.Transient // includes 25006: the server is currently a standby
 }
 
-// suspect reports whether err may come from tables that were altered: a value that does
-// not fit, by the server's or the driver's word.
+// suspect reports whether err may come from changed tables: the server or the driver says that
+// a value does not fit.
 func suspect(err error) bool {
 	if _, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return kindOf(err) == auditrelay.Refused
@@ -251,7 +251,7 @@ func suspect(err error) bool {
 	return true
 }
 
-// own is an error that is the relay's, and quotes nothing; nil where err is none.
+// own returns err if it is the relay's own error, which quotes nothing, otherwise nil.
 func own(err error) error {
 	if errors.Is(err, auditstore.ErrVersion) {
 		return auditstore.ErrVersion

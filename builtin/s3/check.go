@@ -20,7 +20,7 @@ import (
 
 // S3's own limits.
 const (
-	maxPrefixBytes  = 512 // of a key's 1024, the rest is the sink's
+	maxPrefixBytes  = 512 // a key has 1024; the rest is the sink's
 	maxObjectBytes  = 5 << 30
 	maxTags         = 10
 	maxTagKeyRunes  = 128
@@ -39,21 +39,21 @@ var (
 	sessionName  = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]{2,64}$`)
 )
 
-// problems collects every bad option.
+// problems collects the errors of all invalid options.
 type problems []error
 
 func (p *problems) add(path, format string, args ...any) {
 	*p = append(*p, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)})
 }
 
-// oneOf refuses a value that is not among those allowed.
+// oneOf adds an error for a value that is not allowed.
 func (p *problems) oneOf(path, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
 		p.add(path, "%q is not known: expected one of %s", bounded(value), strings.Join(allowed, ", "))
 	}
 }
 
-// check returns every bad option of o, whose defaults are filled in, joined.
+// check returns an error for each invalid option of o, joined. Defaults must be filled in.
 func (o Options) check() error {
 	var p problems
 	switch {
@@ -204,7 +204,7 @@ func checkURL(p *problems, path, value string) {
 	}
 }
 
-// checkPrefix says why prefix cannot stand before a key.
+// checkPrefix returns an error if prefix cannot be the prefix of a key.
 func checkPrefix(prefix string) error {
 	switch {
 	case prefix == "":
@@ -229,7 +229,7 @@ func checkPrefix(prefix string) error {
 	return nil
 }
 
-// bounded keeps what an error quotes short.
+// bounded cuts a text that an error quotes.
 func bounded(s string) string {
 	const most = 80
 	if len(s) <= most {

@@ -20,11 +20,11 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// maxRetryAfter bounds the pause that a store can ask for.
+// maxRetryAfter limits the pause that a store can request.
 const maxRetryAfter = time.Hour
 
-// failed is a request's failure in the sink's own words. What the store wrote,
-// beside its code, is left out: a store may quote what it was sent.
+// failed is a failed request in the sink's own words. It contains the store's code but not its
+// message, since a store may quote the request.
 type failed struct {
 	text  string
 	cause error
@@ -62,7 +62,7 @@ func (s *Sink) failure(ctx context.Context, operation, key string, err error) er
 	status, code := answer.HTTPStatusCode(), errorCode(err)
 	kind := kindOf(status, code)
 	if code == "KeyTooLongError" && s.options.Layout == LayoutLiteLLM {
-		kind = auditrelay.Refused // the id makes the key
+		kind = auditrelay.Refused // the key contains the id
 	}
 	what := "the store answered " + strconv.Itoa(status)
 	if code != "" {
@@ -84,7 +84,7 @@ func (s *Sink) failure(ctx context.Context, operation, key string, err error) er
 	}
 }
 
-// words is what the store wrote about its refusal.
+// words returns the store's message about its refusal.
 func words(err error) string {
 	if e, ok := errors.AsType[smithy.APIError](err); ok {
 		return e.ErrorMessage()
@@ -92,7 +92,7 @@ func words(err error) string {
 	return ""
 }
 
-// The codes whose meaning their status does not tell.
+// Codes whose meaning does not follow from their status.
 var (
 	unauthorizedCodes = []string{"AccessDenied", "AccountProblem", "AllAccessDisabled", "ExpiredToken",
 		"InvalidAccessKeyId", "InvalidSecurity", "InvalidToken", "NotSignedUp", "RequestTimeTooSkewed",
@@ -100,14 +100,14 @@ var (
 	throttledCodes = []string{"BandwidthLimitExceeded", "RequestLimitExceeded", "SlowDown", "Throttling",
 		"ThrottlingException", "TooManyRequests", "TooManyRequestsException"}
 	tooLargeCodes = []string{"EntityTooLarge", "MaxMessageLengthExceeded"}
-	// Faults of the way or of the moment that come with a 4xx.
+	// Temporary errors with a 4xx status.
 	transientCodes = []string{"BadDigest", "ConditionalRequestConflict", "IncompleteBody", "OperationAborted",
 		"RequestTimeout", "TemporaryRedirect", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 )
 
 const hintOptions = "the store may lack what the options ask for; try conditional: false and checksum: md5, without tags and acl (docs/operators/sinks.md has recipes by store)"
 
-// hints say what to look at.
+// hints suggest what to check.
 var hints = map[string]string{
 	"AccessDenied":                 "the credentials lack a permission: see docs/operators/sinks.md for what each option needs",
 	"AuthorizationHeaderMalformed": "the region is not the bucket's",
@@ -123,9 +123,9 @@ var hints = map[string]string{
 	"SignatureDoesNotMatch":        "the secret access key does not belong to the access key",
 }
 
-// kindOf says what the engine does about an answer. An unknown 4xx is taken for
-// the configuration's fault: that stalls loudly, where taking it for the
-// record's would set all records aside one by one.
+// kindOf returns how the engine handles a response. An unknown 4xx counts as the
+// configuration's fault, which stalls the callback and alerts. If it counted as the record's
+// fault, all records would become dead letters one by one.
 func kindOf(status int, code string) auditrelay.ErrorKind {
 	switch {
 	case slices.Contains(unauthorizedCodes, code):
@@ -153,8 +153,8 @@ func kindOf(status int, code string) auditrelay.ErrorKind {
 	return auditrelay.Transient
 }
 
-// credentialsKind: who cannot be authenticated stalls; an STS that is down or
-// out of reach passes.
+// credentialsKind stalls the callback if authentication failed. If an STS is down or
+// unreachable, the error is transient.
 func credentialsKind(err error) auditrelay.ErrorKind {
 	operation, ok := errors.AsType[*smithy.OperationError](err)
 	if !ok || operation.ServiceID != "STS" {
@@ -169,7 +169,7 @@ func credentialsKind(err error) auditrelay.ErrorKind {
 	return auditrelay.Unauthorized
 }
 
-// errorCode is the store's code, cleaned; empty without one.
+// errorCode returns the store's code, cleaned, or "" if there is none.
 func errorCode(err error) string {
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
@@ -178,7 +178,7 @@ func errorCode(err error) string {
 	return clean(api.ErrorCode())
 }
 
-// clean keeps of a store's word what codes and request ids are made of.
+// clean keeps only the characters of codes and request ids.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._", r) {
@@ -189,7 +189,7 @@ func clean(s string) string {
 	return objects.Cut(s, 64)
 }
 
-// unanswered says in the sink's words why there was no answer.
+// unanswered describes in the sink's words why there was no response.
 func unanswered(err error) string {
 	if e, ok := errors.AsType[*net.OpError](err); ok {
 		return bounded300(e.Error())
@@ -220,7 +220,7 @@ func bounded300(s string) string {
 	return s
 }
 
-// retryAfter reads the header of that name: seconds or a date.
+// retryAfter parses the header of that name: seconds or a date.
 func retryAfter(answer *awshttp.ResponseError, now time.Time) time.Duration {
 	if answer.Response == nil || answer.Response.Response == nil {
 		return 0

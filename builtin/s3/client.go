@@ -24,11 +24,11 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// maxAnswerBytes bounds what is read of an answer: S3's own are a few hundred.
+// maxAnswerBytes limits how much of a response is read. S3's own have a few hundred bytes.
 const maxAnswerBytes = 1 << 20
 
-// connect loads the AWS chain for o and makes a client that tries once: the
-// engine retries, with its own pace and accounts.
+// connect loads the AWS chain for o and creates a client without retries. The engine retries,
+// with its own timing and counts.
 func connect(ctx context.Context, o Options) (*s3.Client, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, loadOptions(o)...)
 	if err != nil {
@@ -46,7 +46,7 @@ func connect(ctx context.Context, o Options) (*s3.Client, error) {
 		so.HTTPClient = boundedAnswers{cfg.HTTPClient}
 		so.APIOptions = append(so.APIOptions, signLess)
 		so.UsePathStyle = o.Addressing == AddressingPath
-		// Checksums are sealed with the payload; the client adds none.
+		// Checksums are sealed with the payload, so the client adds none.
 		so.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		so.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		if o.Endpoint != "" {
@@ -55,9 +55,9 @@ func connect(ctx context.Context, o Options) (*s3.Client, error) {
 	}), nil
 }
 
-// signLess takes out of each request the headers that the client adds for itself. It
-// would sign them, and front ends of stores other than AWS rewrite or ignore them:
-// Google's adds to Accept-Encoding, so that no signature matched.
+// signLess removes the headers that the client adds for itself from each request. The client
+// would sign them, but front ends of stores other than AWS rewrite or ignore them. Google's
+// front end changes Accept-Encoding, so that no signature matched.
 func signLess(stack *middleware.Stack) error {
 	return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("SignLess",
 		func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
@@ -94,15 +94,15 @@ func loadOptions(o Options) []func(*config.LoadOptions) error {
 	return load
 }
 
-// logged puts a line of the client's own into the process's log. Its warnings come with
-// every try, and what stops a delivery is its error, which is told once.
+// logged writes a message of the client to the process's log at a low level. Its warnings
+// repeat with every attempt, and the error of a delivery is reported once anyway.
 func logged(_ logging.Classification, format string, args ...any) {
 	slog.Debug("the S3 client: "+fmt.Sprintf(format, args...), "sink", "s3")
 }
 
 func httpClient(o Options) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.DisableCompression = true // objects and answers as they are
+		t.DisableCompression = true // objects and responses stay as they are
 		t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, o.Concurrency)
 		if t.TLSClientConfig == nil {
 			t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -110,13 +110,13 @@ func httpClient(o Options) *awshttp.BuildableClient {
 		t.TLSClientConfig.InsecureSkipVerify = o.TLS.InsecureSkipVerify
 		if o.TLS.CA != "" {
 			pool := x509.NewCertPool()
-			pool.AppendCertsFromPEM([]byte(o.TLS.CA)) // checked with the options
+			pool.AppendCertsFromPEM([]byte(o.TLS.CA)) // already checked with the options
 			t.TLSClientConfig.RootCAs = pool
 		}
 	})
 }
 
-// provider is the chain's own, or the role to be assumed with it.
+// provider returns the chain's own provider, or one for the role to assume with it.
 func provider(cfg aws.Config, c Credentials) aws.CredentialsProvider {
 	r := c.Role
 	if r.ARN == "" {
@@ -153,7 +153,7 @@ type givenToken auditrelay.Secret
 
 func (t givenToken) GetIdentityToken() ([]byte, error) { return []byte(t), nil }
 
-// credentialsError tells a failure to get credentials from one of the request.
+// credentialsError distinguishes a failure to get credentials from a failed request.
 type credentialsError struct{ err error }
 
 func (e *credentialsError) Error() string { return "get credentials: " + e.err.Error() }
@@ -172,7 +172,7 @@ func (n namedErrors) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return c, nil
 }
 
-// boundedAnswers cuts off what an endless answer would make the client read.
+// boundedAnswers limits how much of a response the client reads.
 type boundedAnswers struct{ aws.HTTPClient }
 
 func (b boundedAnswers) Do(r *http.Request) (*http.Response, error) {

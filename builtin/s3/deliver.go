@@ -24,7 +24,7 @@ var (
 	errDamaged   = errors.New("the stored payload does not match its own checksum: the disk is damaged")
 )
 
-// Deliver puts one payload. An existing object under a batch key is success, since the
+// Deliver creates one object. An existing object under a batch key counts as success, since the
 // key contains the content's digest.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	era, err := s.limiter.Acquire(ctx)
@@ -66,11 +66,11 @@ func (s *Sink) put(ctx context.Context, p auditrelay.Payload, conditional bool) 
 	return auditrelay.Receipt{}, s.refused(ctx, client, "put", p.Key, err)
 }
 
-// existing judges a payload under whose key an object stands already.
+// existing handles a payload whose key already has an object.
 func (s *Sink) existing(ctx context.Context, client *s3.Client, p auditrelay.Payload, receipt auditrelay.Receipt) (auditrelay.Receipt, error) {
 	receipt.Duplicate, receipt.Status = true, http.StatusPreconditionFailed
 	if manifest := len(p.Sequences) == 0; manifest || s.options.Layout == LayoutBatch {
-		return receipt, nil // the digest is in the key
+		return receipt, nil // the key contains the digest
 	}
 	if !s.options.VerifyExisting {
 		receipt.Unverified = true
@@ -86,7 +86,7 @@ func (s *Sink) existing(ctx context.Context, client *s3.Client, p auditrelay.Pay
 	})
 	if err != nil {
 		if status(err) == http.StatusNotFound {
-			// Deleted in between: the next attempt puts it.
+			// The object was deleted meanwhile. The next attempt creates it.
 			return auditrelay.Receipt{}, &auditrelay.DeliveryError{Err: describe("compare", s.options.Bucket, p.Key, "it was deleted meanwhile", nil)}
 		}
 		return auditrelay.Receipt{}, s.refused(ctx, client, "compare", p.Key, err)
@@ -99,8 +99,8 @@ func (s *Sink) existing(ctx context.Context, client *s3.Client, p auditrelay.Pay
 	return receipt, nil
 }
 
-// sameContent compares by the store's own checksum, else by the digest that the
-// sink put in the metadata. An object with neither counts as different.
+// sameContent compares the store's own checksum, or the digest that the sink put in the
+// metadata. An object with neither counts as different.
 func sameContent(p auditrelay.Payload, out *s3.HeadObjectOutput) bool {
 	if out.ContentLength == nil || *out.ContentLength != int64(len(p.Body)) {
 		return false
@@ -116,15 +116,15 @@ func sameContent(p auditrelay.Payload, out *s3.HeadObjectOutput) bool {
 	return out.Metadata[strings.ToLower(metaDigest[len(metaPrefix):])] == p.Digest
 }
 
-// request is the put of p as it was sealed, sent and kept as the configuration says
-// now: an option that the store refuses can be corrected for what is sealed already.
+// request builds the put of p. Body and headers are as sealed, and the storage options are the
+// current ones, so that a rejected option can be corrected for sealed payloads.
 func (s *Sink) request(p auditrelay.Payload, body io.Reader) (*s3.PutObjectInput, error) {
 	o := s.options
 	sum, value := checksum(o.Checksum, nil)
 	if sum != "" {
 		value = p.Headers[sum]
 	}
-	if sum == "" || value == "" { // sealed under another option: the store will not check what was sealed
+	if sum == "" || value == "" { // sealed with another option: the store will not check it
 		if damaged(p) {
 			return nil, errDamaged
 		}
@@ -165,17 +165,16 @@ func (s *Sink) request(p auditrelay.Payload, body io.Reader) (*s3.PutObjectInput
 	}
 	if o.ObjectLock.Mode != "" {
 		in.ObjectLockMode = types.ObjectLockMode(strings.ToUpper(o.ObjectLock.Mode))
-		// From now, not from the seal: a payload that waited for longer than the
-		// retention would be refused for ever.
+		// From now and not from the seal: otherwise a payload that waited longer than the
+		// retention would be rejected for ever.
 		in.ObjectLockRetainUntilDate = aws.Time(s.now().Add(o.ObjectLock.RetainFor).UTC().Truncate(time.Second))
-		_, sum := checksum(ChecksumMD5, p.Body) // S3 wants one with a lock
+		_, sum := checksum(ChecksumMD5, p.Body) // S3 requires one with a lock
 		in.ContentMD5 = aws.String(sum)
 	}
 	return in, nil
 }
 
-// metadata returns the object's metadata among a payload's headers, by the
-// names that S3 has for it.
+// metadata returns the object's metadata in a payload's headers, by S3's names.
 func metadata(headers map[string]string) map[string]string {
 	m := map[string]string{}
 	for header, value := range headers {
@@ -201,7 +200,7 @@ func optional(value string) *string {
 	return &value
 }
 
-// status is the HTTP status of the answer that err is about, 0 without one.
+// status returns the HTTP status of the response in err, or 0 if there is none.
 func status(err error) int {
 	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		return answer.HTTPStatusCode()

@@ -12,8 +12,8 @@ import (
 
 // encoding is one way to store a batch object.
 type encoding struct {
-	extension string // of the key, after that of the content
-	header    string // Content-Encoding, empty for none
+	extension string // the last part of the key's extension
+	header    string // Content-Encoding; empty if there is none
 }
 
 var encodings = map[string]encoding{
@@ -22,10 +22,10 @@ var encodings = map[string]encoding{
 	CompressionNone: {"", ""},
 }
 
-// compressor keeps what is dear to make anew for each object. The zero value is
-// ready; safe for concurrent use.
+// compressor caches objects that are expensive to create. The zero value is ready. It is safe
+// for concurrent use.
 type compressor struct {
-	gzip sync.Pool // of *gzip.Writer
+	gzip sync.Pool // has *gzip.Writer
 	zstd struct {
 		once    sync.Once
 		encoder *zstd.Encoder
@@ -33,8 +33,8 @@ type compressor struct {
 	}
 }
 
-// compress returns content in the given compression. The same content always
-// gives the same bytes: no time and no name stand in a header.
+// compress compresses content. The same content always gives the same bytes, since no header
+// contains a time or a name.
 func (c *compressor) compress(compression string, content []byte) ([]byte, error) {
 	switch compression {
 	case CompressionNone:
@@ -67,8 +67,8 @@ func (c *compressor) compress(compression string, content []byte) ([]byte, error
 	return nil, fmt.Errorf("compression %q is not known", compression)
 }
 
-// decompress undoes compress by the Content-Encoding that was sealed, so that a
-// payload splits also after the option changed. It reads at most most bytes.
+// decompress reverses compress by the sealed Content-Encoding, so that a payload can be split
+// after the option changed. It reads at most most bytes.
 func decompress(header string, body []byte, most int64) (content []byte, compression string, err error) {
 	var r io.Reader
 	switch header {

@@ -12,13 +12,12 @@ import (
 	"auditrelay/builtin/internal/objects"
 )
 
-// maxNameBytes bounds the part of a file name that comes from an event's id, so
-// that the whole name stays under the 255 bytes that gateways on a file system
-// allow.
+// maxNameBytes limits the part of a file name that comes from an event's id, so that the whole
+// name stays below the 255 bytes that gateways on a file system allow.
 const maxNameBytes = 192
 
-// base is the folder under which everything of one chunk goes: the prefix, and
-// for a replay a folder of its own.
+// base returns the folder for everything of one chunk: the prefix, and for a replay a separate
+// folder.
 func (s *Sink) base(replay string) string {
 	base := s.prefix
 	if replay != "" {
@@ -27,7 +26,7 @@ func (s *Sink) base(replay string) string {
 	return base
 }
 
-// liteLLMKey names an object of layout litellm below its base.
+// liteLLMKey returns the key of an object of layout litellm below its base.
 func liteLLMKey(t time.Time, partition, name string) string {
 	layout := "2006-01-02/15-04-05_"
 	if partition == PartitionHour {
@@ -36,10 +35,10 @@ func liteLLMKey(t time.Time, partition, name string) string {
 	return "audit_logs/" + t.UTC().Format(layout) + name + ".json"
 }
 
-// recordName is what stands for a record's id in a file name. An id of LiteLLM's
-// (a UUID) is its own name. One that has to be changed or cut gets a digest
-// after a "!", and so does one that holds a "!" itself: different ids never
-// share a name, and no id can take the name of another's or of a tombstone.
+// recordName returns the form of a record's id in a file name. An id of LiteLLM's (a UUID)
+// stays unchanged. An id that must be changed or cut gets a digest after a "!", and so does an
+// id with a "!". So different ids never share a name, and no id can have the name of another id
+// or of a tombstone.
 func recordName(journal string, r auditrelay.Record) string {
 	if r.Tombstone || r.ID == "" {
 		return fmt.Sprintf("tombstone!%s-%d", objects.Segment(journal), r.Sequence)
@@ -54,7 +53,7 @@ func recordName(journal string, r auditrelay.Record) string {
 	return objects.Cut(name, maxNameBytes-1-digest) + "!" + hex.EncodeToString(sum[:digest/2])
 }
 
-// disposition names the file that a browser saves an object as.
+// disposition sets the file name under which a browser saves an object.
 func disposition(name string) string {
 	plain := strings.Map(func(r rune) rune {
 		if r > unicode.MaxASCII || strings.ContainsRune(`"\%;`, r) {

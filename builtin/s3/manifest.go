@@ -8,10 +8,10 @@ import (
 	"auditrelay/builtin/internal/objects"
 )
 
-// RenderManifest gives a chunk's manifest, one JSON object under
-// {prefix}/_manifests/{callback}/{journal}/{number}-{sha256:12}.json (a replay's
-// under {prefix}/replay={id}/_manifests/...). The digest is in the key since
-// numbers begin anew when a callback is removed and made again.
+// RenderManifest returns a chunk's manifest, one JSON object under
+// {prefix}/_manifests/{callback}/{journal}/{number}-{sha256:12}.json (a replay's under
+// {prefix}/replay={id}/_manifests/...). The key contains the digest, since numbers start again
+// when a callback is removed and created again.
 func (s *Sink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -29,7 +29,7 @@ func (s *Sink) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error)
 	}), nil
 }
 
-// RenderProof gives a bundle of proofs as one object under
+// RenderProof returns a bundle of proofs as one object under
 // {prefix}/_proofs/{callback}/{journal}/{size}-{sha256:12}.tar (a replay's under
 // {prefix}/replay={id}/_proofs/...).
 func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {

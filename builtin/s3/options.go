@@ -19,17 +19,17 @@ type Options struct {
 	// events cannot choose a folder. Default: none.
 	Prefix string `yaml:"prefix"`
 
-	// Layout is batch (one compressed NDJSON object for each hour of a chunk) or
-	// litellm (one JSON object an event, under the keys of LiteLLM's s3_v2).
-	// Default: batch, since S3 bills by the request.
+	// Layout is batch (one compressed NDJSON object for each hour of a chunk) or litellm (one
+	// JSON object an event, under the keys of LiteLLM's s3_v2). Default: batch, since S3 bills
+	// by the request.
 	Layout string `yaml:"layout"`
 
-	// Partition of layout litellm: a folder a day, or below it one an hour, as newer
-	// versions of LiteLLM can make them. Layout batch always has folders by hour.
+	// Partition is the folders of layout litellm: day, or hour for a further folder an hour, as
+	// newer versions of LiteLLM can make them. Layout batch always has folders by hour.
 	// Default: day.
 	Partition string `yaml:"partition"`
 
-	// Compression of batch objects: gzip, zstd or none. Default: gzip, since
+	// Compression is the compression of batch objects: gzip, zstd or none. Default: gzip, since
 	// everything reads it. Objects of layout litellm are never compressed.
 	Compression string `yaml:"compression"`
 
@@ -37,41 +37,42 @@ type Options struct {
 	// further objects. Default: 64MiB.
 	MaxObjectBytes auditrelay.ByteSize `yaml:"max_object_bytes"`
 
-	// MaxEventAge is how old an event may be at its receipt and still be filed under
-	// the hour of its own time. An older event is filed under the hour of its
-	// receipt, in an object whose metadata says so. Default: 720h, so that a wrong
-	// clock cannot scatter events over thousands of folders.
+	// MaxEventAge is the maximum age of an event at its receipt for using the hour of its own
+	// time. An older event is stored under the hour of its receipt, in an object whose metadata
+	// says so. Default: 720h, so that a wrong clock cannot scatter events over thousands of
+	// folders.
 	MaxEventAge time.Duration `yaml:"max_event_age"`
 
-	// MaxEventAhead is the same for an event time after the receipt. Default: 24h.
+	// MaxEventAhead is the same limit for an event time after the receipt. Default: 24h.
 	MaxEventAhead time.Duration `yaml:"max_event_ahead"`
 
 	// Conditional sends If-None-Match: * so that a put never overwrites an object.
 	// Default: true. Set false for stores without this header.
 	Conditional *bool `yaml:"conditional"`
 
-	// VerifyExisting compares an existing object under a key of layout litellm, with
-	// a HEAD request (needs s3:GetObject). A different object is a refusal. Default:
-	// false, so that s3:PutObject is enough; the receipt then says unverified.
+	// VerifyExisting compares an existing object under a key of layout litellm, with a HEAD
+	// request (needs s3:GetObject). A different object is a permanent failure. Default: false,
+	// so that s3:PutObject is enough; the receipt then says unverified.
 	VerifyExisting bool `yaml:"verify_existing"`
 
-	// Checksum with which the store checks every put: sha256 or crc32c (S3's own
-	// headers), md5 (Content-MD5, which older stores know) or none. Default: sha256.
+	// Checksum is the checksum with which the store checks every put: sha256 or crc32c (S3's
+	// own headers), md5 (Content-MD5, which older stores know) or none. Default: sha256.
 	Checksum string `yaml:"checksum"`
 
-	// ContentEncoding says whether a compressed object carries a Content-Encoding,
-	// so that clients decompress what they download. Default: true. Set false for
-	// stores or proxies that decompress by themselves; the type is then that of the
-	// compressed file, as in application/gzip.
+	// ContentEncoding adds a Content-Encoding to a compressed object, so that clients
+	// decompress their downloads. Default: true. Set false for stores or proxies that
+	// decompress by themselves; the type is then that of the compressed file, as in
+	// application/gzip.
 	ContentEncoding *bool `yaml:"content_encoding"`
 
-	// Encryption at rest. Default: the bucket's own.
+	// Encryption is the encryption at rest. Default: the bucket's own.
 	Encryption Encryption `yaml:"encryption"`
 
 	// ObjectLock sets the retention of every object. Default: the bucket's own.
 	ObjectLock ObjectLock `yaml:"object_lock"`
 
-	// StorageClass, such as STANDARD_IA. Default: the bucket's own.
+	// StorageClass is the objects' storage class, such as STANDARD_IA. Default: the bucket's
+	// own.
 	StorageClass string `yaml:"storage_class"`
 
 	// Tags are put on every object (needs s3:PutObjectTagging). At most 10.
@@ -81,22 +82,22 @@ type Options struct {
 	// s3:PutObjectAcl). Default: none.
 	ACL string `yaml:"acl"`
 
-	// ExpectedBucketOwner is the account that must own the bucket; S3 refuses
-	// the request otherwise. Default: not checked.
+	// ExpectedBucketOwner is the account that must own the bucket; otherwise S3 rejects the
+	// request. Default: not checked.
 	ExpectedBucketOwner string `yaml:"expected_bucket_owner"`
 
 	// Endpoint is the URL of an S3 store other than AWS. Default: AWS.
 	Endpoint string `yaml:"endpoint"`
 
-	// Addressing is how the bucket is named: virtual (in the host name) or path.
-	// Default: path where an endpoint is set, virtual otherwise.
+	// Addressing is how the bucket is named: virtual (in the host name) or path. Default: path
+	// where an endpoint is set, virtual otherwise.
 	Addressing string `yaml:"addressing"`
 
-	// TLS of the connection to S3 and STS.
+	// TLS configures the connections to S3 and STS.
 	TLS TLS `yaml:"tls"`
 
-	// Credentials. Default: the AWS chain (environment, shared files, SSO, web
-	// identity, container and instance roles).
+	// Credentials are the credentials of the writer. Default: the AWS chain (environment,
+	// shared files, SSO, web identity, container and instance roles).
 	Credentials Credentials `yaml:"credentials"`
 
 	// Concurrency is the maximum number of parallel puts. It is halved while S3
@@ -108,7 +109,7 @@ type Options struct {
 	RequestTimeout time.Duration `yaml:"request_timeout"`
 }
 
-// Encryption at rest, by the server.
+// Encryption configures the server's encryption at rest.
 type Encryption struct {
 	// Type is s3 (SSE-S3, AES256) or kms (SSE-KMS). Default: the bucket's own.
 	Type string `yaml:"type"`
@@ -127,7 +128,7 @@ type ObjectLock struct {
 	RetainFor time.Duration `yaml:"retain_for"`
 }
 
-// TLS of the sink's connections.
+// TLS configures the sink's connections.
 type TLS struct {
 	// CA holds PEM certificates to trust instead of the system's.
 	CA string `yaml:"ca"`
@@ -136,18 +137,18 @@ type TLS struct {
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify"`
 }
 
-// Credentials name who writes. Everything is empty by default: the AWS chain.
-// After a refusal that may come from them, and when the callback is resumed or
-// the configuration reloaded, the chain and its files are read again: a rotated
-// secret needs no restart.
+// Credentials are the credentials of the writer. All fields are empty by default: the AWS
+// chain. The sink reads the chain and its files again after a refusal that they may have
+// caused, and when the callback is resumed or the configuration reloaded. So a rotated secret
+// needs no restart.
 type Credentials struct {
-	// AccessKeyID of a static key.
+	// AccessKeyID is the id of a static key.
 	AccessKeyID string `yaml:"access_key_id"`
-	// SecretAccessKey of a static key.
+	// SecretAccessKey is the secret of a static key.
 	SecretAccessKey auditrelay.Secret `yaml:"secret_access_key"`
-	// SessionToken of a temporary static key.
+	// SessionToken is the session token of a temporary static key.
 	SessionToken auditrelay.Secret `yaml:"session_token"`
-	// Profile in the shared configuration files.
+	// Profile is the profile in the shared configuration files.
 	Profile string `yaml:"profile"`
 	// SharedFile is a credentials file in AWS's format, instead of
 	// ~/.aws/credentials.
@@ -158,19 +159,19 @@ type Credentials struct {
 	STSEndpoint string `yaml:"sts_endpoint"`
 }
 
-// Role is assumed through STS.
+// Role is a role to assume with STS.
 type Role struct {
-	// ARN of the role.
+	// ARN is the role's ARN.
 	ARN string `yaml:"arn"`
-	// ExternalID that the role's trust policy asks for.
+	// ExternalID is the external id that the role's trust policy requires.
 	ExternalID string `yaml:"external_id"`
 	// SessionName appears in CloudTrail. Default: auditrelay.
 	SessionName string `yaml:"session_name"`
-	// Duration of a session. Default: STS's own (1h).
+	// Duration is the duration of a session. Default: STS's own (1h).
 	Duration time.Duration `yaml:"duration"`
 	// WebIdentityToken is a token for assuming the role, instead of credentials.
 	WebIdentityToken auditrelay.Secret `yaml:"web_identity_token"`
-	// WebIdentityTokenFile is the same from a file, read again for each session.
+	// WebIdentityTokenFile is a file with such a token. It is read again for each session.
 	WebIdentityTokenFile string `yaml:"web_identity_token_file"`
 }
 
@@ -195,7 +196,7 @@ const (
 	AddressingPath    = "path"
 )
 
-// withDefaults fills in what is documented as the default.
+// withDefaults returns o with the defaults filled in.
 func (o Options) withDefaults() Options {
 	o.Layout = or(o.Layout, LayoutBatch)
 	if o.Layout == LayoutLiteLLM {

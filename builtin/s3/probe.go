@@ -15,11 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// Probe puts one small object, {prefix}/_auditrelay/probe, as a delivery would
-// be put, conditional puts included: a probe that stands there already is success. It
-// writes nothing where the options or the bucket's own default would
-// retain it, nor where it may not ask for that default
-// (s3:GetBucketObjectLockConfiguration): the error then wraps ErrNotChecked.
+// Probe creates one small object, {prefix}/_auditrelay/probe, like a delivery, including a
+// conditional put. An existing probe counts as success. Probe writes nothing if the options or
+// the bucket's own default would retain the object, or if it may not read that default
+// (s3:GetBucketObjectLockConfiguration). The error then wraps ErrNotChecked.
 func (s *Sink) Probe(ctx context.Context) error {
 	if s.options.ObjectLock.Mode != "" {
 		return fmt.Errorf("%w: object_lock would retain the probe's object", auditrelay.ErrNotChecked)
@@ -42,7 +41,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 	return err
 }
 
-// checkNotRetained returns nil only where the bucket retains no new object.
+// checkNotRetained returns nil only if the bucket does not retain new objects.
 func (s *Sink) checkNotRetained(ctx context.Context, client *s3.Client, key string) error {
 	attempt, cancel := context.WithTimeout(ctx, s.options.RequestTimeout)
 	defer cancel()
@@ -62,7 +61,7 @@ func (s *Sink) checkNotRetained(ctx context.Context, client *s3.Client, key stri
 	case slices.Contains(unauthorizedCodes, code) && code != "AccessDenied", status(err) == http.StatusUnauthorized:
 	case code == "ObjectLockConfigurationNotFoundError", status(err) >= 300 && status(err) < 500 && status(err) != http.StatusForbidden,
 		status(err) == http.StatusNotImplemented:
-		// The store has no such lock, or the put tells what is wrong.
+		// The store has no object lock, or the put will show the problem.
 		return nil
 	case status(err) == http.StatusForbidden:
 		return fmt.Errorf("%w: cannot tell whether the bucket retains new objects: %w", auditrelay.ErrNotChecked,

@@ -30,7 +30,8 @@ func (s *Sink) ReadBack(ctx context.Context, p auditrelay.Payload, _ auditrelay.
 		return nil, s.failure(ctx, "read back", p.Key, err)
 	}
 	defer out.Body.Close()
-	// More than was put is another object, of which the beginning says so.
+	// An object that is longer than the payload is a different one; reading one byte more shows
+	// that.
 	held, err := io.ReadAll(io.LimitReader(out.Body, int64(len(p.Body))+1))
 	if err != nil {
 		return nil, s.failure(ctx, "read back", p.Key, err)

@@ -19,7 +19,7 @@ import (
 	"auditrelay/internal/ndjson"
 )
 
-// Headers of a payload: what is sent with the object and sealed with it.
+// The headers of a payload, which are sent with the object and sealed with it.
 const (
 	contentType        = "Content-Type"
 	contentEncoding    = "Content-Encoding"
@@ -28,25 +28,25 @@ const (
 	checksumCRC32C     = "X-Amz-Checksum-Crc32c"
 	checksumMD5        = "Content-Md5"
 
-	// metaPrefix begins the object's metadata.
+	// metaPrefix is the prefix of the object's metadata.
 	metaPrefix    = "X-Amz-Meta-"
 	metaCallback  = metaPrefix + "Auditrelay-Callback"
 	metaJournal   = metaPrefix + "Auditrelay-Journal"
-	metaFrom      = metaPrefix + "Auditrelay-From" // the chunk's range, half open
+	metaFrom      = metaPrefix + "Auditrelay-From" // the chunk's half-open range
 	metaTo        = metaPrefix + "Auditrelay-To"
 	metaReplay    = metaPrefix + "Auditrelay-Replay"
 	metaRecords   = metaPrefix + "Auditrelay-Records"
-	metaDigest    = metaPrefix + "Auditrelay-Sha256" // of the content before compression
+	metaDigest    = metaPrefix + "Auditrelay-Sha256" // SHA-256 of the content before compression
 	metaPartition = metaPrefix + "Auditrelay-Partition"
 
-	// The origin of the object's records, where all have one; see origin.
+	// The origin of the object's records, if all have the same; see origin.
 	metaNamespace = metaPrefix + "Auditrelay-Namespace"
 	metaSource    = metaPrefix + "Auditrelay-Source"
 	metaPrincipal = metaPrefix + "Auditrelay-Principal"
-	metaSequence  = metaPrefix + "Auditrelay-Sequence" // of a lone record
+	metaSequence  = metaPrefix + "Auditrelay-Sequence" // of a single record
 )
 
-// maxMetaBytes bounds a name in the metadata, in bytes. S3 allows 2 KB in all.
+// maxMetaBytes limits a name in the metadata, in bytes. S3 allows 2 KB in total.
 const maxMetaBytes = 256
 
 // Render returns one payload for each hour of the chunk (layout batch) or for each
@@ -107,7 +107,7 @@ func (s *Sink) renderBatch(chunk auditrelay.Chunk) ([]auditrelay.Payload, error)
 	return payloads, nil
 }
 
-// batchPayload compresses content and names it; headers become the payload's.
+// batchPayload compresses content and names it. headers become the payload's headers.
 func (s *Sink) batchPayload(dir, journal, compression string, content []byte, sequences []uint64, headers map[string]string) (auditrelay.Payload, error) {
 	body, err := s.compressor.compress(compression, content)
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *Sink) batchPayload(dir, journal, compression string, content []byte, se
 	}), nil
 }
 
-// seal adds to the headers what depends on the finished body.
+// seal adds the headers that depend on the finished body.
 func (s *Sink) seal(p auditrelay.Payload) auditrelay.Payload {
 	for _, name := range checksumHeaders {
 		delete(p.Headers, name)
@@ -149,7 +149,7 @@ func (s *Sink) batching() objects.Batching {
 	return objects.Batching{MaxAge: s.options.MaxEventAge, MaxAhead: s.options.MaxEventAhead, MaxBytes: int64(s.options.MaxObjectBytes)}
 }
 
-// Split halves a batch payload by its number of records.
+// Split splits a batch payload into halves by its number of records.
 func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
 	fail := func(err error) (auditrelay.Payload, auditrelay.Payload, error) {
 		return auditrelay.Payload{}, auditrelay.Payload{}, fmt.Errorf("split payload %s: %w", p.Key, err)
@@ -183,7 +183,7 @@ func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, er
 	return first, second, nil
 }
 
-// chunkHeaders is the metadata that all objects of a chunk share.
+// chunkHeaders returns the metadata that all objects of a chunk share.
 func chunkHeaders(chunk auditrelay.Chunk) map[string]string {
 	headers := map[string]string{
 		metaCallback: objects.Cut(url.PathEscape(chunk.Callback), maxMetaBytes),
@@ -197,9 +197,9 @@ func chunkHeaders(chunk auditrelay.Chunk) map[string]string {
 	return headers
 }
 
-// origin says in the metadata where an object's records came from, where that is the same
-// for all of them: no event can choose what stands there. Of several origins explain tells
-// which record is whose, by its sequence.
+// origin adds the records' origin to the metadata if all have the same. An event's content
+// cannot change it. If there are several origins, explain shows a record's origin by its
+// sequence.
 func origin(headers map[string]string, records []auditrelay.Record) {
 	first := records[0]
 	for _, r := range records[1:] {
@@ -224,8 +224,8 @@ func hexSHA256(data []byte) string {
 
 var checksumHeaders = []string{checksumSHA256, checksumCRC32C, checksumMD5}
 
-// checksum returns the header in which the store checks body, and its value; both are
-// empty for none.
+// checksum returns the header with which the store checks body, and its value. Both are empty
+// for none.
 func checksum(algorithm string, body []byte) (name, value string) {
 	var sum []byte
 	switch algorithm {
@@ -243,8 +243,7 @@ func checksum(algorithm string, body []byte) (name, value string) {
 	return name, base64.StdEncoding.EncodeToString(sum)
 }
 
-// damaged reports whether a checksum that was sealed with the payload is not its
-// body's.
+// damaged reports whether the payload's body does not match its sealed checksum.
 func damaged(p auditrelay.Payload) bool {
 	for _, algorithm := range []string{ChecksumSHA256, ChecksumCRC32C, ChecksumMD5} {
 		name, _ := checksum(algorithm, nil)

@@ -1,11 +1,10 @@
-// Package s3 delivers records to Amazon S3 and to stores that speak its
-// protocol.
+// Package s3 delivers records to Amazon S3 and to stores with its protocol.
 //
-// Delivery is at least once, idempotent: the sealed bytes go under the sealed key
-// with If-None-Match. In layout batch the key contains the content's digest, so an
-// object under that key is the same object. The seal includes type, encoding, checksum
-// and metadata. Encryption, lock, class, tags and ACL come from the present
-// configuration, so that a corrected option also helps waiting payloads.
+// Delivery is at least once and idempotent. The sink writes the sealed bytes under the sealed
+// key with If-None-Match. In layout batch the key contains the content's digest, so an existing
+// object under that key has the same content. The seal includes type, encoding, checksum and
+// metadata. Encryption, lock, class, tags and ACL come from the current configuration, so that
+// a corrected option also helps waiting payloads.
 package s3
 
 import (
@@ -26,21 +25,20 @@ import (
 
 // Sink writes to one S3 bucket under a prefix. It is safe for concurrent use.
 type Sink struct {
-	options Options // defaults filled in
+	options Options // with defaults filled in
 	prefix  string  // empty or ending in "/"
 	limiter *httpsink.Limiter
 	now     func() time.Time
 
 	compressor compressor
 
-	stale  atomic.Bool // the client's credentials are to be read again
+	stale  atomic.Bool // the next request must read the credentials again
 	mu     sync.Mutex
-	client *s3.Client // nil until the first request, and after a refusal that may be the credentials'
+	client *s3.Client // nil until the first request, and after a refusal that the credentials may have caused
 }
 
-// Place implements auditrelay.Placed. In layout batch a key holds the digest of what is
-// there, so that two callbacks may share a prefix; in layout litellm it holds the
-// event's id alone.
+// Place implements auditrelay.Placed. In layout batch a key contains the digest of its content,
+// so two callbacks may share a prefix. In layout litellm it contains only the event's id.
 func (s *Sink) Place() string {
 	if s.options.Layout != LayoutLiteLLM {
 		return ""
@@ -48,11 +46,12 @@ func (s *Sink) Place() string {
 	return strings.Join([]string{"s3", placeOf(s.options.Endpoint), s.options.Bucket, s.options.Partition, s.prefix}, " ")
 }
 
-// awsHost is an endpoint of AWS itself, which is the same store as none.
+// awsHost matches an endpoint of AWS itself, which is the same store as an empty endpoint.
 var awsHost = regexp.MustCompile(`^s3[a-z0-9.-]*\.amazonaws\.com(?:\.cn)?$`)
 
-// placeOf is an endpoint as two of the same store are alike, as far as that can be told without
-// asking: case, default ports, AWS's own names, this machine's.
+// placeOf normalises an endpoint, so that equal stores have equal places as far as this is
+// known without a request: it ignores case, default ports, AWS's own names, and names of this
+// machine.
 func placeOf(endpoint string) string {
 	u, err := url.Parse(strings.ToLower(endpoint))
 	if err != nil || u.Host == "" {
@@ -82,9 +81,8 @@ var (
 	_ auditrelay.Reader     = (*Sink)(nil)
 )
 
-// New returns a sink for o. It does no I/O: credentials are looked up at the
-// first delivery. The error joins an *auditrelay.OptionError for each bad
-// option.
+// New returns a sink for o. It does no I/O: the first delivery looks up the credentials. The
+// error joins an *auditrelay.OptionError for each invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
@@ -100,7 +98,7 @@ func New(o Options) (*Sink, error) {
 // Concurrency returns the maximum number of parallel puts.
 func (s *Sink) Concurrency() int { return s.options.Concurrency }
 
-// connected returns the client, loading the AWS chain where there is none yet.
+// connected returns the client, loading the AWS chain if there is none yet.
 func (s *Sink) connected(ctx context.Context) (*s3.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,10 +117,9 @@ func (s *Sink) connected(ctx context.Context) (*s3.Client, error) {
 // Refresh makes the next request read the credentials again.
 func (s *Sink) Refresh() { s.stale.Store(true) }
 
-// refused classifies a failed request of client's. Where the credentials may be the
-// cause, the next request reads them again. Stores tell an unknown key in many ways
-// (403, 404, 400 with a code of their own), so any refusal counts that is not known to
-// be about something else.
+// refused classifies a failed request of client. If the credentials may be the cause, the next
+// request reads them again. Stores report an unknown key in many ways (403, 404, 400 with a
+// special code), so every refusal counts unless its cause is known to be another.
 func (s *Sink) refused(ctx context.Context, client *s3.Client, operation, key string, err error) error {
 	err = s.failure(ctx, operation, key, err)
 	switch auditrelay.KindOf(err) {
@@ -132,7 +129,7 @@ func (s *Sink) refused(ctx context.Context, client *s3.Client, operation, key st
 	return err
 }
 
-// forget drops client: the next request loads the credentials again.
+// forget drops client, so that the next request loads the credentials again.
 func (s *Sink) forget(client *s3.Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

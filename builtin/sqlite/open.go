@@ -21,15 +21,15 @@ const (
 	reading
 )
 
-// readers is how many statements read at a time.
+// readers is the maximum number of parallel reads.
 const readers = 4
 
-// Open opens the store at o.Path for reading, Maintain for deleting from it; the file is
-// made where it is not there. Both go beside a Sink that writes to it.
+// Open opens the store at o.Path for reading, and Maintain opens it for deleting. They create a
+// missing file. Both work in parallel with a Sink that writes to it.
 //
-// The store is internal: these two are for the relay.
+// The store is internal, so both are only for the relay.
 func Open(ctx context.Context, o Options) (*auditstore.Store, error) {
-	s, err := open(ctx, o.Path, writing) // which makes the tables
+	s, err := open(ctx, o.Path, writing) // this creates the tables
 	if err != nil {
 		return nil, err
 	}
@@ -39,14 +39,14 @@ func Open(ctx context.Context, o Options) (*auditstore.Store, error) {
 	return open(ctx, o.Path, reading)
 }
 
-// Maintain: see Open.
+// Maintain opens the store for deleting; see Open.
 func Maintain(ctx context.Context, o Options) (*auditstore.Store, error) {
 	return open(ctx, o.Path, writing)
 }
 
-// View opens the store at path for reading, and makes and changes nothing. A relay may
-// write to it meanwhile. A file that no program has open is read as it is, so that it may
-// be on a medium that cannot be written to.
+// View opens the store at path for reading. It creates and changes nothing. A relay may write
+// to the store meanwhile. If no program has the file open, View reads it without writing beside
+// it, so that it may be on a read-only medium.
 func View(ctx context.Context, path string) (*auditstore.Store, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func View(ctx context.Context, path string) (*auditstore.Store, error) {
 	return s, nil
 }
 
-// IsDatabase reports whether a file is a SQLite database, by its first bytes.
+// IsDatabase reports by its first bytes whether a file is a SQLite database.
 func IsDatabase(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
@@ -104,7 +104,7 @@ func open(ctx context.Context, path string, how access, more ...string) (*audits
 	return s, nil
 }
 
-// create makes the file with its mode, which SQLite's own files beside it take over.
+// create creates the file with its mode, which SQLite uses for its other files too.
 func create(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -119,8 +119,8 @@ func create(path string) error {
 	return f.Close()
 }
 
-// dsn says how a connection is set up. What is deleted, or replaced after a policy was
-// mended, is overwritten (secure_delete), not just forgotten.
+// dsn returns the parameters of a connection. Deleted data, and data replaced after a policy
+// was corrected, is overwritten (secure_delete), not just released.
 func dsn(path string, how access, more ...string) string {
 	query := url.Values{"_pragma": {
 		"busy_timeout(2000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "trusted_schema(OFF)",
@@ -129,9 +129,9 @@ func dsn(path string, how access, more ...string) string {
 	query["_pragma"] = append(query["_pragma"], more...)
 	if how == writing {
 		query.Set("_txlock", "immediate")
-		// SQLite's own 2 MB hold no index of a large store: each record would read and write
-		// anew what the one before had in hand. With a log of 32 MiB, pages that change in
-		// each transaction are copied to the file once for some twenty of them.
+		// SQLite's default of 2 MB holds no index of a large store, so each record would read
+		// and write the same pages again. With a log of 32 MiB, pages that change in each
+		// transaction are copied to the file once for about twenty transactions.
 		query["_pragma"] = append(query["_pragma"], "cache_size(-32768)", "wal_autocheckpoint(8192)")
 	} else {
 		query.Add("_pragma", "query_only(ON)")
@@ -151,9 +151,9 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Backup copies the database at o.Path to the new file to. Writers go on meanwhile.
-// Backup returns when the copy is on disk. Without a database it returns
-// fs.ErrNotExist and creates nothing.
+// Backup copies the database at o.Path to the new file to. Writers continue meanwhile. Backup
+// returns when the copy is on disk. Without a database it returns fs.ErrNotExist and creates
+// nothing.
 func Backup(ctx context.Context, o Options, to string) (err error) {
 	if _, err := os.Stat(o.Path); err != nil {
 		return err

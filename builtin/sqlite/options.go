@@ -16,7 +16,7 @@ type Options struct {
 	// store/CALLBACK.db in the data directory; programs that embed the sink must set it.
 	Path string `yaml:"path"`
 
-	// Keep says which records stay. Default: all. The relay deletes the others once an
+	// Keep limits the records that stay. Default: all. The relay deletes the others once an
 	// hour and records the number in an audit event. The sink itself deletes nothing.
 	Keep Keep `yaml:"keep"`
 }
@@ -29,7 +29,7 @@ type Keep struct {
 	Rows int64 `yaml:"rows"`
 }
 
-// check returns every bad option, joined.
+// check returns an error for each invalid option, joined.
 func (o Options) check() error {
 	var problems []error
 	bad := func(path, text string) {

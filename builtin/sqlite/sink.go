@@ -1,9 +1,9 @@
-// Package sqlite delivers records to a SQLite database, to be searched: the store that
-// the audit API reads.
+// Package sqlite delivers records to a SQLite database, to be searched: the store that the
+// audit API reads.
 //
-// A delivery is one transaction with synchronous=FULL on the write-ahead log: it counts
-// once the log is on disk. Delivering again changes nothing, since a record is known by
-// its place in the journal and by its id; package auditstore says how.
+// A delivery is one transaction with synchronous=FULL on the write-ahead log. It counts once
+// the log is on disk. Repeating a delivery changes nothing, since a record is identified by its
+// place in the journal and by its id; see package auditstore.
 //
 // The driver is SQLite translated to Go (modernc.org/sqlite), without cgo.
 package sqlite
@@ -25,13 +25,13 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// Sink writes to one database. It is safe for concurrent use, one delivery at a time.
+// Sink writes to one database. It is safe for concurrent use, but makes one delivery at a time.
 type Sink struct {
 	path string
-	turn chan struct{} // holds one token: whose turn it is to use what follows
+	turn chan struct{} // contains one token; its holder may use the fields below
 
 	store *auditstore.Store // nil while closed
-	file  os.FileInfo       // the one that was opened
+	file  os.FileInfo       // the opened file
 }
 
 // Place implements auditrelay.Placed.
@@ -47,8 +47,8 @@ var (
 	_ io.Closer           = (*Sink)(nil)
 )
 
-// New returns a sink for o. It does no I/O: the database is opened at the first
-// delivery. The error joins an *auditrelay.OptionError for each bad option.
+// New returns a sink for o. It does no I/O: the first delivery opens the database. The error
+// joins an *auditrelay.OptionError for each invalid option.
 func New(o Options) (*Sink, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return auditstore.Render(chunk)
 }
 
-// RenderProof gives a bundle of proofs, which stands in a table of its own.
+// RenderProof returns a bundle of proofs, which has its own table.
 func (s *Sink) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
 	return auditstore.RenderProof(p)
 }
@@ -93,7 +93,7 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	}
 	stored, err := s.put(ctx, journal, records)
 	if err != nil {
-		// The next delivery begins from what is on disk.
+		// The next delivery starts from the state on disk.
 		_ = s.close()
 		return auditrelay.Receipt{}, s.failure(ctx, err)
 	}
@@ -119,13 +119,13 @@ func (s *Sink) put(ctx context.Context, journal string, records []auditstore.Rec
 	if err := s.reopen(ctx); err != nil {
 		return auditstore.Stored{}, err
 	}
-	return s.store.Put(ctx, journal, records, 0) // a file that was put back is the operator's doing
+	return s.store.Put(ctx, journal, records, 0) // an operator may restore an older file
 }
 
-// reopen opens the database unless it is open, and the file is still that.
+// reopen opens the database, unless it is open and the file is still the same.
 func (s *Sink) reopen(ctx context.Context) (err error) {
 	if s.store != nil {
-		// What goes to a file that was moved away or replaced would be lost.
+		// Data written to a file that was moved or replaced would be lost.
 		if at, err := os.Stat(s.path); err != nil || !os.SameFile(at, s.file) {
 			if err := s.close(); err != nil {
 				return err
@@ -190,11 +190,11 @@ func (s *Sink) close() error {
 	return err
 }
 
-// failure classifies an error. SQLite's own texts name what is wrong with the file or a
-// statement and quote no value.
+// failure classifies an error. SQLite's own texts describe the file or a statement and quote no
+// value.
 func (s *Sink) failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		err = ctx.Err() // SQLite says only that it was interrupted
+		err = ctx.Err() // SQLite only reports that it was interrupted
 	}
 	kind := auditrelay.Transient
 	for _, mendable := range []error{auditstore.ErrVersion, fs.ErrPermission, syscall.EROFS, syscall.ENOTDIR, syscall.EISDIR} {
@@ -212,13 +212,13 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	return &auditrelay.DeliveryError{Kind: kind, Err: fmt.Errorf("store in %s: %w", s.path, err)}
 }
 
-// Damaged reports whether err says that the file is not a database, or is broken.
+// Damaged reports whether err says that the file is not a database or is damaged.
 func Damaged(err error) bool {
 	c := code(err)
 	return c == lib.SQLITE_CORRUPT || c == lib.SQLITE_NOTADB
 }
 
-// code is SQLite's primary result code, 0 where err is none of its errors.
+// code returns SQLite's primary result code, or 0 if err is not SQLite's.
 func code(err error) int {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code() & 0xff

@@ -1,13 +1,12 @@
-// Package stdout writes records to an io.Writer, by default the process's
-// standard output, one JSON object a line.
+// Package stdout writes records to an io.Writer, by default the process's standard output, one
+// JSON object a line.
 //
-// Delivered means here that the operating system took the bytes: they are in a
-// pipe or a terminal, not on a disk. Whoever reads the other end may still lose
-// them, and nothing can tell. After a restart a payload that was not recorded as
-// delivered is written again, wholly. Within one process a payload is written
-// once, also where a write failed midway. Use it to look at events and in
-// containers whose runtime collects the output; where a record must not be lost
-// use file or s3.
+// Delivered means here that the operating system accepted the bytes: they are in a pipe or a
+// terminal, not on a disk. The reader at the other end may still lose them, and the relay
+// cannot know. After a restart a payload that was not recorded as delivered is written again as
+// a whole. Within one process a payload is written once, even if a write failed midway. Use
+// this sink to look at events, and in containers whose runtime collects the output. If no
+// record may be lost, use file or s3.
 package stdout
 
 import (
@@ -29,29 +28,28 @@ type Options struct {
 	Output io.Writer `yaml:"-"`
 }
 
-// remembered is how many payloads' keys are known.
+// remembered is the number of payload keys that the sink remembers.
 const remembered = 1024
 
-// Sink writes to one writer. It is safe for concurrent use, one delivery at a
-// time.
+// Sink writes to one writer. It is safe for concurrent use, but makes one delivery at a time.
 type Sink struct {
 	output io.Writer
-	turn   chan struct{} // holds one token: whose turn it is to use what follows
-	keys   []string      // of what was written, oldest first
+	turn   chan struct{} // contains one token; its holder may use the fields below
+	keys   []string      // keys of written payloads, oldest first
 	known  map[string]bool
 
-	// The write that goes on or that failed, nil if none. It outlives a delivery
-	// that was given up, since a write cannot be.
+	// The running or failed write, or nil if there is none. It may outlive its delivery, since
+	// a write cannot be cancelled.
 	writing *write
 }
 
-// write is one payload on its way out.
+// write is one payload that is being written.
 type write struct {
 	key      string
-	rest     []byte // a copy, of what is not written yet
+	rest     []byte // a copy of the unwritten bytes
 	done     chan struct{}
-	err      error // once done is closed
-	reported bool  // err was returned by a delivery
+	err      error // valid after done is closed
+	reported bool  // a delivery has returned err
 }
 
 var _ auditrelay.Sink = (*Sink)(nil)
@@ -87,7 +85,8 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	}}, nil
 }
 
-// Deliver writes the payload's lines. If ctx ends first, the write goes on with a copy, and the next delivery waits for it.
+// Deliver writes the payload's lines. If ctx ends first, the write continues with a copy, and
+// the next delivery waits for it.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return auditrelay.Receipt{}, failure(err)
@@ -98,8 +97,8 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	case <-ctx.Done():
 		return auditrelay.Receipt{}, failure(ctx.Err())
 	}
-	// First what another delivery left unfinished: a line cut in two by the next
-	// payload would be lost for both.
+	// First finish the other delivery's write. Otherwise the next payload would start inside a
+	// line, and both would be lost.
 	if s.writing != nil {
 		if err := s.finish(ctx); err != nil {
 			return auditrelay.Receipt{}, err
@@ -118,7 +117,7 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	return receipt, nil
 }
 
-// start writes what is left of s.writing, in a goroutine that ends with it.
+// start writes the rest of s.writing in a goroutine, which ends with the write.
 func (s *Sink) start() {
 	w := s.writing
 	w.done, w.err, w.reported = make(chan struct{}), nil, false
@@ -133,8 +132,8 @@ func (s *Sink) start() {
 	}()
 }
 
-// finish waits until s.writing is written, trying again what a delivery before
-// this one has reported as failed.
+// finish waits until s.writing is written. It retries a failure that an earlier delivery has
+// returned.
 func (s *Sink) finish(ctx context.Context) error {
 	w := s.writing
 	if w.reported {

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// acknowledged waits until the receiver's system has acknowledged all that was written to
-// conn, or ctx ends, or gone says that the receiver closed the connection. A connection
-// that cannot tell counts as one that did.
+// acknowledged waits until the receiver's system has acknowledged everything written to conn,
+// ctx ends, or gone reports that the receiver closed the connection. If a connection does not
+// support this, acknowledged returns nil.
 func acknowledged(ctx context.Context, conn net.Conn, gone func() bool) error {
 	raw, ok := rawOf(conn)
 	if !ok {
@@ -26,7 +26,7 @@ func acknowledged(ctx context.Context, conn net.Conn, gone func() bool) error {
 			return err
 		}
 		switch {
-		case gone(): // before left: a connection that was reset has nothing left either
+		case gone(): // checked first: a connection that was reset also has nothing left to acknowledge
 			return errClosed
 		case failed != nil, left == 0:
 			return nil
@@ -41,7 +41,7 @@ func acknowledged(ctx context.Context, conn net.Conn, gone func() bool) error {
 	}
 }
 
-// rawOf is the socket below a connection, that of TLS included.
+// rawOf returns the socket below a connection, including a TLS connection.
 func rawOf(conn net.Conn) (syscall.RawConn, bool) {
 	if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = over.NetConn()

@@ -13,37 +13,36 @@ import (
 
 // Options configure the sink. Address is required.
 type Options struct {
-	// Address of the receiver, as host:port. The port of syslog over TLS is 6514.
+	// Address is the receiver's address, as host:port. The port of syslog over TLS is 6514.
 	Address string `yaml:"address"`
 
-	// Plaintext connects without TLS: everybody on the path reads the events. Default:
-	// false.
+	// Plaintext connects without TLS, so that everyone on the path can read the events.
+	// Default: false.
 	Plaintext bool `yaml:"plaintext"`
 
-	// TLS says whom to trust and who to be. Default: the system's roots, no client
-	// certificate.
+	// TLS configures the trusted certificates and the client certificate. Default: the system's
+	// roots, no client certificate.
 	TLS httpsink.TLS `yaml:"tls"`
 
-	// AllowNetworks are networks of the inside that may be connected to: loopback,
+	// AllowNetworks lists internal networks to which connections are allowed: loopback,
 	// private, or prefixes such as 10.1.0.0/16. Default: none.
 	AllowNetworks []string `yaml:"allow_networks"`
 
-	// Hostname in each message. Default: none (-).
+	// Hostname is the host name in each message. Default: none (-).
 	Hostname string `yaml:"hostname"`
 
-	// AppName in each message. Default: auditrelay.
+	// AppName is the application name in each message. Default: auditrelay.
 	AppName string `yaml:"app_name"`
 
-	// Facility of the messages. Default: 13, log audit.
+	// Facility is the facility of the messages. Default: 13, log audit.
 	Facility int `yaml:"facility" range:"1..23"`
 
-	// MaxMessageBytes bounds one message. A larger record becomes a dead letter, since
-	// receivers cut longer ones short and say nothing. Default: 8192, which receivers
-	// should take; set it to what yours takes.
+	// MaxMessageBytes limits one message. A larger record becomes a dead letter, since
+	// receivers silently cut longer messages. Default: 8192, which receivers should accept; set
+	// it to your receiver's limit.
 	MaxMessageBytes auditrelay.ByteSize `yaml:"max_message_bytes" range:"480B..1MiB"`
 
-	// RequestTimeout bounds the writing of one payload, the connection included. Default:
-	// 30s.
+	// RequestTimeout limits the writing of one payload, including the connection. Default: 30s.
 	RequestTimeout time.Duration `yaml:"request_timeout" range:"1s..10m"`
 }
 

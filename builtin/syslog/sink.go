@@ -1,12 +1,12 @@
 // Package syslog delivers records as messages of RFC 5424 over TLS (RFC 5425) or TCP, with
 // octet counting.
 //
-// Delivery is at most what the protocol can say. Syslog has no acknowledgement: on Linux the
-// receiver's system acknowledged the bytes, by TCP, on a connection that it had not closed;
-// elsewhere this system took them. A message that a receiver's program
-// had not read when it went down is lost without an error. After an error a payload is sent again:
-// its records may stand there twice, told apart by PROCID (the journal) and MSGID (the
-// sequence).
+// Syslog has no acknowledgement, so delivered has a weak meaning here. On Linux it means that
+// the receiver's system acknowledged the bytes with TCP, on a connection that it had not
+// closed. On other systems it means that the local system accepted them. If the receiver's
+// program ends before it has read a message, the message is lost without an error. After an
+// error a payload is sent again, so the receiver may have its records twice. PROCID (the
+// journal) and MSGID (the sequence) identify them.
 package syslog
 
 import (
@@ -27,12 +27,12 @@ import (
 // informational is the severity of every message.
 const informational = 6
 
-// maxPayloadBytes bounds what is written between two looks at the connection.
+// maxPayloadBytes limits how much is written between two checks of the connection.
 const maxPayloadBytes = 256 << 10
 
-// Sink is one receiver. It is safe for concurrent use.
+// Sink writes to one receiver. It is safe for concurrent use.
 type Sink struct {
-	options Options // defaults filled in
+	options Options // with defaults filled in
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	packing httpsink.Packing
 	known   httpsink.Known
@@ -47,8 +47,8 @@ var (
 	_ auditrelay.Prober   = (*Sink)(nil)
 )
 
-// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
-// for each bad option.
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError for each
+// invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
@@ -64,7 +64,7 @@ func New(o Options) (*Sink, error) {
 	}}, nil
 }
 
-// Render gives payloads of messages, a line each; Deliver frames them.
+// Render returns payloads with one message a line. Deliver adds the framing.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
@@ -76,7 +76,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return s.packing.Pack(chunk, items)
 }
 
-// message is a record as RFC 5424 has it: without structured data, the record as MSG.
+// message formats a record by RFC 5424: without structured data, with the record as MSG.
 func (s *Sink) message(journal string, r auditrelay.Record) []byte {
 	at := r.Time
 	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || at.UTC().Year() < 1 || at.UTC().Year() > 9999 {
@@ -91,7 +91,8 @@ func (s *Sink) message(journal string, r auditrelay.Record) []byte {
 	return append(append(b, " - "...), r.Data...)
 }
 
-// field is a text as a header's field: printable, without spaces, at most n bytes.
+// field returns a text in the form of a header's field: printable, without spaces, at most n
+// bytes.
 func field(text string, n int) string {
 	b := []byte(text[:min(len(text), n)])
 	for i, c := range b {
@@ -128,7 +129,7 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	return receipt, nil
 }
 
-// framed has each message with its length before it, in memory of its own.
+// framed returns the messages with their lengths, in newly allocated memory.
 func framed(body []byte) []byte {
 	out := make([]byte, 0, len(body)+len(body)/64+64)
 	for line := range bytes.SplitSeq(bytes.TrimSuffix(body, []byte("\n")), []byte("\n")) {
@@ -138,11 +139,11 @@ func framed(body []byte) []byte {
 	return out
 }
 
-// errClosed is why a connection is not written to.
+// errClosed: the receiver closed the connection, so nothing is written to it.
 var errClosed = errors.New("the receiver closed the connection")
 
-// write hands data to the connection, a new one where the receiver closed the last. An
-// error ends the connection: how much of data arrived is unknown.
+// write writes data to the connection. It opens a new one if the receiver closed the last.
+// After an error it closes the connection, since it is unknown how much of data arrived.
 func (s *Sink) write(ctx context.Context, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -156,7 +157,7 @@ func (s *Sink) write(ctx context.Context, data []byte) error {
 		s.conn = watch(conn)
 	}
 	conn := s.conn
-	// It may run after this has hung up.
+	// It may run after the connection is closed.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	_, err := conn.Write(data)
@@ -191,7 +192,7 @@ func (s *Sink) connect(ctx context.Context) (net.Conn, error) {
 	return httpsink.Handshake(ctx, conn, s.options.TLS, s.options.Address)
 }
 
-// connection knows whether the receiver closed it. A receiver sends nothing.
+// connection detects that the receiver closed it. A receiver sends no data.
 type connection struct {
 	net.Conn
 	closed atomic.Bool
@@ -211,7 +212,7 @@ func watch(conn net.Conn) *connection {
 	return c
 }
 
-// failure classifies what went wrong.
+// failure classifies an error.
 func (s *Sink) failure(ctx context.Context, err error) error {
 	text := "write to " + s.options.Address + ": "
 	switch {
@@ -234,8 +235,8 @@ func (s *Sink) Close() error {
 	return nil
 }
 
-// Probe connects and sends nothing. Its error wraps auditrelay.ErrNotChecked where the
-// connection stands.
+// Probe connects and sends nothing. If it can connect, its error wraps
+// auditrelay.ErrNotChecked.
 func (s *Sink) Probe(ctx context.Context) error {
 	attempt, cancel := context.WithTimeout(ctx, s.options.RequestTimeout)
 	defer cancel()

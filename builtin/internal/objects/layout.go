@@ -17,29 +17,29 @@ import (
 	"auditrelay/internal/ndjson"
 )
 
-// Meta begins the headers of a payload that become an object's metadata; a store's sink
-// writes them in its own way, in lower case and with "_" where it takes no "-".
+// Meta is the prefix of a payload's headers that become an object's metadata. A store's sink
+// writes them in its own form: in lower case, and with "_" if the store does not allow "-".
 const Meta = "Auditrelay-"
 
 // The metadata. Values are escaped as in a URL's path.
 const (
 	metaCallback  = Meta + "Callback"
 	metaJournal   = Meta + "Journal"
-	metaFrom      = Meta + "From" // the chunk's range, half open
+	metaFrom      = Meta + "From" // the chunk's half-open range
 	metaTo        = Meta + "To"
 	metaReplay    = Meta + "Replay"
 	metaRecords   = Meta + "Records"
-	metaDigest    = Meta + "Sha256" // of the content before compression
+	metaDigest    = Meta + "Sha256" // SHA-256 of the content before compression
 	metaPartition = Meta + "Partition"
-	metaNamespace = Meta + "Namespace" // the origin of the records, where all have one
+	metaNamespace = Meta + "Namespace" // the records' origin, if all have the same
 	metaSource    = Meta + "Source"
 	metaPrincipal = Meta + "Principal"
 )
 
-// maxMetaBytes bounds one value.
+// maxMetaBytes limits one value.
 const maxMetaBytes = 256
 
-// maxObjectBytes bounds an object before compression.
+// maxObjectBytes limits an object before compression.
 const maxObjectBytes = 1 << 30
 
 // Layout renders batches, manifests and proofs for a store of objects.
@@ -49,7 +49,7 @@ type Layout struct {
 	Compression string // httpsink.CompressionGzip or None
 }
 
-// Render returns a payload for each hour of the chunk, or more by size.
+// Render returns a payload for each hour of the chunk, or several if they are large.
 func (l Layout) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	if err := ndjson.Check(chunk.Records); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (l Layout) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return payloads, nil
 }
 
-// ContentType is that of a batch of a chunk's records.
+// ContentType returns the content type of a batch of a chunk's records.
 func ContentType(chunk auditrelay.Chunk) string {
 	if chunk.MediaType == auditrelay.MediaTypeText {
 		return chunk.MediaType
@@ -78,8 +78,8 @@ func ContentType(chunk auditrelay.Chunk) string {
 	return "application/x-ndjson"
 }
 
-// Extension ends the name of a batch with that content type, before what its compression
-// adds: lines of text, such as CEF's, are no JSON.
+// Extension returns the extension of a batch with that content type, without that of its
+// compression. Lines of text, such as CEF's, are not JSON.
 func Extension(contentType string) string {
 	if strings.HasPrefix(contentType, "text/") {
 		return ".log"
@@ -94,7 +94,7 @@ func (l Layout) base(replay string) string {
 	return l.Prefix + ReplayFolder + Segment(replay) + "/"
 }
 
-// batch compresses content and names it; headers become the payload's.
+// batch compresses content and names it. headers become the payload's headers.
 func batch(dir, journal, compression string, content []byte, sequences []uint64, headers map[string]string) (auditrelay.Payload, error) {
 	digest, body, extension := hexSHA256(content), content, Extension(headers[httpsink.ContentType])
 	delete(headers, httpsink.ContentEncoding)
@@ -146,9 +146,9 @@ func (l Layout) Split(p auditrelay.Payload) (first, second auditrelay.Payload, e
 	return first, second, nil
 }
 
-// RenderManifest gives a chunk's manifest as one object,
-// {prefix}/_manifests/{callback}/{journal}/{number}-{sha256:12}.json. The digest is in the
-// key since numbers begin anew when a callback is removed and made again.
+// RenderManifest returns a chunk's manifest as one object,
+// {prefix}/_manifests/{callback}/{journal}/{number}-{sha256:12}.json. The key contains the
+// digest, since numbers start again when a callback is removed and created again.
 func (l Layout) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error) {
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -159,7 +159,7 @@ func (l Layout) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, error
 	return l.beside(ManifestFolder, m.Replay, m.Callback, m.Journal, m.Number, ".json", body, headers), nil
 }
 
-// RenderProof gives a bundle of proofs as one object,
+// RenderProof returns a bundle of proofs as one object,
 // {prefix}/_proofs/{callback}/{journal}/{size}-{sha256:12}.tar.
 func (l Layout) RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
 	headers := chunkHeaders(auditrelay.Chunk{Callback: p.Callback, Journal: p.Journal, Replay: p.Replay})
@@ -178,13 +178,13 @@ func (l Layout) beside(folder, replay, callback, journal string, number uint64, 
 	}
 }
 
-// ProbePayload is that of a probe: one small object under a key that does not change.
+// ProbePayload returns the payload of a probe: one small object under a fixed key.
 func (l Layout) ProbePayload() auditrelay.Payload {
 	body := []byte("auditrelay was here to see whether it may write; this object may be deleted\n")
 	return auditrelay.Payload{Key: l.Prefix + ProbeFolder + "/probe", Body: body, Digest: hexSHA256(body), Headers: map[string]string{httpsink.ContentType: "text/plain"}}
 }
 
-// chunkHeaders is the metadata that all objects of a chunk share.
+// chunkHeaders returns the metadata that all objects of a chunk share.
 func chunkHeaders(chunk auditrelay.Chunk) map[string]string {
 	headers := map[string]string{
 		metaCallback: Cut(url.PathEscape(chunk.Callback), maxMetaBytes),
@@ -198,7 +198,7 @@ func chunkHeaders(chunk auditrelay.Chunk) map[string]string {
 	return headers
 }
 
-// origin says where an object's records came from, where that is the same for all of them.
+// origin adds the records' origin to headers if all have the same.
 func origin(headers map[string]string, records []auditrelay.Record) {
 	first := records[0]
 	for _, r := range records[1:] {

@@ -1,9 +1,10 @@
-// Package objects is what the sinks share that keep records as objects under keys: which
-// records go into one object, how it is called, and what stands beside it.
+// Package objects is shared by the sinks that store records as objects under keys. It decides
+// which records go into one object, what the object's key is, and which other objects exist.
 //
 //	{prefix}/dt=2006-01-02/hour=15/{journal}-{from}-{to}-{sha256:12}.ndjson.gz
 //
-// A key holds the digest of its content, so that an object under it is the same object.
+// A key contains the digest of its content, so an existing object under a key has the same
+// content.
 package objects
 
 import (
@@ -18,7 +19,7 @@ import (
 	"auditrelay"
 )
 
-// Folders of a sink's own under its prefix.
+// The sink's own folders under its prefix.
 const (
 	ManifestFolder = "_manifests"
 	ProofFolder    = "_proofs"
@@ -26,25 +27,25 @@ const (
 	ReplayFolder   = "replay="
 )
 
-// What the partition in a key goes by.
+// The time on which a key's partition is based.
 const (
 	ByEvent    = "event"    // the events' own time
-	ByReceived = "received" // these events' own time is missing, unreadable or too far off
+	ByReceived = "received" // the time of receipt, since the events' own time is missing, unreadable or too far off
 )
 
-// maxSegmentBytes bounds a callback's, journal's or replay's name in a key, so that prefix
-// and three of them fit in the 1024 bytes that stores allow.
+// maxSegmentBytes limits a callback's, journal's or replay's name in a key, so that prefix and
+// three names fit in the 1024 bytes that stores allow.
 const maxSegmentBytes = 96
 
-// BatchKey names an object of several records. The range is that of its own records, so
-// that no two payloads of a chunk, or halves of a payload, can have equal keys even where
+// BatchKey returns the key of an object with several records. The range is that of its own
+// records, so that no two payloads of a chunk, or halves of a payload, have equal keys even if
 // their content is equal. Numbers are padded so that a listing is in the journal's order.
 func BatchKey(dir, journal string, sequences []uint64, digest, extension string) string {
 	return fmt.Sprintf("%s%s-%012d-%012d-%s%s", dir, Segment(journal),
 		sequences[0], sequences[len(sequences)-1]+1, digest[:12], extension)
 }
 
-// Segment makes a name that the operator or the relay chose one path segment.
+// Segment turns a name that the operator or the relay chose into one path segment.
 func Segment(s string) string {
 	name := ReplaceUnsafe(s)
 	if name == s && len(name) <= maxSegmentBytes && name != "" && name != "." && name != ".." {
@@ -54,7 +55,7 @@ func Segment(s string) string {
 	return Cut(name, 64) + "!" + hex.EncodeToString(sum[:8])
 }
 
-// ReplaceUnsafe puts "_" for what would start a folder or harm a listing.
+// ReplaceUnsafe replaces characters that would start a folder or harm a listing by "_".
 func ReplaceUnsafe(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '/' || r == ':' || r == '\\' || r == utf8.RuneError || unicode.IsControl(r) || r == '\uFFFE' || r == '\uFFFF' {
@@ -64,7 +65,7 @@ func ReplaceUnsafe(s string) string {
 	}, s)
 }
 
-// Cut shortens s to at most n bytes of whole characters.
+// Cut shortens s to at most n bytes of complete characters.
 func Cut(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -75,30 +76,30 @@ func Cut(s string, n int) string {
 	return s[:n]
 }
 
-// InCalendar reports whether t's year has four digits, as a key's date has.
+// InCalendar reports whether t's year has four digits, like a key's date.
 func InCalendar(t time.Time) bool {
 	year := t.UTC().Year()
 	return year >= 1 && year <= 9999
 }
 
-// Batching says which records go into one object.
+// Batching groups records into objects.
 type Batching struct {
-	// MaxAge and MaxAhead bound how far a record's own time may be before and after its
-	// receipt; else that of receipt counts.
+	// MaxAge and MaxAhead limit how far a record's own time may be before and after its
+	// receipt. Beyond that the time of receipt is used.
 	MaxAge, MaxAhead time.Duration
-	// MaxBytes bounds an object before compression. A larger record is alone in one.
+	// MaxBytes limits an object before compression. A larger record has its own object.
 	MaxBytes int64
 }
 
-// Group is the records of one object, in order.
+// Group has the records of one object, in order.
 type Group struct {
-	Folder  string // of the hour, ending in "/"
+	Folder  string // the hour's folder, ending in "/"
 	By      string // ByEvent or ByReceived
 	Records []auditrelay.Record
 }
 
-// Groups divides records by hour and size: hours in the order of their first appearance,
-// so that it is pure.
+// Groups groups records by hour and size, with the hours in the order of their first
+// appearance. It is pure.
 func (b Batching) Groups(records []auditrelay.Record) []Group {
 	type partition struct{ folder, by string }
 	parts := map[partition][]auditrelay.Record{}
@@ -127,11 +128,11 @@ func (b Batching) Groups(records []auditrelay.Record) []Group {
 	return groups
 }
 
-// partition puts a record under the hour of its own time, or of its receipt where it has
-// none, or one so far off that it is a clock's fault.
+// partition returns the folder of a record: the hour of its own time. It is the hour of receipt
+// if the record has no time, or one so far off that the clock must be wrong.
 func (b Batching) partition(r auditrelay.Record) (folder, by string) {
 	usable := r.TimeFrom == auditrelay.TimeOfEvent || r.TimeFrom == auditrelay.TimeNaive
-	// Compared as times: a difference of many years overflows a Duration.
+	// Compared as times, since a difference of many years overflows a Duration.
 	if usable && InCalendar(r.Time) && !r.Time.Before(r.Received.Add(-b.MaxAge)) && !r.Time.After(r.Received.Add(b.MaxAhead)) {
 		return hourFolder(r.Time), ByEvent
 	}

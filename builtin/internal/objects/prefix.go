@@ -10,10 +10,10 @@ import (
 	"auditrelay"
 )
 
-// maxPrefixBytes leaves room for the rest of a key, of at most 1024 bytes.
+// maxPrefixBytes leaves room for the rest of a key of at most 1024 bytes.
 const maxPrefixBytes = 256
 
-// CheckPrefix says what is wrong with a prefix of keys.
+// CheckPrefix returns an error if prefix is no valid prefix of keys.
 func CheckPrefix(prefix string) error {
 	if len(prefix) > maxPrefixBytes {
 		return fmt.Errorf("%d bytes, at most %d", len(prefix), maxPrefixBytes)
@@ -29,14 +29,14 @@ func CheckPrefix(prefix string) error {
 	return nil
 }
 
-// Limits are the options that the sinks of a store of objects share beside the prefix; each
-// documents them.
+// Limits are the options that the sinks for object stores share, in addition to the prefix.
+// Each sink documents them.
 type Limits struct {
 	MaxObjectBytes             auditrelay.ByteSize
 	MaxEventAge, MaxEventAhead time.Duration
 }
 
-// WithDefaults fills in what is zero.
+// WithDefaults returns l with defaults for zero fields.
 func (l Limits) WithDefaults() Limits {
 	l.MaxObjectBytes = cmp.Or(l.MaxObjectBytes, 64<<20)
 	l.MaxEventAge = cmp.Or(l.MaxEventAge, 30*24*time.Hour)
@@ -44,7 +44,7 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// Check tells each limit that is out of bounds, by its option, to bad.
+// Check calls bad for each invalid limit, with its option.
 func (l Limits) Check(bad func(path, format string, args ...any)) {
 	if l.MaxObjectBytes < 64<<10 || l.MaxObjectBytes > maxObjectBytes {
 		bad("max_object_bytes", "expected 64KiB to 1GiB")
@@ -57,7 +57,7 @@ func (l Limits) Check(bad func(path, format string, args ...any)) {
 	}
 }
 
-// NewLayout is the layout of these options, which are checked.
+// NewLayout returns the layout for checked options.
 func NewLayout(prefix string, l Limits, compression string) Layout {
 	return Layout{
 		Prefix:      WithSlash(prefix),
@@ -66,7 +66,7 @@ func NewLayout(prefix string, l Limits, compression string) Layout {
 	}
 }
 
-// WithSlash is a prefix as a Layout has it.
+// WithSlash returns prefix in a Layout's form.
 func WithSlash(prefix string) string {
 	if prefix = strings.TrimSuffix(prefix, "/"); prefix != "" {
 		prefix += "/"

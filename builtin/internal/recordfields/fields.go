@@ -1,4 +1,4 @@
-// Package recordfields reads from a record what sinks tell of it beside its document.
+// Package recordfields reads the fields of a record that sinks send outside its document.
 package recordfields
 
 import (
@@ -10,12 +10,11 @@ import (
 	"auditrelay/internal/schema"
 )
 
-// Fields are an event's, as the document has them after the filters; empty where it has
-// none.
+// Fields are an event's fields in the filtered document; empty if the document lacks them.
 type Fields struct{ ID, Action, Actor, Object, ObjectType string }
 
-// Of reads them: LiteLLM's members, or what the record's mapping finds. A tombstone, and a
-// record whose document is in a format, have none.
+// Of returns the fields: LiteLLM's members, or the values that the record's mapping finds. A
+// tombstone, and a record in a callback's format, have none.
 func Of(r auditrelay.Record) Fields {
 	if r.Tombstone {
 		return Fields{}
@@ -37,8 +36,8 @@ func Of(r auditrelay.Record) Fields {
 	return f
 }
 
-// Time is the record's own time, or that of its receipt where it has none, or one before
-// 1970 or after the year last: a clock's fault.
+// Time returns the record's own time. It returns the time of receipt if the record has no time,
+// or one before 1970 or after the year last, since the clock must then be wrong.
 func Time(r auditrelay.Record, last int) time.Time {
 	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || r.Time.Unix() < 0 || r.Time.Year() > last {
 		return r.Received
@@ -46,8 +45,8 @@ func Time(r auditrelay.Record, last int) time.Time {
 	return r.Time
 }
 
-// Mapped calls add for each field of a record whose document is in a schema other than
-// LiteLLM's: its names there are not those that a destination may know.
+// Mapped calls add for each field of a record whose document is not in LiteLLM's schema, since
+// a destination may not know the document's names.
 func Mapped(r auditrelay.Record, add func(name, value string)) {
 	if r.Mapping == nil {
 		return

@@ -1,4 +1,4 @@
-// Package brokers reaches the brokers of Kafka, for the sink and for the source that reads
+// Package brokers connects to Kafka's brokers, for the sink and for the source that reads
 // topics.
 package brokers
 
@@ -26,27 +26,27 @@ const (
 	MechanismSHA512 = "scram-sha-512"
 )
 
-// SASL says who the relay is to the brokers.
+// SASL authenticates the relay to the brokers.
 type SASL struct {
 	// Mechanism is plain, scram-sha-256 or scram-sha-512. For Event Hubs: plain.
 	Mechanism string `yaml:"mechanism"`
 
-	// Username is the user's. For Event Hubs: $ConnectionString.
+	// Username is the user's name. For Event Hubs: $ConnectionString.
 	Username string `yaml:"username"`
 
-	// Password is the user's; for Event Hubs the connection string.
+	// Password is the user's password; for Event Hubs the connection string.
 	Password auditrelay.Secret `yaml:"password"`
 
-	// PasswordFile holds the password; it is read again when it changes.
+	// PasswordFile is a file with the password. The relay reads it again when it changes.
 	PasswordFile string `yaml:"password_file"`
 }
 
-// TLS says whom to trust and who to be.
+// TLS configures the trusted certificates and the client certificate.
 type TLS = httpsink.TLS
 
-// Connection says how to reach brokers.
+// Connection configures the connection to the brokers.
 type Connection struct {
-	Brokers       []string // host:port; they name the others. Required
+	Brokers       []string // host:port; they name the other brokers. Required
 	SASL          SASL
 	Plaintext     bool
 	TLS           TLS
@@ -60,7 +60,7 @@ type Access struct {
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Access checks c. It does no I/O. The error joins an *auditrelay.OptionError for each bad
+// Access checks c. It does no I/O. The error joins an *auditrelay.OptionError for each invalid
 // option.
 func (c Connection) Access() (*Access, error) {
 	errs := httpsink.CheckStream(c.Plaintext, c.TLS, c.AllowNetworks)
@@ -104,8 +104,8 @@ func (c Connection) Access() (*Access, error) {
 	return a, nil
 }
 
-// Options are those of a client that reaches the brokers. Dialing refuses addresses of the
-// inside that AllowNetworks does not name.
+// Options returns the options of a client for the brokers. Dialing rejects internal addresses
+// that AllowNetworks does not include.
 func (a *Access) Options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(a.c.Brokers...), kgo.ClientID("auditrelay"), kgo.Dialer(a.connect),
@@ -131,14 +131,14 @@ func (a *Access) Options() []kgo.Opt {
 	return opts
 }
 
-// Forget has the password read again for the next connection.
+// Forget makes the next connection read the password again.
 func (a *Access) Forget() {
 	if a.password != nil {
 		a.password.Forget()
 	}
 }
 
-// connect dials a broker, which the operator or another broker named.
+// connect dials a broker that the operator or another broker named.
 func (a *Access) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := a.dial(ctx, network, address)
 	if err != nil || a.c.Plaintext {
@@ -149,13 +149,13 @@ func (a *Access) connect(ctx context.Context, network, address string) (net.Conn
 
 var topicForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 
-// ValidTopic reports whether a topic may have that name.
+// ValidTopic reports whether name is a valid name of a topic.
 func ValidTopic(name string) bool {
 	return topicForm.MatchString(name) && strings.Trim(name, ".") != ""
 }
 
-// Inside reports whether err is that a broker's address is of the inside, and not allowed.
+// Inside reports whether err says that a broker's address is internal and not allowed.
 func Inside(err error) bool { return errors.Is(err, httpsink.ErrInside) }
 
-// Untrusted reports whether err is that a broker's certificate is not trusted.
+// Untrusted reports whether err says that a broker's certificate is not trusted.
 func Untrusted(err error) bool { return strings.Contains(err.Error(), "certificate") }
