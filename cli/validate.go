@@ -116,6 +116,10 @@ func (a *program) printNotes(notes []config.Note) {
 		if n.Level >= slog.LevelWarn {
 			word = "warning"
 		}
-		fmt.Fprintf(a.stderr, "%s:%d: %s: %s\n", n.File, n.Line, word, n.Text)
+		at := n.File
+		if n.Line > 0 {
+			at = fmt.Sprintf("%s:%d", n.File, n.Line)
+		}
+		fmt.Fprintf(a.stderr, "%s: %s: %s\n", at, word, n.Text)
 	}
 }

@@ -97,7 +97,7 @@ func filesTree(names []string, o LoadOptions) (tree, error) {
 		case part == nil || part.kind == kindNull:
 		case part.kind != kindMapping:
 			r.add(part, "", "found %v, expected a mapping of options", part.kind)
-		case isLiteLLM(part):
+		case isLiteLLM(part.keys):
 			r.add(part, "", "LiteLLM's own configuration: it is the whole configuration, or none of it; name this file alone, or add what auditrelay config translate makes of it")
 		default:
 			(&resolver{report: r, lookup: o.LookupEnv, dir: o.Dir}).all(part, "")

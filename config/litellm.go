@@ -36,14 +36,22 @@ var litellmKeys = []string{
 	"finetune_settings", "assistant_settings", "model_group_settings", "agent_list", "default_team_settings",
 }
 
-// isLiteLLM reports whether a file is LiteLLM's, that is, has one of LiteLLM's top-level
-// tables. It may also have keys of the relay.
-func isLiteLLM(root *node) bool {
-	return slices.ContainsFunc(root.keys, func(k *node) bool { return slices.Contains(litellmTables, k.text) })
+// isLiteLLM reports whether a file with these top-level keys is LiteLLM's. It has one of
+// LiteLLM's tables, and perhaps keys of the relay; or another of LiteLLM's keys, and none
+// of the relay.
+func isLiteLLM(keys []*node) bool {
+	has := func(of func(key string) bool) bool {
+		return slices.ContainsFunc(keys, func(k *node) bool { return of(k.text) })
+	}
+	return has(func(key string) bool { return slices.Contains(litellmTables, key) }) ||
+		has(func(key string) bool { return slices.Contains(litellmKeys, key) }) && !has(isNative)
 }
 
 // litellmTables are the tables that identify a file as LiteLLM's.
 var litellmTables = []string{litellmSettings, generalSettings, "model_list", "router_settings", environmentTable, callbackSettings}
+
+// auditKeys are the keys of litellm_settings that the relay reads.
+var auditKeys = []string{callbacksKey, storeKey, paramsKey, auditParamsKey}
 
 // ignoredByLiteLLMs reports whether a value in LiteLLM's file has a meaning only for LiteLLM.
 // Such values are not checked: LiteLLM's parser accepts duplicate keys and keys that are
@@ -52,7 +60,7 @@ func ignoredByLiteLLMs(path string) bool {
 	table, key, inside := strings.Cut(path, ".")
 	switch table {
 	case litellmSettings:
-		return inside && !slices.ContainsFunc([]string{callbacksKey, storeKey, paramsKey, auditParamsKey}, func(ours string) bool {
+		return inside && !slices.ContainsFunc(auditKeys, func(ours string) bool {
 			return key == ours || strings.HasPrefix(key, ours+".") || strings.HasPrefix(key, ours+"[")
 		})
 	case generalSettings:
@@ -89,9 +97,10 @@ func fromLiteLLM(root *node, res *resolver, o LoadOptions) *node {
 		}
 	}
 	if settings != nil {
+		l.misspelt(settings)
 		l.callbacks(settings, native)
-	} else if l.root.get(litellmSettings) == nil {
-		l.report.warn(nil, "this is LiteLLM's configuration, without litellm_settings: it lists no audit_log_callbacks, so that nothing of it is delivered; add litellm_settings: {store_audit_logs: true, audit_log_callbacks: [s3_v2], s3_callback_params: {s3_bucket_name: BUCKET}}, or callbacks of the relay's own")
+	} else if !l.root.get(litellmSettings).given() {
+		l.report.warn(l.root, "this is LiteLLM's configuration, without litellm_settings: it lists no audit_log_callbacks, so that nothing of it is delivered; add litellm_settings: {store_audit_logs: true, audit_log_callbacks: [s3_v2], s3_callback_params: {s3_bucket_name: BUCKET}}, or callbacks of the relay's own")
 	}
 	l.store(settings, native)
 	if !native.get("callbacks").given() { // LiteLLM's file is complete without callbacks
@@ -129,6 +138,20 @@ func (l *litellm) environment() {
 			}
 		}
 	}
+}
+
+// variable returns a variable's value as LiteLLM sees it: environment_variables of its file
+// wins over the process's environment. from is where the file sets it, otherwise nil.
+func (l *litellm) variable(name string) (value string, from *node) {
+	if from = l.root.get(environmentTable).get(name); from.given() {
+		if other, ok := strings.CutPrefix(from.text, litellmEnv); ok {
+			value, _ = l.lookup(other)
+			return value, from
+		}
+		return from.text, from
+	}
+	value, _ = l.lookup(name)
+	return value, nil
 }
 
 // beside takes over the relay's own keys in LiteLLM's file.
@@ -214,10 +237,14 @@ func (l *litellm) stored(settings, list *node) {
 		}
 		return
 	}
-	value, _ := l.lookup(storeVariable)
+	value, from := l.variable(storeVariable)
 	switch strings.ToLower(value) {
 	case "true":
 	case "false":
+		if from != nil {
+			l.report.add(from, join(environmentTable, storeVariable), "it is false, and audit_log_callbacks lists callbacks (line %d): with audit logs off LiteLLM makes no events, so that nothing would ever be delivered; set it to true or remove the callbacks", list.line)
+			return
+		}
 		l.report.add(list, pathOfCallbacks, "the environment variable %s is false: with audit logs off LiteLLM makes no events, so that nothing would ever be delivered; set it to true or remove the callbacks", storeVariable)
 	default:
 		ignored := ""

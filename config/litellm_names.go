@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // What LiteLLM does with the names in audit_log_callbacks, from the source of its versions of
 // March to October 2026.
@@ -11,12 +14,12 @@ var litellmAudit = []string{"azure_sentinel"}
 // litellmRequests are the built-in names to which LiteLLM delivers only request logs. They
 // silently ignore audit events.
 var litellmRequests = []string{
-	"anthropic_cache_control_hook", "argilla", "arize", "arize_phoenix", "athina", "aws_sqs", "azure_storage", "braintrust", "bitbucket", "cloudzero",
-	"custom_callback_api", "datadog", "datadog_cost_management", "datadog_llm_observability", "deepeval", "dynamodb", "email", "focus", "galileo",
+	"agentops", "anthropic_cache_control_hook", "argilla", "arize", "arize_phoenix", "athina", "aws_sqs", "azure_storage", "braintrust", "bitbucket", "cloudzero",
+	"custom_callback_api", "datadog", "datadog_cost_management", "datadog_llm_observability", "deepeval", "dotprompt", "dynamic_rate_limiter", "dynamic_rate_limiter_v3", "dynamodb", "email", "focus", "galileo",
 	"gcs_bucket", "gcs_pubsub", "generic_api", "gitlab", "greenscale", "helicone", "humanloop", "lago", "langfuse", "langfuse_otel", "langsmith",
 	"langtrace", "levo", "literalai", "logfire", "lunary", "mlflow", "openmeter", "opentelemetry", "opik", "otel", "pagerduty", "posthog",
 	"prometheus", "promptlayer", "resend_email", "s3", "sendgrid_email", "sentry", "slack_alerting", "smtp_email", "splunk_hec", "sqs", "supabase",
-	"traceloop", "vantage", "wandb", "weave", "weave_otel", "webhook", "zep",
+	"traceloop", "vantage", "vector_store_pre_call_hook", "wandb", "weave", "weave_otel", "webhook", "zep",
 }
 
 // litellmSinks are the relay's own sinks for the destinations of some of LiteLLM's names.
@@ -78,4 +81,14 @@ func (l *litellm) noCallbacks(settings *node) {
 		return
 	}
 	l.report.info(settings, "litellm_settings lists no audit_log_callbacks")
+}
+
+// misspelt names the keys that are meant for audit logs and that LiteLLM does not know. It
+// says nothing about them.
+func (l *litellm) misspelt(settings *node) {
+	for _, k := range settings.keys {
+		if near := nearest(k.text, auditKeys); near != "" && near != k.text && strings.Contains(k.text, "audit") {
+			l.report.warn(k, "litellm_settings.%s is ignored, here and by LiteLLM: did you mean %s?", bounded(k.text), near)
+		}
+	}
 }

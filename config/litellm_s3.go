@@ -310,7 +310,9 @@ func (s *s3Params) partition(n *node) {
 	text, from := "", s.params
 	if n != nil {
 		from, text = n, n.scalar()
-	} else if value, ok := s.lookup("S3_PARTITION_GRANULARITY"); ok {
+	} else if value, set := s.variable("S3_PARTITION_GRANULARITY"); set != nil {
+		from, text = set, value
+	} else {
 		text = value
 	}
 	switch {

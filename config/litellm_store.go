@@ -3,6 +3,7 @@ package config
 import (
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // In LiteLLM's file store_audit_logs enables a searchable store of audit events in LiteLLM's
@@ -121,11 +122,14 @@ func (l *litellm) wanted(settings *node) *node {
 		}
 		return nil
 	}
-	value, _ := l.lookup(storeVariable)
-	if on, ok := (&node{kind: kindString, text: value}).boolean(); ok && on || value == "1" {
-		return settings
+	value, from := l.variable(storeVariable)
+	switch {
+	case !strings.EqualFold(value, "true"):
+		return nil
+	case from != nil:
+		return from
 	}
-	return nil
+	return settings
 }
 
 // addFilter adds a filter with preset litellm, unless a filter has this name.

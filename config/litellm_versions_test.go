@@ -34,7 +34,11 @@ func TestCallbackNames(t *testing.T) {
 func TestFilesOfLiteLLMsWithoutAuditCallbacks(t *testing.T) {
 	for text, want := range map[string]string{
 		"litellm_settings:\n  success_callback: [s3_v2]\n  s3_callback_params: {s3_bucket_name: b, s3_region_name: os.environ/NOT_SET}\n": "success_callback is for request logs",
-		"litellm_settings: {}\n": "lists no audit_log_callbacks",
+		"litellm_settings: {}\n":                                         "lists no audit_log_callbacks",
+		"litellm_settings:\n":                                            "without litellm_settings",
+		"litellm_settings:\n  audit_log_callback: [s3_v2]\n":             "litellm_settings.audit_log_callback is ignored, here and by LiteLLM: did you mean audit_log_callbacks?",
+		"include: [models.yaml]\n":                                       "include is not followed",
+		"mcp_servers: {x: {url: y}}\n":                                   "without litellm_settings",
 		"model_list:\n  - {model_name: x, litellm_params: {model: y}}\n": "without litellm_settings",
 		"general_settings: {master_key: sk-1234}\n":                      "without litellm_settings",
 		"router_settings: {num_retries: 2}\nlisten: 127.0.0.1:9999\n":    "without litellm_settings",
@@ -42,6 +46,61 @@ func TestFilesOfLiteLLMsWithoutAuditCallbacks(t *testing.T) {
 		c, err := Parse("litellm.yaml", []byte(text), testOptions(""))
 		if err != nil || len(c.Callbacks) != 0 || !strings.Contains(fmt.Sprint(c.Notes), want) {
 			t.Errorf("%s: %v, %v", text, err, c)
+		}
+	}
+}
+
+// TestWhatIsNoConfiguration: the translation does not call it the relay's own.
+func TestWhatIsNoConfiguration(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                       "litellm.yaml: the file is empty",
+		"# a comment\n":                          "litellm.yaml: the file is empty",
+		"hello world\n":                          "litellm.yaml:1:1: found a string, expected a mapping",
+		"[a, b]\n":                               "litellm.yaml:1:1: found a list, expected a mapping",
+		"\n{}\n":                                 "litellm.yaml:2:1: neither LiteLLM's configuration nor the relay's",
+		"proxy_config: {litellm_settings: {}}\n": "proxy_config of its Helm chart",
+		"kind: ConfigMap\ndata: {config.yaml: 'model_list: []'}": "neither LiteLLM's configuration nor the relay's",
+		"include: [a.yaml]\nlisten: 127.0.0.1:1\n":               "",
+	} {
+		_, _, err := Translate("litellm.yaml", []byte(text), testOptions(""))
+		if got := fmt.Sprint(err); want == "" && err != nil || !strings.Contains(got, want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestVariablesOfLiteLLMsFile: environment_variables of the file is LiteLLM's environment,
+// also for its own switches, and wins over the relay's.
+func TestVariablesOfLiteLLMsFile(t *testing.T) {
+	for _, tt := range []struct{ table, environment, want string }{
+		{"{LITELLM_STORE_AUDIT_LOGS: 'true'}", "", "a store"},
+		{"{LITELLM_STORE_AUDIT_LOGS: true}", "false", "a store"},
+		{"{LITELLM_STORE_AUDIT_LOGS: os.environ/OTHER}", "", "a store"},
+		{"{LITELLM_STORE_AUDIT_LOGS: 'false'}", "true", "litellm.yaml:4:51: environment_variables.LITELLM_STORE_AUDIT_LOGS: it is false, and audit_log_callbacks lists callbacks (line 2)"},
+		{"{LITELLM_STORE_AUDIT_LOGS: '1'}", "", "no store"},
+		{"{S3_PARTITION_GRANULARITY: hour}", "", "partition: hour"},
+		{"{S3_PARTITION_GRANULARITY: week}", "", "expected day or hour"},
+		{"{}", "true", "a store"},
+		{"{}", "yes", "no store"},
+	} {
+		text := "litellm_settings:\n  audit_log_callbacks: [s3_v2]\n  s3_callback_params: {s3_bucket_name: b}\nenvironment_variables: " + tt.table + "\n"
+		o := testOptions("")
+		o.LookupEnv = func(name string) (string, bool) {
+			values := map[string]string{storeVariable: tt.environment, "OTHER": "true"}
+			return values[name], values[name] != ""
+		}
+		native, notes, err := Translate("litellm.yaml", []byte(text), o)
+		got := fmt.Sprint(string(native), notes, err)
+		if strings.Contains(got, "name: store") {
+			got += " a store"
+		} else {
+			got += " no store"
+		}
+		if !strings.Contains(got, tt.want) {
+			t.Errorf("%s, %q: %s", tt.table, tt.environment, got)
+		}
+		if strings.Contains(got, "is not set here") && strings.Contains(got, " a store") {
+			t.Errorf("%s: the variable is called not set", tt.table)
 		}
 	}
 }

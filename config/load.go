@@ -172,7 +172,7 @@ func textTree(name string, data []byte, o LoadOptions) (tree, error) {
 		return tree{}, r.err()
 	}
 	res := &resolver{report: r, lookup: o.LookupEnv, dir: o.Dir}
-	if isLiteLLM(root) {
+	if isLiteLLM(root.keys) {
 		root = fromLiteLLM(root, res, o)
 	} else {
 		res.all(root, "")

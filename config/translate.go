@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,17 +31,25 @@ func translate(name string, data []byte, o LoadOptions) (_ []byte, _ []Note, hid
 	if err := r.err(); err != nil {
 		return nil, nil, nil, err
 	}
-	if root == nil || !isLiteLLM(root) {
-		r.info(nil, "this is the relay's own format already")
-		if root != nil {
-			(&resolver{report: &report{}, lookup: o.LookupEnv, dir: o.Dir, lenient: true}).all(root, "")
-			if hidden = hideSecrets(root, o, r); len(hidden) > 0 {
-				var p printer
-				p.mapping(root, 0)
-				data = []byte(p.String())
-			}
+	switch {
+	case root == nil || root.kind == kindNull:
+		r.add(nil, "", "the file is empty")
+	case root.kind != kindMapping:
+		r.add(root, "", "found %v, expected a mapping of options", root.kind)
+	case !isLiteLLM(root.keys) && !slices.ContainsFunc(root.keys, func(k *node) bool { return isNative(k.text) }):
+		r.add(root, "", "neither LiteLLM's configuration nor the relay's: no top-level key is known; where LiteLLM's stands inside another file, as proxy_config of its Helm chart, give that part alone")
+	case !isLiteLLM(root.keys):
+		r.info(root, "this is the relay's own format already")
+		(&resolver{report: &report{}, lookup: o.LookupEnv, dir: o.Dir, lenient: true}).all(root, "")
+		if hidden = hideSecrets(root, o, r); len(hidden) > 0 {
+			var p printer
+			p.mapping(root, 0)
+			data = []byte(p.String())
 		}
 		return data, r.sortedNotes(), hidden, nil
+	}
+	if err := r.err(); err != nil {
+		return nil, nil, nil, err
 	}
 	native := fromLiteLLM(root, &resolver{report: r, lookup: o.LookupEnv, dir: o.Dir, lenient: true}, o)
 	if err := r.err(); err != nil {

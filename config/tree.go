@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -139,9 +138,7 @@ func parseFile(data []byte, r *report, b *builder) *node {
 	if len(first.Content) != 1 {
 		return nil
 	}
-	if root := first.Content[0]; root.Kind == yaml.MappingNode && slices.ContainsFunc(root.Content, func(k *yaml.Node) bool {
-		return k.Kind == yaml.ScalarNode && slices.Contains(litellmTables, k.Value)
-	}) {
+	if isLiteLLM(keysOf(first.Content[0])) {
 		b.ignored = ignoredByLiteLLMs
 	}
 	n := b.build(first.Content[0], "", 0)
