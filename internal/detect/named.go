@@ -181,7 +181,7 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 			kinds &^= bare // of a query: what services call their keys
 		}
 	}
-	if kinds&token != 0 && text[at] != '|' && exported(name) {
+	if kinds&token != 0 && text[at] != '|' && !white[text[at-1]] && exported(name) {
 		kinds |= password // people set them, too
 	}
 	start := constructed(text, valueStart(text, at))
