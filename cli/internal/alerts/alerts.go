@@ -1,5 +1,6 @@
-// Package alerts decides when trouble of a callback or a source is told, and when that it
-// is over. It has no clock and does no I/O: its caller looks, steps and records.
+// Package alerts decides when a problem of a callback or a source raises an alert, and when the
+// alert is over. It has no clock and does no I/O: its caller collects the state, calls Next and
+// records the alerts.
 package alerts
 
 import (
@@ -19,12 +20,12 @@ import (
 const (
 	Stalled     = "stalled"      // a callback's deliveries or filters fail
 	Lagging     = "lagging"      // its oldest pending event is too old
-	DeadLetters = "dead_letters" // it set events aside
-	Leak        = "leak"         // must_not_leave set events aside
-	Expiring    = "expiring"     // pending events near the age beyond which the destination keeps none
+	DeadLetters = "dead_letters" // the callback has dead letters
+	Leak        = "leak"         // must_not_leave dead-lettered events
+	Expiring    = "expiring"     // pending events approach the destination's maximum age
 	Silent      = "silent"       // a source sends nothing
 	Canary      = "canary"       // the last canary did not arrive masked
-	RolledBack  = "rolled_back"  // a rollout was rolled back by itself
+	RolledBack  = "rolled_back"  // the relay rolled a rollout back
 )
 
 // Kinds returns all kinds.
@@ -32,40 +33,40 @@ func Kinds() []string {
 	return []string{Stalled, Lagging, DeadLetters, Leak, Expiring, Silent, Canary, RolledBack}
 }
 
-// Alert is one alert that is raised.
+// Alert is one raised alert.
 type Alert struct {
 	Kind    string    `json:"kind"`
-	Subject string    `json:"subject"` // a callback's or a source's name; filter@id of a rollout
+	Subject string    `json:"subject"` // a callback's or a source's name; filter@id for a rollout
 	Raised  time.Time `json:"raised"`
 
-	clear time.Time // since when its trouble is over; zero while it lasts
+	clear time.Time // when its problem ended; zero while it lasts
 }
 
-// ID names an alert: it is the object_id of its events.
+// ID returns the alert's id: the object_id of its events.
 func (a *Alert) ID() string { return a.Kind + "/" + a.Subject }
 
-// Trouble is what a look found.
+// Trouble is a problem that Look found.
 type Trouble struct {
 	Kind, Subject string
-	// Over: below the bound that raises an alert, but not yet well. It raises none, and
-	// keeps one that is raised.
+	// Over: the value is below the limit that raises an alert, but not yet normal. It raises no
+	// alert, and keeps a raised one.
 	Over   bool
-	Detail map[string]any // for the event: figures, times and closed codes alone
+	Detail map[string]any // for the event: only figures, times and values from closed sets
 }
 
-// Transition is an alert that is raised, or over.
+// Transition is an alert that was raised or is over.
 type Transition struct {
 	Alert
 	Over   bool
 	Detail map[string]any
 }
 
-// Machine knows which alerts are raised. It is not safe for concurrent use.
+// Machine tracks the raised alerts. It is not safe for concurrent use.
 type Machine struct {
 	raised map[string]Alert // by ID
 }
 
-// Load returns the machine that State described, an empty one for nil.
+// Load returns the machine with a state of After, or an empty one for nil.
 func Load(state []byte) (*Machine, error) {
 	m := &Machine{raised: map[string]Alert{}}
 	if state == nil {
@@ -93,9 +94,10 @@ func (m *Machine) Raised() []Alert {
 	return list
 }
 
-// Next compares what a look found with what is raised and returns what is to be told. An
-// alert is over once its trouble was away for recovered without a break: one that comes
-// and goes is told once. Nothing of it counts as told before Told is called with it.
+// Next compares the found problems with the raised alerts and returns the transitions to
+// record. An alert is over once its problem has been absent for recovered without interruption,
+// so an intermittent problem is one alert. A transition takes effect only when Told is called
+// with it.
 func (m *Machine) Next(now time.Time, found []Trouble, recovered time.Duration) (due []Transition) {
 	seen := map[string]bool{}
 	for _, t := range found {
@@ -126,7 +128,7 @@ func (m *Machine) Next(now time.Time, found []Trouble, recovered time.Duration) 
 	return due
 }
 
-// After is the state in which t has been told, for the record that tells it.
+// After returns the state after t was recorded. The record of t must contain it.
 func (m *Machine) After(t Transition) ([]byte, error) {
 	list := slices.DeleteFunc(m.Raised(), func(a Alert) bool { return a.ID() == t.ID() })
 	if !t.Over {
@@ -135,7 +137,7 @@ func (m *Machine) After(t Transition) ([]byte, error) {
 	return json.Marshal(list)
 }
 
-// Told takes note that t has been told.
+// Told records that t was recorded.
 func (m *Machine) Told(t Transition) {
 	if t.Over {
 		delete(m.raised, t.ID())
@@ -144,8 +146,8 @@ func (m *Machine) Told(t Transition) {
 	m.raised[t.ID()] = t.Alert
 }
 
-// Look finds the trouble of callbacks and sources at a moment. raised says which alerts
-// are raised: what raised one keeps it until all is well, not only below the bound.
+// Look returns the problems of callbacks and sources at a moment. raised are the raised alerts:
+// a problem that raised one keeps it until the value is normal, not only below the limit.
 func Look(now time.Time, o config.Alerts, callbacks []runtime.CallbackStatus, sources []api.Source, raised []Alert) (found []Trouble) {
 	since := map[string]time.Time{}
 	for _, a := range raised {
@@ -179,25 +181,26 @@ func Look(now time.Time, o config.Alerts, callbacks []runtime.CallbackStatus, so
 	for _, s := range sources {
 		last := s.LastSeen
 		if last.IsZero() {
-			last = s.Since // of this life: what came before is not known any more
+			last = s.Since // since the start, since earlier events are unknown
 		}
 		subject := s.Kind + "/" + s.Name
-		// Across a restart a source stays silent until it has sent something.
+		// After a restart a source stays silent until it has sent an event.
 		told, raised := since[Silent+"/"+subject]
 		add(Silent, subject, now.Sub(last) >= o.Silent, raised && !s.LastSeen.After(told), map[string]any{"last": last.UTC()})
 	}
 	return found
 }
 
-// leakLasts is how long a leak counts, as for the state withholding.
+// leakLasts is how long a leak counts as a problem, as for the state withholding.
 const leakLasts = time.Hour
 
-// rolledBackLasts is how long a rollout that was rolled back counts, unless another begins.
+// rolledBackLasts is how long a rolled back rollout counts as a problem, unless another one
+// starts.
 const rolledBackLasts = 24 * time.Hour
 
-// LookAtRollout finds the trouble of the last rollout; nil: there was none. What somebody
-// took back is no trouble. Each rollout is a subject of its own: a second one that fails
-// soon after the first is told, too.
+// LookAtRollout returns the problem of the last rollout; nil if there is none. A rollback by a
+// user is not a problem. Each rollout is a separate subject, so a second failure soon after the
+// first raises another alert.
 func LookAtRollout(now time.Time, o *runtime.RolloutStatus) []Trouble {
 	if o == nil || !o.ByItself() || now.Sub(o.Ended) >= rolledBackLasts {
 		return nil

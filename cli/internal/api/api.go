@@ -1,6 +1,6 @@
-// Package api defines the HTTP API for the relay and its client: every endpoint with its
-// path, and the shapes of requests, answers and errors. It imports neither the runtime
-// nor a source, so that a client links none of them.
+// Package api defines the HTTP API for the relay and its client: every endpoint with its path,
+// and the types of requests and responses. It imports neither the runtime nor a source, so that
+// a client links none of them.
 package api
 
 import (
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The values of Error.Reason for a request as a whole. Those of a single event are
-// package ingest's. The set is closed.
+// The values of Error.Reason for a request as a whole. Package ingest has those of a single
+// event. The set is closed.
 const (
 	ReasonBadRequest   = "bad_request"
 	ReasonUnauthorized = "unauthorized"
@@ -31,14 +31,13 @@ const (
 	ReasonModule       = "module"   // the module is not accepted as a guest
 	ReasonErased       = "erased"   // the event's period was erased
 	ReasonHeld         = "held"     // something still needs the object
-	ReasonRate         = "rate"     // more than a token or an address may send
-	ReasonChanged      = "changed"  // the object is not the one that If-Match names
-	ReasonApproval     = "approval" // other principals have to approve it; a request was made
+	ReasonRate         = "rate"     // above the rate limit of a token or an address
+	ReasonChanged      = "changed"  // the object's version differs from If-Match
+	ReasonApproval     = "approval" // other principals must approve it; a request for approval was created
 	ReasonInternal     = "internal"
 )
 
-// Why says in the user's words why a request is made. The relay's own record of the
-// request contains it.
+// Why is the user's reason for a request. The relay's own record of the request contains it.
 type Why struct {
 	Reason string `json:"reason,omitempty" query:"reason"`
 }
@@ -54,7 +53,7 @@ type Error struct {
 	// Status and RetryAfter are those of the response, if any. They travel in its header.
 	Status     int           `json:"-"`
 	RetryAfter time.Duration `json:"-"`
-	// Invalid lists the wrong parameters of a 422 answer.
+	// Invalid lists the invalid parameters of a 422 response.
 	Invalid []Invalid `json:"-"`
 }
 
@@ -84,12 +83,14 @@ type Invalid struct {
 	Limit map[string]int `json:"ctx,omitempty"`
 }
 
-// Submitted answers POST /v1/events. Results has one Result for each event, in order.
+// Submitted is the response to POST /v1/events. Results has one Result for each event, in
+// order.
 type Submitted struct {
 	Accepted   int `json:"accepted"`             // newly stored
 	Duplicates int `json:"duplicates,omitempty"` // equal events were stored before
 	Refused    int `json:"refused,omitempty"`
-	// Quarantined are invalid events of a hook, kept whole: its sender cannot see an error.
+	// Quarantined is the number of invalid events of a hook that went to quarantine, since its
+	// sender cannot see an error.
 	Quarantined int      `json:"quarantined,omitempty"`
 	Results     []Result `json:"results"`
 	// Error is set if the body could not be read to its end. Events after the last result
@@ -99,7 +100,7 @@ type Submitted struct {
 
 // Result is the outcome of one event of a request.
 type Result struct {
-	Index         int    `json:"index"` // of the object in the body; a wrapper's events have one
+	Index         int    `json:"index"` // index of the object in the body; all events of a wrapper have the same
 	ID            string `json:"id,omitempty"`
 	Sequence      uint64 `json:"sequence,omitempty"`
 	Duplicate     bool   `json:"duplicate,omitempty"`

@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// Endpoint is one method and path of the API, with the shapes of request and answer. The
-// server registers it with a role and a handler, and the client calls it: each endpoint
-// is written once.
+// Endpoint is one method and path of the API, with the types of request and response. The
+// server registers it with a role and a handler, and the client calls it, so each endpoint is
+// written once.
 //
-// In travels as the JSON body of a POST, and in the query of any other method; its fields
-// then have a query tag. None is not sent. A body of type Raw or Lines is not a single
-// JSON value.
+// A POST sends In as the JSON body. Any other method sends In in the query; its fields must
+// then have a query tag. None is not sent. A body of type Raw or Lines is not a single JSON
+// value.
 type Endpoint[In, Out any] struct{ Method, Path string }
 
-// None is no parameters, or an answer without content.
+// None means no parameters, or a response without content.
 type None struct{}
 
 // Raw is a body of bytes.
@@ -41,7 +41,7 @@ func (e Endpoint[In, Out]) URL(params ...string) string {
 	return path
 }
 
-// InQuery reports whether In travels in the query.
+// InQuery reports whether the query contains In.
 func (e Endpoint[In, Out]) InQuery() bool { return e.Method != http.MethodPost }
 
 // Query returns the fields of a struct that have a query tag, without zero values. It

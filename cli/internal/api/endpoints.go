@@ -46,7 +46,7 @@ var (
 	GetQuarantined     = Endpoint[None, QuarantineContents]{"GET", "/v1/quarantine/{number}"}
 	ReplayQuarantine   = Endpoint[QuarantineChange, QuarantineChanged]{"POST", "/v1/quarantine/replay"}
 	DeleteQuarantine   = Endpoint[QuarantineChange, QuarantineChanged]{"POST", "/v1/quarantine/delete"}
-	ReplaceQuarantined = Endpoint[Raw, QuarantineChanged]{"POST", "/v1/quarantine/{number}/replay"} // a Why beside the body
+	ReplaceQuarantined = Endpoint[Raw, QuarantineChanged]{"POST", "/v1/quarantine/{number}/replay"} // with a Why in the query
 
 	GetPolicies      = Endpoint[None, []PolicyInForce]{"GET", "/v1/policies"}
 	GetPolicy        = Endpoint[None, KeptText]{"GET", "/v1/policies/{digest}"}
@@ -78,7 +78,7 @@ var (
 	ForgetSearches = Endpoint[ForgetSearch, Changed]{"DELETE", "/v1/searches"}
 	RebuildStore   = Endpoint[Rebuild, Rebuilt]{"POST", "/v1/store/rebuild"}
 
-	PushModule       = Endpoint[Raw, Pushed]{"POST", "/v1/modules"} // a PushQuery beside the body
+	PushModule       = Endpoint[Raw, Pushed]{"POST", "/v1/modules"} // with a PushQuery in the query
 	GetModules       = Endpoint[None, []Module]{"GET", "/v1/modules"}
 	InspectModule    = Endpoint[None, Inspection]{"GET", "/v1/modules/{digest}"}
 	CheckModules     = Endpoint[CheckModule, ModuleChecked]{"POST", "/v1/modules/{digest}/check"}

@@ -40,16 +40,15 @@ type ProofQuery struct {
 	Callback  string `query:"callback"`
 }
 
-// EventProof is what proves one event's outcome on one callback, or a replay of it.
+// EventProof proves one event's outcome on one callback, or on a replay of it.
 type EventProof struct {
 	Callback string `json:"callback"`
 	Replay   string `json:"replay,omitempty"`
 	Sequence uint64 `json:"sequence"`
-	File     string `json:"file"` // as in c2sp.org/tlog-proof
+	File     string `json:"file"` // in the format of c2sp.org/tlog-proof
 }
 
-// Explained is everything known about one event. Data is set only if the query asks for
-// it.
+// Explained has everything known about one event. Data is set only if the query asks for it.
 type Explained struct {
 	Namespace  string       `json:"namespace"`
 	ID         string       `json:"id"`
@@ -67,12 +66,13 @@ type Explained struct {
 	Data      json.RawMessage `json:"data,omitempty"`
 }
 
-// Namesake is another event with the same id. One of the same namespace came when the first
-// had left the window of known ids: the same event once more, or one that contradicts it.
+// Namesake is another event with the same id. If it has the same namespace, it arrived after
+// the first had left the window of known ids. It is then the same event again, or conflicts
+// with it.
 type Namesake struct {
 	Sequence   uint64     `json:"sequence"`
 	Namespace  string     `json:"namespace"`
-	Received   time.Time  `json:"received,omitzero"` // missing where the event was erased
+	Received   time.Time  `json:"received,omitzero"` // missing if the event was erased
 	Provenance Provenance `json:"provenance"`
 	Same       bool       `json:"same"`
 }
@@ -94,15 +94,15 @@ type Ending struct {
 	Attempts  int                `json:"attempts,omitempty"`
 	At        time.Time          `json:"at,omitzero"` // time of the outcome
 	Tombstone bool               `json:"tombstone,omitempty"`
-	// Duplicate: the destination already had the payload. Unverified: it had an object
-	// under the key and did not compare it.
+	// Duplicate: the destination already had the payload. Unverified: it had an object under
+	// the key and did not compare it.
 	Duplicate  bool      `json:"duplicate,omitempty"`
 	Unverified bool      `json:"unverified,omitempty"`
 	Receipts   []Receipt `json:"receipts,omitempty"`
-	History    []Attempt `json:"history,omitempty"` // the payload's attempts that are kept
+	History    []Attempt `json:"history,omitempty"` // the payload's stored attempts
 }
 
-// ReceiptQuery selects receipts. From and To are sequences or times, half open.
+// ReceiptQuery selects receipts. From and To are a half-open range of sequences or times.
 type ReceiptQuery struct {
 	Callback  string `query:"callback"`
 	From      string `query:"from"`
@@ -111,7 +111,7 @@ type ReceiptQuery struct {
 	Namespace string `query:"namespace"`
 }
 
-// Receipt says what one callback did to one event. Of the event it contains only the
+// Receipt says what one callback did to one event. It contains nothing of the event but its
 // identity.
 type Receipt struct {
 	Callback  string    `json:"callback"`
@@ -120,22 +120,22 @@ type Receipt struct {
 	Namespace string    `json:"namespace,omitempty"` // empty, like ID, if retention removed the event
 	ID        string    `json:"id,omitempty"`
 	At        time.Time `json:"at"` // time of the seal
-	// Again: the event was a dead letter and was processed again.
+	// Again: this processing replayed a dead letter.
 	Again bool `json:"again,omitempty"`
 
-	// Outcome is the outcome at the seal. Delivered means that delivery was due: Now has
-	// what became of that. If the destination refused the event later, Refused has the cause.
+	// Outcome is the outcome at the seal. Delivered means that delivery was due; Now has the
+	// result. If the destination rejected the event later, Refused has the cause.
 	Outcome auditrelay.Outcome `json:"outcome"`
-	// Now is the event's outcome when the receipt was read: pending while it waits for its
-	// delivery. Relays before it do not say.
+	// Now is the event's outcome when the receipt is read: pending while it waits for delivery.
+	// Older relays do not send it.
 	Now     auditrelay.Outcome `json:"now"`
 	Cause   auditrelay.Cause   `json:"cause,omitempty"`
 	Filter  string             `json:"filter,omitempty"` // the filter that decided or failed
 	Reason  string             `json:"reason,omitempty"`
 	Refused auditrelay.Cause   `json:"refused,omitempty"`
-	Emitted int                `json:"emitted,omitempty"` // number of records
+	Emitted int                `json:"emitted,omitempty"` // number of emitted records
 
-	Filters []Visit `json:"filters,omitempty"` // the filters that saw the event, in order
+	Filters []Visit `json:"filters,omitempty"` // the filters that processed the event, in order
 	// Input and Output are keyed digests, in hexadecimal, of the accepted event and of
 	// the outgoing document.
 	Input  string `json:"input,omitempty"`
@@ -147,7 +147,7 @@ type Receipt struct {
 type Visit struct {
 	Name    string  `json:"name"`
 	Kind    string  `json:"kind,omitempty"`    // wasm or redact
-	Digest  string  `json:"digest,omitempty"`  // of the module or the policy
+	Digest  string  `json:"digest,omitempty"`  // digest of the module or the policy
 	Version string  `json:"version,omitempty"` // from the module's manifest
 	Touched []Touch `json:"touched,omitempty"`
 }
@@ -165,8 +165,8 @@ type StoredQuery struct {
 	Limit int    `query:"limit"` // default 100, at most 1,000
 }
 
-// Stored answers a StoredQuery. Next is the From of the next query; at the end it equals
-// From.
+// Stored is the response to a StoredQuery. Next is the From of the next query; at the end it
+// equals From.
 type Stored struct {
 	Events []StoredEvent `json:"events"`
 	Next   uint64        `json:"next"`
@@ -178,11 +178,11 @@ type StoredEvent struct {
 	Namespace string          `json:"namespace"`
 	ID        string          `json:"id"`
 	Received  time.Time       `json:"received"`
-	Mapping   *Mapping        `json:"mapping,omitempty"` // of an event that is not in LiteLLM's schema
+	Mapping   *Mapping        `json:"mapping,omitempty"` // set for an event that is not in LiteLLM's schema
 	Data      json.RawMessage `json:"data"`
 }
 
-// Mapping says where an event has its fields, by the expressions of its schema.
+// Mapping says where an event has its fields, as expressions of its schema.
 type Mapping struct {
 	Schema     string `json:"schema"`
 	ID         string `json:"id,omitempty"`
@@ -195,38 +195,38 @@ type Mapping struct {
 
 // LookUp asks for the pseudonyms of a value.
 type LookUp struct {
-	// Value as it is in an event: the text of a string, the JSON of any other value.
+	// Value is the value as in an event: the text of a string, or the JSON of any other value.
 	Value    string `json:"value"`
-	Callback string `json:"callback,omitempty"` // empty: all
-	Key      string `json:"key,omitempty"`      // empty: all
-	// Field is the name of the key that the value stands under. Policies that separate
-	// pseudonyms have one for each field: without it, those are not answered.
+	Callback string `json:"callback,omitempty"` // empty: all callbacks
+	Key      string `json:"key,omitempty"`      // empty: all keys
+	// Field is the name of the value's key. Policies that separate pseudonyms have one for each
+	// field. Without Field the response omits those.
 	Field string `json:"field,omitempty"`
 }
 
-// LookedUp answers a LookUp.
+// LookedUp is the response to a LookUp.
 type LookedUp struct {
 	Pseudonyms []Pseudonym `json:"pseudonyms"`
 }
 
 // Pseudonym is the pseudonym of a value under one version of a key that a filter uses.
 type Pseudonym struct {
-	Callback string `json:"callback,omitempty"` // empty: all, since the filter stands before the journal
+	Callback string `json:"callback,omitempty"` // empty: all, since the filter runs before the journal
 	Filter   string `json:"filter"`
 	Key      string `json:"key"`
-	Version  int    `json:"version"` // 0: the key has, or had, no versions
+	Version  int    `json:"version"` // 0 if the key has, or had, no versions
 	Current  bool   `json:"current"` // new pseudonyms use this version
-	// Pseudonym is empty if the version was destroyed. Its pseudonyms can no longer be
-	// found by value.
+	// Pseudonym is empty if the version was destroyed. Its pseudonyms can no longer be found by
+	// value.
 	Pseudonym string `json:"pseudonym,omitempty"`
 	Destroyed bool   `json:"destroyed,omitempty"`
-	// Separate says that the pseudonym is that of one callback and field. Without a field
-	// in the look-up it is empty.
+	// Separate says that the pseudonym is only for one callback and field. It is empty without
+	// a field in the look-up.
 	Separate bool   `json:"separate,omitempty"`
 	Field    string `json:"field,omitempty"`
 }
 
-// AuditPage answers a search of the store. A search with a cursor has no totals.
+// AuditPage is the response to a search of the store. A search with a cursor has no totals.
 type AuditPage struct {
 	Logs       []json.RawMessage `json:"audit_logs"`
 	Total      int64             `json:"total"`
@@ -243,15 +243,14 @@ type ControlQuery struct {
 	Limit int    `query:"limit"` // default 100, at most 1,000
 }
 
-// ControlRecords are the relay's own records in the journal, oldest first. Next is From of
-// the next request; 0: that was the end.
+// ControlRecords are own records in the journal, oldest first. Next is the From of the next
+// request, or 0 at the end.
 type ControlRecords struct {
 	Next    uint64        `json:"next"`
 	Records []StoredEvent `json:"records"`
 }
 
-// OwnRecord is the content of one of the relay's own records. Records of earlier versions
-// have no Control.
+// OwnRecord is the content of an own record. Records of older versions have no Control.
 type OwnRecord struct {
 	By      string          `json:"changed_by"`
 	Action  string          `json:"action"`
@@ -265,13 +264,13 @@ type OwnRecord struct {
 		Reason  string `json:"reason"`
 		Address string `json:"address"`
 		With    string `json:"with"` // the credential
-		// Approval is the request that ApprovedBy approved.
+		// Approval is the id of the request that ApprovedBy approved.
 		Approval   string   `json:"approval"`
 		ApprovedBy []string `json:"approved_by"`
 	} `json:"control"`
 }
 
-// OwnRecord reads the content of an own record.
+// OwnRecord decodes an own record.
 func (e *StoredEvent) OwnRecord() (r OwnRecord, err error) {
 	if err := json.Unmarshal(e.Data, &r); err != nil {
 		return r, fmt.Errorf("own record %d: %w", e.Sequence, err)
@@ -288,7 +287,7 @@ type Rebuild struct {
 	Reason string `json:"reason,omitempty"` // in the user's words
 }
 
-// Rebuilt is the replay that was started on the store's callback.
+// Rebuilt is the replay that fills the store's callback.
 type Rebuilt struct {
 	Callback string `json:"callback"`
 	ReplayStarted

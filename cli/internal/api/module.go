@@ -9,7 +9,7 @@ import (
 // StoredModule is an uploaded module.
 type StoredModule struct {
 	SHA256  string    `json:"sha256"`
-	Name    string    `json:"name"` // as given by the push
+	Name    string    `json:"name"` // the name given in the push
 	Size    int64     `json:"size"`
 	Pushed  time.Time `json:"pushed"`
 	By      string    `json:"by"`                // the user
@@ -28,41 +28,41 @@ type PushQuery struct {
 	Name   string `query:"name"`
 	Filter string `query:"filter"`
 	Reason string `query:"reason"` // in the user's words
-	// Check: the module is checked as CheckModule does, and not stored; the answer has
-	// Checked, and is no error if a check fails.
+	// Check: the relay checks the module like CheckModule and does not store it. The response
+	// has Checked, and is no error if a check fails.
 	Check bool `query:"check"`
 }
 
-// Pushed answers a push.
+// Pushed is the response to a push.
 type Pushed struct {
 	StoredModule
-	Added   bool           `json:"added"` // false: it was stored already
+	Added   bool           `json:"added"` // false if it was already stored
 	Checked *ModuleChecked `json:"checked,omitempty"`
 }
 
-// Inspection is what a module shows without running it. Refusals says why it would be
-// rejected.
+// Inspection has the properties of a module that are known without running it. Refusals says
+// why it would be rejected.
 type Inspection struct {
 	SHA256      string              `json:"sha256"`
 	Size        int                 `json:"size"`
 	Name        string              `json:"name,omitempty"`
 	Version     string              `json:"version,omitempty"`
 	Description string              `json:"description,omitempty"`
-	Asks        *Asks               `json:"asks,omitempty"` // nil: it has no manifest
+	Asks        *Asks               `json:"asks,omitempty"` // nil if it has no manifest
 	Imports     []Function          `json:"imports"`
 	Exports     []Function          `json:"exports"`
 	MemoryMin   auditrelay.ByteSize `json:"memory_min"`
 	MemoryMax   auditrelay.ByteSize `json:"memory_max"`
 	Start       bool                `json:"start,omitempty"` // has a start function
 	Refusals    []string            `json:"refusals,omitempty"`
-	Checks      []ModuleCheck       `json:"checks,omitempty"` // one by one
+	Checks      []ModuleCheck       `json:"checks,omitempty"` // the single checks
 }
 
 // The states of a ModuleCheck.
 const (
 	CheckPassed = "passed"
 	CheckFailed = "failed"
-	CheckNotRun = "not run" // an earlier check failed, or it does not apply
+	CheckNotRun = "not run" // an earlier check failed, or the check does not apply
 )
 
 // ModuleCheck is one check of a module, with the reason of its result.
@@ -72,8 +72,9 @@ type ModuleCheck struct {
 	Why   string `json:"why"`
 }
 
-// CheckModule asks for all checks of a module. If Filter is set, the module is also loaded
-// and started as that filter, and run on its recorded cases. Nothing is stored or switched.
+// CheckModule requests all checks of a module. If Filter is set, the relay also loads and
+// starts the module as that filter, and runs its recorded cases. It stores and switches
+// nothing.
 type CheckModule struct {
 	Filter string `json:"filter,omitempty"`
 }
@@ -87,17 +88,17 @@ type ModuleChecked struct {
 	Cases  []ModuleCase  `json:"cases,omitempty"`
 }
 
-// ModuleCase is the result of one recorded case. Differs names the differences,
-// such as verdict or event; the contents of a case are not shown.
+// ModuleCase is the result of one recorded case. Differs names the differences, such as verdict
+// or event; the contents of a case are not shown.
 type ModuleCase struct {
 	Name    string   `json:"name"`
 	OK      bool     `json:"ok"`
 	Differs []string `json:"differs,omitempty"`
 	Fuel    int64    `json:"fuel"`
-	Memory  int64    `json:"memory"` // bytes
+	Memory  int64    `json:"memory"` // in bytes
 }
 
-// Asks is what a module's manifest asks for.
+// Asks has the requests of a module's manifest.
 type Asks struct {
 	Reads    []string `json:"reads,omitempty"`
 	Writes   []string `json:"writes,omitempty"`
@@ -118,14 +119,14 @@ type Function struct {
 type Filter struct {
 	Name      string   `json:"name"`
 	Callbacks []string `json:"callbacks"`
-	SHA256    string   `json:"sha256,omitempty"` // of the running module; empty: none
+	SHA256    string   `json:"sha256,omitempty"` // digest of the running module; empty if there is none
 	// Source is file, uploaded or none.
 	Source   string `json:"source"`
 	Previous string `json:"previous,omitempty"` // the module that module use --previous returns to
-	// Grants are what the configuration allows a module of this filter.
+	// Grants are the rights that the configuration gives a module of this filter.
 	Grants  Grants  `json:"grants"`
 	Breaker Breaker `json:"breaker"`
-	// Workers are the processes that run the filter's guests, one for each callback.
+	// Workers are the processes of the filter's guests, one for each callback.
 	Workers []GuestWorker `json:"workers,omitempty"`
 }
 
@@ -139,20 +140,20 @@ type Grants struct {
 
 // GuestWorker is a process that runs guests.
 type GuestWorker struct {
-	Callback string `json:"callback,omitempty"` // empty: none uses it yet
+	Callback string `json:"callback,omitempty"` // empty if no callback uses it yet
 	PID      int    `json:"pid"`
-	Memory   int64  `json:"memory_bytes"` // that nobody else has
+	Memory   int64  `json:"memory_bytes"` // memory that no other process uses
 }
 
 // Breaker is the state of a module's circuit breaker.
 type Breaker struct {
 	Open     bool             `json:"open"`
-	Failures int64            `json:"failures"` // in a row
+	Failures int64            `json:"failures"` // number in a row
 	Cause    auditrelay.Cause `json:"cause,omitempty"`
 	Until    time.Time        `json:"until,omitzero"`
 }
 
-// Use asks a filter to run another module. Set exactly one of the first three fields.
+// Use makes a filter run another module. Set exactly one of the first three fields.
 type Use struct {
 	SHA256     string `json:"sha256,omitempty"`     // the digest, or a prefix of at least 8 digits
 	Previous   bool   `json:"previous,omitempty"`   // the previous module
@@ -166,19 +167,18 @@ type Used struct {
 	SHA256   string `json:"sha256"`
 	Previous string `json:"previous,omitempty"`
 	Changed  bool   `json:"changed"`
-	// From is the first sequence that the module sees, by callback.
+	// From is the first sequence that the module processes, by callback.
 	From map[string]uint64 `json:"from,omitempty"`
 }
 
-// KeptText is the text of what decides or decided about events, by the digest that
-// receipts and audit events name: a policy, a must_not_leave, the detectors, a
-// configuration.
+// KeptText is a text that decides or decided about events, by its digest in receipts and audit
+// events: a policy, a must_not_leave, the detectors, a configuration.
 type KeptText struct {
 	Digest string    `json:"digest"`
 	Kind   string    `json:"kind"`
-	Name   string    `json:"name"`  // what had this digest, such as a filter
-	Since  time.Time `json:"since"` // the first time that it was in force
-	// Until is when it was last in force. Head is the sequence that came next then.
+	Name   string    `json:"name"`  // the object with this digest, such as a filter
+	Since  time.Time `json:"since"` // when it was first in force
+	// Until is when it was last in force. Head is the next sequence at that time.
 	Until time.Time `json:"until,omitzero"`
 	Head  uint64    `json:"head,omitempty"`
 	Text  string    `json:"text"`

@@ -6,7 +6,7 @@ import (
 	"auditrelay"
 )
 
-// Health is the answer as long as the process can answer at all.
+// Health is the response of a process that is alive.
 type Health struct {
 	Status string `json:"status"`
 }
@@ -15,30 +15,30 @@ type Health struct {
 type Readiness struct {
 	Status string `json:"status"`
 	Reason string `json:"reason,omitempty"`
-	// Alerts are problems that need an operator although events are accepted.
+	// Alerts lists problems that need an operator although events are accepted.
 	Alerts  []string `json:"alerts,omitempty"`
 	Sources []Source `json:"sources,omitempty"`
-	// Guests says where guests run, once one is loaded.
+	// Guests says where guests run. It is missing until one is loaded.
 	Guests *GuestsSandbox `json:"guests,omitempty"`
 }
 
 // GuestsSandbox says where guests run.
 type GuestsSandbox struct {
-	Process string `json:"process"` // worker, or relay: the relay's own
-	Locked  bool   `json:"locked"`  // the system keeps guest code in its process
-	// Missing are the locks that the system did not apply, with the reason.
+	Process string `json:"process"` // worker, or relay for the relay's own process
+	Locked  bool   `json:"locked"`  // the operating system confines guest code
+	// Missing lists the restrictions that were not applied, with the reason.
 	Missing []string `json:"missing,omitempty"`
-	// Limits are those of a worker's control group, where the relay's was delegated to it.
+	// Limits lists the limits of a worker's control group, if the relay's was delegated to it.
 	Limits []string `json:"limits,omitempty"`
-	// LimitsError is why a worker has no control group although the relay's was delegated.
+	// LimitsError says why a worker has no control group although the relay's was delegated.
 	LimitsError string `json:"limits_error,omitempty"`
 }
 
-// Principal is the caller as the relay knows it.
+// Principal is the authenticated caller.
 type Principal struct {
-	// Name is that of the caller's token; "local" on a relay without tokens.
+	// Name is the name of the caller's token, or "local" on a relay without tokens.
 	Name  string   `json:"name"`
-	Roles []string `json:"roles"` // with those that they imply, from least to most
+	Roles []string `json:"roles"` // includes implied roles, from least to most
 }
 
 // Version identifies the binary.
@@ -65,20 +65,20 @@ type Stats struct {
 	OldestAt  time.Time `json:"oldest_at,omitzero"`
 	DiskBytes int64     `json:"disk_bytes"`
 	FreeBytes int64     `json:"free_bytes"`
-	Quota     int64     `json:"quota_bytes,omitempty"`   // the most that the journal may take on disk
-	Reserve   int64     `json:"reserve_bytes,omitempty"` // what must stay free on its disk
+	Quota     int64     `json:"quota_bytes,omitempty"`   // maximum size of the journal on disk
+	Reserve   int64     `json:"reserve_bytes,omitempty"` // disk space that must stay free
 
 	Accepted       uint64 `json:"accepted"`
 	Duplicates     uint64 `json:"duplicates"`
 	Conflicts      uint64 `json:"conflicts"`
 	Rejected       uint64 `json:"rejected"`
 	UnknownActions uint64 `json:"unknown_actions"`
-	IngestFiltered uint64 `json:"ingest_filtered"` // accepted, but dropped by a filter before the journal
-	IngestFailed   uint64 `json:"ingest_failed"`   // rejected, because such a filter failed
+	IngestFiltered uint64 `json:"ingest_filtered"` // accepted events that a filter before the journal dropped
+	IngestFailed   uint64 `json:"ingest_failed"`   // events rejected because such a filter failed
 
 	Quarantine QuarantineStats `json:"quarantine"`
 
-	NotAccepting string `json:"not_accepting,omitempty"` // why; empty while events are accepted
+	NotAccepting string `json:"not_accepting,omitempty"` // the reason; empty while events are accepted
 }
 
 // QuarantineStats are figures about the quarantine.
@@ -87,7 +87,8 @@ type QuarantineStats struct {
 	Bytes     int64               `json:"bytes"`
 	MostItems int                 `json:"most_items"`
 	MostBytes auditrelay.ByteSize `json:"most_bytes"`
-	// Full: an item was rejected for lack of space, and none was stored or deleted since.
+	// Full: the quarantine rejected an item for lack of space, and has stored or deleted none
+	// since.
 	Full bool `json:"full,omitempty"`
 }
 
@@ -98,7 +99,7 @@ type Source struct {
 	Since    time.Time `json:"since"`  // start of the counts
 	Events   uint64    `json:"events"` // events received, whatever their outcome
 	LastSeen time.Time `json:"last_seen,omitzero"`
-	Silent   bool      `json:"silent,omitempty"` // no event came
+	Silent   bool      `json:"silent,omitempty"` // the source has sent no events
 	Causes   []string  `json:"causes,omitempty"` // possible causes, likely ones first
 	// Tail is the progress of a source that reads a table.
 	Tail *Tail `json:"tail,omitempty"`
@@ -111,10 +112,10 @@ type Topic struct {
 	Group      string    `json:"group"`
 	State      string    `json:"state"`
 	Since      time.Time `json:"since"`             // start of this state
-	Error      string    `json:"error,omitempty"`   // why it does not read
-	Partitions int       `json:"partitions"`        // that this relay reads
-	Lag        uint64    `json:"lag"`               // messages of these that are not read yet
-	Deleted    uint64    `json:"deleted,omitempty"` // messages that the brokers deleted before they were read, since start
+	Error      string    `json:"error,omitempty"`   // why it cannot read
+	Partitions int       `json:"partitions"`        // number of partitions that this relay reads
+	Lag        uint64    `json:"lag"`               // unread messages in these partitions
+	Deleted    uint64    `json:"deleted,omitempty"` // unread messages that the brokers deleted, since start
 }
 
 // Tail is the progress of reading a table.
@@ -123,15 +124,14 @@ type Tail struct {
 	Table  string    `json:"table"`
 	State  string    `json:"state"`
 	Since  time.Time `json:"since"`           // start of this state
-	Error  string    `json:"error,omitempty"` // why it does not read
-	Rows   Taken     `json:"rows"`            // since start
-	// Backfill is the progress through existing rows; nil when done.
+	Error  string    `json:"error,omitempty"` // why it cannot read
+	Rows   Taken     `json:"rows"`            // counts since start
+	// Backfill is the progress through existing rows; missing when done.
 	Backfill *Backfill `json:"backfill,omitempty"`
-	// Position: every row inserted by a transaction below it was processed.
+	// Position: every row inserted by an earlier transaction was processed.
 	Position uint64 `json:"position"`
-	// Looked is the time of the last check for new rows. Complete is when the last
-	// finished sweep of the whole table began: every row committed before it was
-	// processed.
+	// Looked is the time of the last check for new rows. Complete is when the last finished
+	// sweep of the whole table began: every row committed before it was processed.
 	Looked   time.Time `json:"looked,omitzero"`
 	Complete time.Time `json:"complete,omitzero"`
 }
@@ -142,7 +142,7 @@ type Taken struct {
 	Accepted    uint64 `json:"accepted"`
 	Duplicates  uint64 `json:"duplicates"`
 	Quarantined uint64 `json:"quarantined"`
-	Refused     uint64 `json:"refused"` // a filter before the journal failed on it; a tombstone replaces it
+	Refused     uint64 `json:"refused"` // a filter before the journal failed on the row; a tombstone replaces it
 	// Unreadable are quarantined rows that the server cannot return: invalid in its
 	// encoding, or damaged.
 	Unreadable uint64 `json:"unreadable,omitempty"`
@@ -160,7 +160,7 @@ func (t *Taken) Add(o Taken) {
 
 // Backfill is the progress through existing rows.
 type Backfill struct {
-	Rows uint64 `json:"rows"` // processed
+	Rows uint64 `json:"rows"` // number of processed rows
 	Of   uint64 `json:"of"`   // estimated total
 }
 
@@ -182,14 +182,14 @@ type Period struct {
 	Number    uint64    `json:"number"`
 	State     string    `json:"state"`
 	From      uint64    `json:"from"` // the first sequence
-	To        uint64    `json:"to"`   // the sequence after the last so far
+	To        uint64    `json:"to"`   // the sequence after the last one so far
 	Began     time.Time `json:"began"`
 	Until     time.Time `json:"until,omitzero"`
 	Destroyed time.Time `json:"destroyed,omitzero"`
 }
 
-// DestroyQuery says what to do with a period's dead letters: DiscardFirst, or "" to
-// refuse while there are any. Reason, in the user's words, is required.
+// DestroyQuery selects what happens to a period's dead letters: DiscardFirst, or "" for an
+// error if there are any. Reason, in the user's words, is required.
 type DestroyQuery struct {
 	DeadLetters string `query:"dead_letters"`
 	Reason      string `query:"reason"`
@@ -198,16 +198,16 @@ type DestroyQuery struct {
 // DiscardFirst discards a period's dead letters before its key is destroyed.
 const DiscardFirst = "discard"
 
-// Reconcile asks for a comparison of the tailed table with the journal. From (inclusive)
-// and To (exclusive) bound the time of the events.
+// Reconcile requests a comparison of the tailed table with the journal. From (inclusive) and To
+// (exclusive) limit the time of the events.
 type Reconcile struct {
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`
 	Repair bool      `json:"repair,omitempty"` // accept the events that the journal lacks; needs the role admin
 }
 
-// ReconcileLine is one line of the answer: a difference; or, last, the totals. A line
-// with Error means that the comparison stopped.
+// ReconcileLine is one line of the response: a difference or, as the last line, the totals. A
+// line with Error means that the comparison stopped.
 type ReconcileLine struct {
 	Difference *Difference `json:"difference,omitempty"`
 	Done       *Reconciled `json:"done,omitempty"`
@@ -220,35 +220,35 @@ const (
 	MissingFromTable   = "table"
 )
 
-// Difference is an event that is in only one of the table and the journal.
+// Difference is an event that is only in the table or only in the journal.
 type Difference struct {
 	MissingFrom string    `json:"missing_from"`
 	ID          string    `json:"id"`
 	Time        time.Time `json:"time,omitzero"`         // the event's own time
-	Sequence    uint64    `json:"sequence,omitempty"`    // in the journal
-	Unsure      bool      `json:"unsure,omitempty"`      // the journal may have had it and removed it
+	Sequence    uint64    `json:"sequence,omitempty"`    // its sequence in the journal
+	Unsure      bool      `json:"unsure,omitempty"`      // the journal may have removed it
 	Quarantined bool      `json:"quarantined,omitempty"` // a repair quarantined it
 	Repaired    bool      `json:"repaired,omitempty"`
-	// Unstorable: the table cannot store it, since jsonb rejects a value in it (NaN,
-	// Infinity, a null character, half a surrogate pair).
+	// Unstorable: the table cannot store it, since jsonb rejects a value in it (NaN, Infinity,
+	// a null character, half a surrogate pair).
 	Unstorable bool `json:"unstorable,omitempty"`
 }
 
-// Reconciled is the totals of a comparison.
+// Reconciled has the totals of a comparison.
 type Reconciled struct {
 	Rows             uint64    `json:"rows"`   // rows of the table in the range
 	Events           uint64    `json:"events"` // LiteLLM events of the journal in the range
 	MissingInJournal uint64    `json:"missing_in_journal"`
 	MissingInTable   uint64    `json:"missing_in_table"`
 	Repaired         uint64    `json:"repaired,omitempty"`
-	Unsure           uint64    `json:"unsure,omitempty"`       // missing rows that are older than what the journal still has
+	Unsure           uint64    `json:"unsure,omitempty"`       // missing rows that are older than the journal's oldest event
 	Incomparable     uint64    `json:"incomparable,omitempty"` // events whose id a filter removed before they were stored
 	Unreadable       uint64    `json:"unreadable,omitempty"`   // rows whose id the server cannot return; the tail quarantines them
 	Unstorable       uint64    `json:"unstorable,omitempty"`   // events missing in the table because jsonb rejects them
 	JournalSince     time.Time `json:"journal_since,omitzero"` // time of receipt of the oldest stored event
 }
 
-// Differ reports whether an event is missing that was not repaired and could be stored.
+// Differ reports whether a storable event is missing and was not repaired.
 func (r Reconciled) Differ() bool {
 	return r.MissingInJournal > r.Repaired || r.MissingInTable > r.Unstorable
 }

@@ -4,36 +4,36 @@ import (
 	"time"
 )
 
-// StartRollout asks for a rollout: a new version of a filter judges a share of the events,
-// chosen by their ids, on every callback that lists the filter; what it judges is delivered.
-// Set exactly one of Module and Policy.
+// StartRollout requests a rollout. A new version of a filter processes a share of the events,
+// selected by their ids, on every callback that lists the filter. Its events are delivered. Set
+// exactly one of Module and Policy.
 type StartRollout struct {
 	Filter string `json:"filter"`
-	Module string `json:"module,omitempty"` // the digest of an uploaded one, or at least its first 8 digits
+	Module string `json:"module,omitempty"` // digest of an uploaded module, or at least its first 8 digits
 	Policy string `json:"policy,omitempty"` // YAML
 	// Share is the share of events, above 0 and at most 1; default 0.05.
 	Share float64 `json:"share,omitempty"`
-	// Bound is the share of the events that the new version judged which may fail, below 1;
-	// default 0.01. More, of at least Events events (default 100, at most 1,000,000), roll
-	// the version back.
+	// Bound is the maximum share of failures among the events that the new version processed,
+	// below 1; default 0.01. After Events events (default 100, at most 1,000,000), more
+	// failures roll the version back.
 	Bound  float64 `json:"bound,omitempty"`
 	Events uint64  `json:"events,omitempty"`
 	Reason string  `json:"reason,omitempty"` // in the user's words
 }
 
-// Rollout is the rollout that is under way, or the last one.
+// Rollout is the rollout in progress, or the last one.
 type Rollout struct {
 	ID      string            `json:"id"` // also its version, for If-Match
 	Filter  string            `json:"filter"`
 	Kind    string            `json:"kind"`    // module or policy
-	Digest  string            `json:"digest"`  // of the new version
-	Running string            `json:"running"` // of the one that judges the rest
+	Digest  string            `json:"digest"`  // digest of the new version
+	Running string            `json:"running"` // digest of the version in force
 	Share   float64           `json:"share"`
 	Bound   float64           `json:"bound"`
-	Events  uint64            `json:"events"` // from so many on the bound holds
+	Events  uint64            `json:"events"` // Bound applies from this number of events on
 	State   string            `json:"state"`  // running, promoted or rolled_back
 	Why     string            `json:"why,omitempty"`
-	From    map[string]uint64 `json:"from"` // the first sequence that it may judge, by callback
+	From    map[string]uint64 `json:"from"` // the first sequence for the new version, by callback
 	Started time.Time         `json:"started"`
 	By      string            `json:"by"`
 	Ended   time.Time         `json:"ended,omitzero"`
@@ -41,11 +41,11 @@ type Rollout struct {
 	Counts  []RolloutCount    `json:"counts"`
 }
 
-// ETag is the version, for the header of an answer.
+// ETag returns the version, for the header of a response.
 func (r Rollout) ETag() string { return r.ID }
 
-// RolloutCount counts the events that the new version judged on one callback, and those
-// among them that failed: set aside or discarded, by the version, the gate or the
+// RolloutCount counts the events that the new version processed on one callback, and their
+// failures: events that were dead-lettered or discarded because of the version, the gate or the
 // destination.
 type RolloutCount struct {
 	Callback string `json:"callback"`

@@ -2,8 +2,8 @@ package api
 
 import "time"
 
-// SavedSearch is a search of the store under a name. Query has the parameters of
-// GET /audit, as in an address.
+// SavedSearch is a named search of the store. Query has the parameters of GET /audit, encoded
+// as in a URL.
 type SavedSearch struct {
 	Name  string    `json:"name"`
 	Query string    `json:"query"`
@@ -11,7 +11,7 @@ type SavedSearch struct {
 	Saved time.Time `json:"saved"`
 }
 
-// SaveSearch saves a search, in place of one with the same name.
+// SaveSearch saves a search, replacing one with the same name.
 type SaveSearch struct {
 	Name   string `json:"name"` // 1 to 64 printable characters, no slash
 	Query  string `json:"query"`

@@ -6,24 +6,25 @@ import (
 	"auditrelay"
 )
 
-// StartShadow asks for a shadow: another module or policy runs beside the filter's own on
-// live events, and what differs is counted. Set exactly one of Module and Policy.
+// StartShadow requests a shadow: another module or policy processes live events in parallel
+// with the filter's own, and the relay counts the differences. Set exactly one of Module and
+// Policy.
 type StartShadow struct {
 	Filter   string `json:"filter"`
 	Callback string `json:"callback,omitempty"` // default: the only one that lists the filter
-	Module   string `json:"module,omitempty"`   // the digest of an uploaded one, or at least its first 8 digits
+	Module   string `json:"module,omitempty"`   // digest of an uploaded module, or at least its first 8 digits
 	Policy   string `json:"policy,omitempty"`   // YAML
-	Events   uint64 `json:"events,omitempty"`   // ends it; default 10,000, at most 1,000,000
-	Seconds  uint64 `json:"seconds,omitempty"`  // end it; default 900, at most 86,400
+	Events   uint64 `json:"events,omitempty"`   // number after which it ends; default 10,000, at most 1,000,000
+	Seconds  uint64 `json:"seconds,omitempty"`  // time after which it ends; default 900, at most 86,400
 	Reason   string `json:"reason,omitempty"`   // in the user's words
 }
 
-// Shadow is what a shadow found so far. Paths and Failure need the role comply.
+// Shadow has a shadow's results so far. Paths and Failure need the role comply.
 type Shadow struct {
 	Callback string `json:"callback"`
 	Filter   string `json:"filter"`
 	Kind     string `json:"kind"`   // module or policy
-	Digest   string `json:"digest"` // of what is tried
+	Digest   string `json:"digest"` // digest of the module or policy on trial
 	Running  string `json:"running"`
 	By       string `json:"by"` // the user
 
@@ -33,22 +34,22 @@ type Shadow struct {
 	End     string    `json:"end,omitempty"` // why it ended
 
 	Limit    uint64                      `json:"limit"`
-	Events   uint64                      `json:"events"`   // compared
-	Missed   uint64                      `json:"missed"`   // passed while the shadow was busy
-	Same     uint64                      `json:"same"`     // of events
-	Changed  uint64                      `json:"changed"`  // of events
-	Exposing uint64                      `json:"exposing"` // of changed: a value would leave that does not now
-	Emitting uint64                      `json:"emitting"` // of changed: other records would be emitted
-	Outcomes []ShadowOutcome             `json:"outcomes"` // of events that would end in another way
+	Events   uint64                      `json:"events"`   // number of compared events
+	Missed   uint64                      `json:"missed"`   // number of events that passed while the shadow was busy
+	Same     uint64                      `json:"same"`     // number of equal events
+	Changed  uint64                      `json:"changed"`  // number of different events
+	Exposing uint64                      `json:"exposing"` // number of changed events with a newly exposed value
+	Emitting uint64                      `json:"emitting"` // number of changed events with different emitted records
+	Outcomes []ShadowOutcome             `json:"outcomes"` // events with another outcome
 	Failures map[auditrelay.Cause]uint64 `json:"failures,omitempty"`
-	Failure  string                      `json:"failure,omitempty"` // the last one's text
+	Failure  string                      `json:"failure,omitempty"` // text of the last failure
 
 	Paths      []ShadowPath `json:"paths,omitempty"`
-	OtherPaths uint64       `json:"other_paths,omitempty"` // differences at further paths
-	Examples   []uint64     `json:"examples"`              // sequences of changed events, exposing ones first
+	OtherPaths uint64       `json:"other_paths,omitempty"` // number of differences at further paths
+	Examples   []uint64     `json:"examples"`              // sequences of changed events; those with newly exposed values first
 
-	Now   ShadowCost `json:"now"`   // of the filter as it runs
-	Would ShadowCost `json:"would"` // of what is tried
+	Now   ShadowCost `json:"now"`   // cost of the current filter
+	Would ShadowCost `json:"would"` // cost of the module or policy on trial
 }
 
 // ShadowOutcome counts events with another outcome. Would is pending if the shadow could not
@@ -62,9 +63,9 @@ type ShadowOutcome struct {
 // ShadowPath counts the events that differ at a path.
 type ShadowPath struct {
 	Path      string `json:"path"`
-	Exposed   uint64 `json:"exposed"`   // a value would leave that does not now
-	Hidden    uint64 `json:"hidden"`    // a value would no longer leave
-	Otherwise uint64 `json:"otherwise"` // another difference
+	Exposed   uint64 `json:"exposed"`   // events with a newly exposed value
+	Hidden    uint64 `json:"hidden"`    // events with a value that would no longer be exposed
+	Otherwise uint64 `json:"otherwise"` // events with another difference
 }
 
 // ShadowCost adds up the calls of a filter. Events is 0 if nothing was measured.
@@ -72,30 +73,30 @@ type ShadowCost struct {
 	Events uint64        `json:"events"`
 	Fuel   int64         `json:"fuel"`
 	Time   time.Duration `json:"time_ns"`
-	Memory int64         `json:"memory"` // the most of one instance, in bytes
+	Memory int64         `json:"memory"` // maximum of one instance, in bytes
 }
 
-// ShadowUsed says what runs now.
+// ShadowUsed says what is in force now.
 type ShadowUsed struct {
 	Filter string `json:"filter"`
 	Digest string `json:"digest"`
 }
 
-// UsePolicy asks a native filter to apply another policy. Set exactly one of the first
-// three fields.
+// UsePolicy makes a native filter apply another policy. Set exactly one of the first three
+// fields.
 type UsePolicy struct {
 	Policy     string `json:"policy,omitempty"`     // YAML
-	Previous   bool   `json:"previous,omitempty"`   // the one before
-	Configured bool   `json:"configured,omitempty"` // the configuration's
+	Previous   bool   `json:"previous,omitempty"`   // the previous policy
+	Configured bool   `json:"configured,omitempty"` // the configuration's policy
 	Reason     string `json:"reason,omitempty"`     // in the user's words
 }
 
-// PolicyUsed is the policy that is in force now.
+// PolicyUsed is the policy in force.
 type PolicyUsed struct {
 	Filter  string `json:"filter"`
-	Before  string `json:"before"` // digest
+	Before  string `json:"before"` // digest of the previous policy
 	Digest  string `json:"digest"`
 	Changed bool   `json:"changed"`
-	// From is the first sequence that the policy sees, by callback.
+	// From is the first sequence that the policy processes, by callback.
 	From map[string]uint64 `json:"from,omitempty"`
 }

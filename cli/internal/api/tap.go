@@ -16,8 +16,7 @@ type TapQuery struct {
 	ID       string `query:"id" json:"id,omitempty"`
 }
 
-// TapLine is one line of a tap. A line with nothing but Lost and At comes every few
-// seconds.
+// TapLine is one line of a tap. Every few seconds there is a line with only Lost and At.
 type TapLine struct {
 	Stage    string             `json:"stage,omitempty"`
 	At       time.Time          `json:"at"`
@@ -30,13 +29,12 @@ type TapLine struct {
 	Outcome  auditrelay.Outcome `json:"outcome,omitzero"`
 	Cause    auditrelay.Cause   `json:"cause,omitempty"`
 	Filter   string             `json:"filter,omitempty"`
-	// Data is the event as accepted or, after the filters, as it goes on to must_not_leave.
-	// It is missing if it is larger than 64 KiB, and when delivered.
+	// Data is the accepted event or, after the filters, the document before must_not_leave. It
+	// is missing if it is larger than 64 KiB, and when delivered.
 	Data    json.RawMessage `json:"data,omitempty"`
 	Payload uint64          `json:"payload,omitempty"`
-	Records int             `json:"records,omitempty"` // of the payload
-	Error   string          `json:"error,omitempty"`   // of the attempt to deliver
-	// Lost is the number of lines before this one that were lost, since the client reads
-	// too slowly.
+	Records int             `json:"records,omitempty"` // number of the payload's records
+	Error   string          `json:"error,omitempty"`   // error of the delivery attempt
+	// Lost is the number of lost lines before this one, since the client reads too slowly.
 	Lost uint64 `json:"lost,omitempty"`
 }

@@ -11,25 +11,23 @@ import (
 type Sample struct {
 	Events []json.RawMessage `json:"events,omitempty"` // in LiteLLM's schema; at most 100
 	From   uint64            `json:"from,omitempty"`   // 0: the oldest
-	Limit  int               `json:"limit,omitempty"`  // of accepted events; default 20, at most 1,000
+	Limit  int               `json:"limit,omitempty"`  // number of accepted events; default 20, at most 1,000
 }
 
-// Try asks what a callback would do to events. Nothing is accepted, delivered or stored.
+// Try asks what a callback would do to events. The relay accepts, delivers and stores nothing.
 type Try struct {
 	Sample
 	Callback string `json:"callback"`
-	// Policy, if set, is the YAML of a policy that stands in for that of the native filter
-	// Filter.
+	// Policy, if set, is the YAML of a policy that replaces that of the native filter Filter.
 	Filter string `json:"filter,omitempty"`
 	Policy string `json:"policy,omitempty"`
-	// Module, if set, is the digest of an uploaded module, or at least its first 8 digits,
-	// that stands in for that of the guest filter Filter. Set at most one of Policy and
-	// Module.
+	// Module, if set, is the digest of an uploaded module, or at least its first 8 digits. It
+	// replaces that of the guest filter Filter. Set at most one of Policy and Module.
 	Module string `json:"module,omitempty"`
 }
 
-// Tried is what a callback would do to one event. Before and After are the event as it
-// was and after all filters.
+// Tried is what a callback would do to one event. Before and After are the original and the
+// filtered event.
 type Tried struct {
 	Sequence uint64             `json:"sequence"`
 	ID       string             `json:"id"`
@@ -41,7 +39,7 @@ type Tried struct {
 	Filters  []TriedFilter      `json:"filters"`
 	Before   json.RawMessage    `json:"before"`
 	After    json.RawMessage    `json:"after,omitempty"`
-	Record   json.RawMessage    `json:"record,omitempty"` // in the callback's format
+	Record   json.RawMessage    `json:"record,omitempty"` // After in the callback's format
 	Emitted  []TriedRecord      `json:"emitted,omitempty"`
 }
 
@@ -52,9 +50,9 @@ type TriedFilter struct {
 	Reason  string `json:"reason,omitempty"`
 	Error   string `json:"error,omitempty"`
 	Fuel    int64  `json:"fuel"`
-	Memory  int64  `json:"memory"` // bytes
+	Memory  int64  `json:"memory"` // in bytes
 
-	Digest  string  `json:"digest,omitempty"` // of the module or the policy
+	Digest  string  `json:"digest,omitempty"` // digest of the module or the policy
 	Version string  `json:"version,omitempty"`
 	Touched []Touch `json:"touched,omitempty"`
 }
@@ -66,19 +64,19 @@ type TriedRecord struct {
 	Data   json.RawMessage `json:"data"`
 }
 
-// PolicyInForce is a policy of the running configuration: that of a native filter (kind
-// policy) or of a callback's must_not_leave.
+// PolicyInForce is a policy of the running configuration: that of a native filter (kind policy)
+// or of a callback's must_not_leave.
 type PolicyInForce struct {
 	Name   string `json:"name"`
 	Kind   string `json:"kind"`
 	Digest string `json:"digest"`
-	// Callbacks are those that it applies to.
+	// Callbacks names the callbacks to which it applies.
 	Callbacks []string `json:"callbacks"`
-	// Source is configuration, or selected: by policy use, in place of the configuration's.
+	// Source is configuration, or selected if policy use replaced the configuration's policy.
 	Source string `json:"source"`
-	// Previous: policy use --previous has something to go back to.
+	// Previous: policy use --previous can restore an earlier policy.
 	Previous bool `json:"previous,omitempty"`
-	// From is the first sequence that it saw, by callback, if policy use selected it.
+	// From is the first sequence that it processed, by callback, if policy use selected it.
 	From map[string]uint64 `json:"from,omitempty"`
 }
 
@@ -91,15 +89,15 @@ type PolicyDiff struct {
 
 // PolicyChange counts what another policy would change. The maps count values by path.
 type PolicyChange struct {
-	Old     string         `json:"old"` // digest
+	Old     string         `json:"old"` // digest of the old policy
 	New     string         `json:"new"`
 	Events  int            `json:"events"`
 	Same    int            `json:"same"`
 	Changed int            `json:"changed"`
 	Leaking int            `json:"leaking"`          // events with newly exposed values
 	Failed  int            `json:"failed"`           // events on which only the new policy fails
-	Leaks   map[string]int `json:"leaks,omitempty"`  // newly exposed
-	Hidden  map[string]int `json:"hidden,omitempty"` // no longer exposed
-	// Otherwise are values that neither exposes, redacted in different ways.
+	Leaks   map[string]int `json:"leaks,omitempty"`  // newly exposed values
+	Hidden  map[string]int `json:"hidden,omitempty"` // values that are no longer exposed
+	// Otherwise counts values that neither policy exposes but that they redact differently.
 	Otherwise map[string]int `json:"otherwise,omitempty"`
 }

@@ -11,17 +11,17 @@ func (c *Client) Approvals(ctx context.Context) ([]api.Approval, error) {
 	return call(ctx, c, api.GetApprovals, api.None{})
 }
 
-// Approve approves the request that has a digest; the last approval does the act.
+// Approve approves the request with a digest. The last approval runs the act.
 func (c *Client) Approve(ctx context.Context, id, digest string, why api.Why) (api.Approval, error) {
 	return call(ctx, c.seeing(digest), api.PostApprove, why, id)
 }
 
-// Reject ends a request that has a digest.
+// Reject closes the request with a digest.
 func (c *Client) Reject(ctx context.Context, id, digest string, why api.Why) (api.Approval, error) {
 	return call(ctx, c.seeing(digest), api.PostReject, why, id)
 }
 
-// seeing is a client whose user has seen a version of an object.
+// seeing returns a client whose user has seen a version of an object.
 func (c *Client) seeing(version string) *Client {
 	with := *c
 	with.seen = version

@@ -20,7 +20,7 @@ func (c *Client) Audit(ctx context.Context, query url.Values) (api.AuditPage, er
 
 // AuditLog returns the stored event with an id.
 func (c *Client) AuditLog(ctx context.Context, id string) (json.RawMessage, error) {
-	// By the filter, since an id may be no part of a path.
+	// Uses the filter, since some ids cannot be in a path.
 	page, err := c.Audit(ctx, url.Values{"id": {id}, "page_size": {"1"}})
 	if err != nil {
 		return nil, err
@@ -31,21 +31,20 @@ func (c *Client) AuditLog(ctx context.Context, id string) (json.RawMessage, erro
 	return page.Logs[0], nil
 }
 
-// ErrCut says that an export broke off: what was written is a part of it.
+// ErrCut: an export broke off, so the output is incomplete.
 var ErrCut = errors.New("the export broke off: it is incomplete")
 
-// ErrDamaged says that an export is whole, and that some of its records are not what was
-// stored.
+// ErrDamaged: an export is complete, but some of its records differ from what was stored.
 var ErrDamaged = errors.New("the export is whole, and some of its records are damaged: they are marked (integrity), and nothing of them is shown; auditrelay store rebuild replaces them as far back as the journal reaches")
 
-// The ends of an export with damaged records, by format.
+// The endings of an export with damaged records, by format.
 var damagedEnds = [][]byte{[]byte(`{"auditrelay_export":{"complete":false`), []byte("#damaged,")}
 
-// The ends of a whole export, by format.
+// The endings of a complete export, by format.
 var exportEnds = [][]byte{[]byte(`{"auditrelay_export":{"complete":true`), []byte("#end,")}
 
-// AuditExport writes an export to w as it comes. It returns without an error only when
-// all of it did; ErrDamaged where all of it did, and some of it is damaged.
+// AuditExport writes an export to w as it arrives. It returns nil only if the export is
+// complete. It returns ErrDamaged if it is complete and contains damaged records.
 func (c *Client) AuditExport(ctx context.Context, query url.Values, w io.Writer) error {
 	resp, err := c.send(ctx, api.GetAuditExport.Method, api.GetAuditExport.Path, query, "", "", nil)
 	if err != nil {
@@ -63,7 +62,7 @@ func (c *Client) AuditExport(ctx context.Context, query url.Values, w io.Writer)
 	if _, err := io.Copy(io.MultiWriter(w, last), resp.Body); err != nil {
 		return c.unreachable(ctx, fmt.Errorf("%w (%w)", ErrCut, err))
 	}
-	// A proxy may have kept the trailers to itself; the last line says the same.
+	// A proxy may drop the trailers. The last line has the same information.
 	if resp.Trailer.Get("Auditrelay-Export-Complete") == "true" {
 		return nil
 	}
@@ -83,7 +82,7 @@ func (c *Client) AuditExport(ctx context.Context, query url.Values, w io.Writer)
 	return ErrCut
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of the written data.
 type tail struct{ b []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
@@ -95,7 +94,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// line is the last whole line.
+// line returns the last complete line.
 func (t *tail) line() []byte {
 	whole, ok := bytes.CutSuffix(t.b, []byte("\n"))
 	if !ok {
@@ -104,7 +103,7 @@ func (t *tail) line() []byte {
 	return whole[bytes.LastIndexByte(whole, '\n')+1:]
 }
 
-// RebuildStore has the store filled from the journal.
+// RebuildStore fills the store from the journal.
 func (c *Client) RebuildStore(ctx context.Context, r api.Rebuild) (api.Rebuilt, error) {
 	return call(ctx, c, api.RebuildStore, r)
 }

@@ -26,34 +26,34 @@ import (
 // Options configure a Client.
 type Options struct {
 	Server string            // default http://127.0.0.1:8787; or unix:PATH, a unix socket
-	Token  auditrelay.Secret // empty: none is sent
-	CAFile string            // PEM of whom to trust instead of the system's roots
+	Token  auditrelay.Secret // empty if none is sent
+	CAFile string            // PEM certificates to trust instead of the system's roots
 
-	// CertFile and KeyFile, both or none, are the PEM certificate and key that are shown
-	// to a relay which asks for one (tls.client_ca).
+	// CertFile and KeyFile, both or none, are the PEM certificate and key for a relay that
+	// requires a client certificate (tls.client_ca).
 	CertFile, KeyFile string
 
-	// Seen is sent with every request as If-Match: the version of the object that the user
-	// has seen. Empty: none is sent.
+	// Seen is the version of the object that the user has seen. Every request sends it as
+	// If-Match. Empty: not sent.
 	Seen string
 }
 
 // DefaultServer is the default address of a relay.
 const DefaultServer = "http://127.0.0.1:8787"
 
-// maxAnswer bounds the size of an answer, in bytes.
+// maxAnswer limits the size of a response, in bytes.
 const maxAnswer = 256 << 20
 
 // Client calls one relay. It is safe for concurrent use.
 type Client struct {
-	name  string // of the server, for people
+	name  string // the server's name, for messages
 	base  *url.URL
 	token auditrelay.Secret
 	seen  string
 	http  *http.Client
 }
 
-// UnreachableError says that no answer came: no server listens, the name does not
+// UnreachableError says that there was no response: no server listens, the name does not
 // resolve, the certificate is not trusted, or the connection broke.
 type UnreachableError struct {
 	Server string
@@ -106,13 +106,13 @@ func New(o Options) (*Client, error) {
 	}
 	return &Client{name: name, base: base, token: o.Token, seen: o.Seen, http: &http.Client{
 		Transport: transport,
-		// A redirect would carry events, or a token, elsewhere.
+		// A redirect would send events, or a token, elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
-// Within returns a client that calls a relay in the same process through t, with token if
-// it is not empty. Nothing leaves the process.
+// Within returns a client that calls a relay in the same process through t, with token if it is
+// not empty. No data leaves the process.
 func Within(t http.RoundTripper, token auditrelay.Secret) *Client {
 	return &Client{name: "http://relay", base: &url.URL{Scheme: "http", Host: "relay"}, token: token, http: &http.Client{
 		Transport:     t,
@@ -120,7 +120,7 @@ func Within(t http.RoundTripper, token auditrelay.Secret) *Client {
 	}}
 }
 
-// tls is what a connection trusts and shows, nil where the defaults do.
+// tls returns the connection's TLS configuration, or nil for the default.
 func (o Options) tls() (*tls.Config, error) {
 	if o.CAFile == "" && o.CertFile == "" && o.KeyFile == "" {
 		return nil, nil
@@ -155,11 +155,11 @@ func local(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
 }
 
-// Server is the address that is called.
+// Server returns the server's address.
 func (c *Client) Server() string { return c.name }
 
-// call makes one request of an endpoint whose bodies are JSON. params fill its path.
-// An answer that is an error comes back as *api.Error, no answer as *UnreachableError.
+// call makes one request to an endpoint with JSON bodies. params fill the endpoint's path. An
+// error response is returned as *api.Error, and a missing response as *UnreachableError.
 func call[In, Out any](ctx context.Context, c *Client, e api.Endpoint[In, Out], in In, params ...string) (out Out, err error) {
 	var query url.Values
 	var body []byte
@@ -173,7 +173,7 @@ func call[In, Out any](ctx context.Context, c *Client, e api.Endpoint[In, Out], 
 	return exchange[Out](ctx, c, e.Method, e.URL(params...), query, "application/json", body)
 }
 
-// exchange makes one request whose answer is JSON.
+// exchange makes one request with a JSON response.
 func exchange[Out any](ctx context.Context, c *Client, method, path string, query url.Values, contentType string, body []byte) (out Out, err error) {
 	answer, e, err := c.roundTrip(ctx, method, path, query, contentType, "", body)
 	if err != nil {
@@ -188,7 +188,7 @@ func exchange[Out any](ctx context.Context, c *Client, method, path string, quer
 	return out, nil
 }
 
-// send makes one request. The answer's body is the caller's to close.
+// send makes one request. The caller must close the response's body.
 func (c *Client) send(ctx context.Context, method, path string, query url.Values, contentType, encoding string, body []byte) (*http.Response, error) {
 	u := *c.base
 	u.Path, u.RawPath = u.Path+unescaped(path), u.EscapedPath()+path
@@ -212,14 +212,14 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err // without the address, which Server says already
+			err = u.Err // without the address, which Server already names
 		}
 		return nil, c.unreachable(ctx, err)
 	}
 	return resp, nil
 }
 
-// unreachable says that an answer did not come, or not whole.
+// unreachable reports a missing or incomplete response.
 func (c *Client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -227,7 +227,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	return &UnreachableError{Server: c.name, Err: err}
 }
 
-// roundTrip returns the answer's body, and its error where the status is one.
+// roundTrip returns the response's body, and an error for an error status.
 func (c *Client) roundTrip(ctx context.Context, method, path string, query url.Values, contentType, encoding string, body []byte) ([]byte, *api.Error, error) {
 	resp, err := c.send(ctx, method, path, query, contentType, encoding, body)
 	if err != nil {
@@ -237,8 +237,8 @@ func (c *Client) roundTrip(ctx context.Context, method, path string, query url.V
 	return c.read(ctx, resp)
 }
 
-// open makes a GET request whose answer is read as it comes. Its body is the caller's to
-// close.
+// open makes a GET request whose response the caller reads as it arrives. The caller must close
+// the body.
 func (c *Client) open(ctx context.Context, path string, query url.Values) (*http.Response, error) {
 	resp, err := c.send(ctx, http.MethodGet, path, query, "", "", nil)
 	if err != nil || resp.StatusCode < 300 {
@@ -252,7 +252,7 @@ func (c *Client) open(ctx context.Context, path string, query url.Values) (*http
 	return nil, err
 }
 
-// read reads an answer to its end.
+// read reads a complete response.
 func (c *Client) read(ctx context.Context, resp *http.Response) ([]byte, *api.Error, error) {
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
@@ -280,8 +280,8 @@ func unescaped(path string) string {
 	return p
 }
 
-// Submit sends one body of NDJSON. The answer is valid without an error, and
-// also where every event was refused; any other failure is an error.
+// Submit sends one body of NDJSON. The returned Submitted is valid if err is nil, also if every
+// event was rejected.
 func (c *Client) Submit(ctx context.Context, ndjson []byte, encoding string) (api.Submitted, error) {
 	var result api.Submitted
 	answer, e, err := c.roundTrip(ctx, api.PostEvents.Method, api.PostEvents.Path, nil, "application/x-ndjson", encoding, ndjson)
@@ -295,7 +295,7 @@ func (c *Client) Submit(ctx context.Context, ndjson []byte, encoding string) (ap
 		return result, nil
 	}
 	if e.Status < http.StatusInternalServerError && len(result.Results) > 0 && result.Error == nil {
-		return result, nil // each event has its own answer
+		return result, nil // each event has its own result
 	}
 	return result, e
 }
@@ -305,7 +305,7 @@ func (c *Client) Callbacks(ctx context.Context) ([]api.CallbackStatus, error) {
 	return call(ctx, c, api.GetCallbacks, api.None{})
 }
 
-// Callback returns one callback's condition and account.
+// Callback returns one callback's state and account.
 func (c *Client) Callback(ctx context.Context, name string) (api.CallbackStatus, error) {
 	return call(ctx, c, api.GetCallback, api.None{}, name)
 }
@@ -315,7 +315,7 @@ func (c *Client) Deliveries(ctx context.Context, q api.DeliveryQuery) (api.Deliv
 	return call(ctx, c, api.GetDeliveries, q)
 }
 
-// TestSink sends a marked event to a callback's destination and says what came back.
+// TestSink sends a marked event to a callback's destination and returns the result.
 func (c *Client) TestSink(ctx context.Context, callback string, why api.Why) (api.SinkTest, error) {
 	return call(ctx, c, api.TestCallback, why, callback)
 }
@@ -345,18 +345,18 @@ func (c *Client) DeadLetters(ctx context.Context, callback string, q api.DeadLet
 	return call(ctx, c, api.GetDeadLetters, q, callback)
 }
 
-// DeadLetter returns one, contents included.
+// DeadLetter returns one dead letter with its contents.
 func (c *Client) DeadLetter(ctx context.Context, callback string, sequence uint64) (api.DeadLetter, error) {
 	return call(ctx, c, api.GetDeadLetter, api.None{}, callback, strconv.FormatUint(sequence, 10))
 }
 
-// DiscardDeadLetters gives dead letters up and returns how many.
+// DiscardDeadLetters discards dead letters and returns their number.
 func (c *Client) DiscardDeadLetters(ctx context.Context, callback string, which api.DeadLetters) (api.Changed, error) {
 	return call(ctx, c, api.DiscardDeadLetters, which, callback)
 }
 
-// ReplayDeadLetters gives dead letters to their callback again and returns how many, or
-// the job that does.
+// ReplayDeadLetters queues dead letters for processing and returns their number, or the job
+// that queues them.
 func (c *Client) ReplayDeadLetters(ctx context.Context, callback string, which api.DeadLetterReplay) (api.DeadLetterReplayed, error) {
 	return call(ctx, c, api.ReplayDeadLetters, which, callback)
 }
@@ -366,32 +366,32 @@ func (c *Client) DeadReplays(ctx context.Context) ([]api.DeadReplayJob, error) {
 	return call(ctx, c, api.GetDeadReplays, api.None{})
 }
 
-// CancelDeadReplay ends one.
+// CancelDeadReplay cancels a replay.
 func (c *Client) CancelDeadReplay(ctx context.Context, id string, why api.Why) (api.DeadReplayJob, error) {
 	return call(ctx, c, api.CancelDeadReplay, why, id)
 }
 
-// Replay gives events to a callback again.
+// Replay makes a callback process events again.
 func (c *Client) Replay(ctx context.Context, callback string, r api.Replay) (api.ReplayStarted, error) {
 	return call(ctx, c, api.ReplayCallback, r, callback)
 }
 
-// CancelReplay ends a replay of events: what it has not delivered is skipped.
+// CancelReplay ends a replay of events. Its undelivered events become skipped.
 func (c *Client) CancelReplay(ctx context.Context, callback, id string, why api.Why) (api.CallbackStatus, error) {
 	return call(ctx, c, api.CancelReplay, why, callback, id)
 }
 
-// Explain says what is known of one event.
+// Explain returns what is known about one event.
 func (c *Client) Explain(ctx context.Context, q api.EventQuery) (api.Explained, error) {
-	return call(ctx, c, api.FindEvent, q) // the id is no part of the path: it may be ".."
+	return call(ctx, c, api.FindEvent, q) // in the query, since the id may be ".."
 }
 
-// Proofs returns what proves an event's outcomes.
+// Proofs returns the proofs of an event's outcomes.
 func (c *Client) Proofs(ctx context.Context, q api.ProofQuery) ([]api.EventProof, error) {
 	return call(ctx, c, api.GetProofs, q)
 }
 
-// Stored returns accepted events, contents included, from a sequence on.
+// Stored returns accepted events with their contents, from a sequence on.
 func (c *Client) Stored(ctx context.Context, q api.StoredQuery) (api.Stored, error) {
 	return call(ctx, c, api.GetStored, q)
 }
@@ -401,7 +401,7 @@ func (c *Client) LookUp(ctx context.Context, want api.LookUp) (api.LookedUp, err
 	return call(ctx, c, api.LookUps, want)
 }
 
-// Keyring lists the periods whose keys events are stored under.
+// Keyring returns the encryption periods.
 func (c *Client) Keyring(ctx context.Context) ([]api.Period, error) {
 	return call(ctx, c, api.GetKeyring, api.None{})
 }
@@ -411,7 +411,7 @@ func (c *Client) DestroyPeriod(ctx context.Context, number uint64, q api.Destroy
 	return call(ctx, c, api.DestroyPeriod, q, strconv.FormatUint(number, 10))
 }
 
-// Sources returns the ways in that events are awaited from.
+// Sources returns the expected senders.
 func (c *Client) Sources(ctx context.Context) ([]api.Source, error) {
 	return call(ctx, c, api.GetSources, api.None{})
 }
@@ -436,13 +436,13 @@ func (c *Client) Control(ctx context.Context, q api.ControlQuery) (api.ControlRe
 	return call(ctx, c, api.GetControl, q)
 }
 
-// Principal says who the relay takes the client for.
+// Principal returns the relay's name and roles of the client.
 func (c *Client) Principal(ctx context.Context) (api.Principal, error) {
 	return call(ctx, c, api.GetCaller, api.None{})
 }
 
-// Ready says whether the relay accepts events, and what needs an operator. A relay that
-// does not is no error.
+// Ready returns whether the relay accepts events, and problems that need an operator. A relay
+// that does not accept events is no error.
 func (c *Client) Ready(ctx context.Context) (api.Readiness, error) {
 	e := api.GetReady
 	answer, refused, err := c.roundTrip(ctx, e.Method, e.Path, url.Values{"verbose": {""}}, "", "", nil)

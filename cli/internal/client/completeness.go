@@ -6,12 +6,12 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// Completeness says whether the record of the last days is complete.
+// Completeness returns whether the records of the last days are complete.
 func (c *Client) Completeness(ctx context.Context, days int) (api.Completeness, error) {
 	return call(ctx, c, api.GetCompleteness, api.CompletenessQuery{Days: days})
 }
 
-// ReportVerified tells the relay what a run of auditrelay verify found.
+// ReportVerified reports the result of a run of auditrelay verify to the relay.
 func (c *Client) ReportVerified(ctx context.Context, report api.VerifyReport) (api.Verified, error) {
 	return call(ctx, c, api.PostVerified, report)
 }

@@ -6,12 +6,12 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// Fleet returns the fleet as the relay that answers last saw it.
+// Fleet returns the fleet as the responding relay last saw it.
 func (c *Client) Fleet(ctx context.Context) (api.Fleet, error) {
 	return call(ctx, c, api.GetFleet, api.None{})
 }
 
-// DrainRelay has a relay of the fleet give the lead up to another one.
+// DrainRelay makes a relay of the fleet give up the lead.
 func (c *Client) DrainRelay(ctx context.Context, name string, why api.Why) (api.Fleet, error) {
 	return call(ctx, c, api.DrainRelay, why, name)
 }

@@ -17,7 +17,7 @@ func (c *Client) Modules(ctx context.Context) ([]api.Module, error) {
 	return call(ctx, c, api.GetModules, api.None{})
 }
 
-// InspectModule says what can be told of an uploaded module.
+// InspectModule returns the properties of an uploaded module.
 func (c *Client) InspectModule(ctx context.Context, digest string) (api.Inspection, error) {
 	return call(ctx, c, api.InspectModule, api.None{}, digest)
 }
@@ -44,7 +44,7 @@ func (c *Client) DeleteModule(ctx context.Context, digest string, why api.Why) (
 	return call(ctx, c, api.DeleteModule, why, digest)
 }
 
-// Filters returns the guest filters that run.
+// Filters returns the running guest filters.
 func (c *Client) Filters(ctx context.Context) ([]api.Filter, error) {
 	return call(ctx, c, api.GetFilters, api.None{})
 }
@@ -54,7 +54,7 @@ func (c *Client) UseModule(ctx context.Context, filter string, want api.Use) (ap
 	return call(ctx, c, api.UseModule, want, filter)
 }
 
-// ResetFilter has a filter's module judge again at once after its breaker opened.
+// ResetFilter closes the breaker of a filter's module at once.
 func (c *Client) ResetFilter(ctx context.Context, filter string, why api.Why) error {
 	_, err := call(ctx, c, api.ResetBreaker, why, filter)
 	return err

@@ -11,12 +11,11 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// maxReceipt bounds one line of receipts, in bytes.
+// maxReceipt limits one line of receipts, in bytes.
 const maxReceipt = 4 << 20
 
-// Receipts calls fn with the receipts that q selects, each as the line of JSON
-// that the relay sent, without its line feed and valid until fn returns. An answer
-// that breaks off is an error.
+// Receipts calls fn with the receipts that q selects. line is the JSON that the relay sent,
+// without its line feed, and is valid until fn returns. A response that breaks off is an error.
 func (c *Client) Receipts(ctx context.Context, q api.ReceiptQuery, fn func(line []byte) error) error {
 	resp, err := c.open(ctx, api.GetReceipts.Path, api.Query(q))
 	if err != nil {

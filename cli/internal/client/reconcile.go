@@ -10,11 +10,11 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// maxDifference bounds one line of a comparison, in bytes.
+// maxDifference limits one line of a comparison, in bytes.
 const maxDifference = 64 << 10
 
-// Reconcile compares LiteLLM's table with the journal and calls fn with what one of them
-// lacks. An answer that breaks off is an error.
+// Reconcile compares LiteLLM's table with the journal and calls fn with each difference. A
+// response that breaks off is an error.
 func (c *Client) Reconcile(ctx context.Context, want api.Reconcile, fn func(api.Difference) error) (done api.Reconciled, err error) {
 	body, err := json.Marshal(want)
 	if err != nil {

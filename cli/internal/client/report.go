@@ -24,8 +24,8 @@ const (
 
 var errEnough = errors.New("enough")
 
-// Report puts together what is known of a period of whole days in UTC, from several
-// requests. to is exclusive. What a caller's roles do not show is left out, with a note.
+// Report builds a report of a period of whole UTC days from several requests. to is exclusive.
+// It omits data that the caller's roles do not show, and adds a note.
 func (c *Client) Report(ctx context.Context, from, to time.Time) (api.Report, error) {
 	r := api.Report{From: from.UTC(), To: to.UTC(), Made: time.Now().UTC(), Days: []api.CompleteDay{}, Callbacks: []api.ReportCallback{}, Policies: []api.KeptText{}, Acts: []api.ReportAct{}, Logs: []api.CompleteLog{}}
 	if !from.Before(to) {
@@ -61,8 +61,8 @@ func (c *Client) Report(ctx context.Context, from, to time.Time) (api.Report, er
 	return r, c.reportActs(ctx, &r)
 }
 
-// reportReceipts counts the receipts of the events that came in the period. Most events
-// share what was done to them, so that it is kept once.
+// reportReceipts counts the receipts of the period's events. Most events have equal receipts,
+// which are stored once.
 func (c *Client) reportReceipts(ctx context.Context, r *api.Report) error {
 	type place struct {
 		callback string
@@ -82,7 +82,7 @@ func (c *Client) reportReceipts(ctx context.Context, r *api.Report) error {
 		}
 		var one struct {
 			api.Receipt
-			Now *auditrelay.Outcome `json:"now"` // nil: a relay that does not say
+			Now *auditrelay.Outcome `json:"now"` // nil if the relay does not send it
 		}
 		if err := json.Unmarshal(line, &one); err != nil {
 			return err

@@ -11,7 +11,7 @@ func (c *Client) StartRollout(ctx context.Context, want api.StartRollout) (api.R
 	return call(ctx, c, api.StartRollouts, want)
 }
 
-// Rollouts returns the rollout that is under way, or the last one.
+// Rollouts returns the rollout in progress, or the last one.
 func (c *Client) Rollouts(ctx context.Context) ([]api.Rollout, error) {
 	return call(ctx, c, api.GetRollouts, api.None{})
 }
@@ -21,7 +21,7 @@ func (c *Client) PromoteRollout(ctx context.Context, filter string, why api.Why)
 	return call(ctx, c, api.PromoteRollout, why, filter)
 }
 
-// RollBack ends a rollout: the version in force judges all events again.
+// RollBack ends a rollout: the version in force processes all events again.
 func (c *Client) RollBack(ctx context.Context, filter string, why api.Why) (api.Rollout, error) {
 	return call(ctx, c, api.RollBack, why, filter)
 }

@@ -16,52 +16,51 @@ import (
 )
 
 const (
-	// One request's bounds; the relay's own are larger.
+	// The limits of one request; the relay's own are larger.
 	batchEvents = 500
 	batchBytes  = 512 << 10
 
-	// largestEvent is the most that a relay can be configured to take.
+	// largestEvent is the maximum that a relay can be configured to accept.
 	largestEvent = 64 << 20
 
 	firstPause = 250 * time.Millisecond
 	maxPause   = 30 * time.Second
 )
 
-// Sender sends a file of events, of any size, in requests of a bounded one. What
-// is sent again after a broken connection or a restart is stored once.
+// Sender sends a file of events of any size in limited requests. If it sends events again after
+// a broken connection or a restart, the relay stores them once.
 type Sender struct {
 	Client *Client
-	// From is where to go on: events that begin before it are passed over.
+	// From is the offset to continue from: earlier events are skipped.
 	From int64
-	// Patience is how long one request may fail before Send gives up. Default
-	// 5 min.
+	// Patience is how long one request may fail before Send gives up. Default: 5 min.
 	Patience time.Duration
-	// Refused is called for each event that the relay refused, with its place in
-	// the file and its bytes, valid during the call.
+	// Refused is called for each event that the relay rejected, with its offset in the file and
+	// its bytes, which are valid during the call.
 	Refused func(offset int64, event []byte, why *api.Error) error
-	// Progress is called after each request; Offset is where to go on.
+	// Progress is called after each request. Offset is where to continue.
 	Progress func(Sent) error
 	// Waiting is called before each pause.
 	Waiting func(err error, pause time.Duration)
-	// Pause waits; default is to wait indeed.
+	// Pause waits for d. Default: a real wait; tests replace it.
 	Pause func(ctx context.Context, d time.Duration) error
 }
 
-// Sent counts what became of the events so far.
+// Sent counts the results so far.
 type Sent struct {
-	Offset     int64  `json:"offset"` // in the file, decompressed
+	Offset     int64  `json:"offset"` // in the decompressed file
 	Events     uint64 `json:"events"`
 	Accepted   uint64 `json:"accepted"`
 	Duplicates uint64 `json:"duplicates"`
 	Refused    uint64 `json:"refused"`
 }
 
-// batch is one request on its way.
+// batch is one request.
 type batch struct {
 	body    []byte
-	offsets []int64 // of each event in the file
-	ends    []int   // of each event in body, its line feed included
-	next    int64   // where in the file to go on after it
+	offsets []int64 // offset of each event in the file
+	ends    []int   // end of each event in body, including its line feed
+	next    int64   // offset in the file after the batch
 }
 
 func (b *batch) reset() { *b = batch{body: b.body[:0], offsets: b.offsets[:0], ends: b.ends[:0]} }
@@ -74,7 +73,7 @@ func (b *batch) event(i int) []byte {
 	return b.body[start : b.ends[i]-1]
 }
 
-// drop takes the first n events off.
+// drop removes the first n events.
 func (b *batch) drop(n int) {
 	cut := b.ends[n-1]
 	b.body, b.offsets, b.ends = b.body[cut:], b.offsets[n:], b.ends[n:]
@@ -83,9 +82,8 @@ func (b *batch) drop(n int) {
 	}
 }
 
-// Send sends all events of r: NDJSON, one object or an array; gzip where
-// encoding says so. An error means that not all were sent; Sent says how far it
-// came.
+// Send sends all events of r: NDJSON, one object or an array; compressed with gzip if encoding
+// says so. An error means that not all were sent; Sent has the progress.
 func (s *Sender) Send(ctx context.Context, r io.Reader, encoding string) (Sent, error) {
 	var sent Sent
 	sent.Offset = s.From
@@ -100,7 +98,7 @@ func (s *Sender) Send(ctx context.Context, r io.Reader, encoding string) (Sent, 
 			fault, ok := errors.AsType[*ingest.EventError](err)
 			if !ok || fault.Rest {
 				if ok && fault.Reason == ingest.NoEvents && sent.Events == 0 {
-					return sent, nil // an empty file holds nothing to send
+					return sent, nil // an empty file has nothing to send
 				}
 				return sent, errors.Join(s.flush(ctx, &b, &sent), fmt.Errorf("read the events: %w", err))
 			}
@@ -131,20 +129,20 @@ func (s *Sender) Send(ctx context.Context, r io.Reader, encoding string) (Sent, 
 	}
 }
 
-// appendLine puts one event on a line of its own.
+// appendLine appends one event as one line.
 func appendLine(dst, event []byte) []byte {
 	if bytes.IndexByte(event, '\n') >= 0 {
 		line := bytes.NewBuffer(dst)
 		if json.Compact(line, event) == nil {
 			return append(line.Bytes(), '\n')
 		}
-		// It is no JSON; the relay says so, of one line.
+		// Invalid JSON. On one line the relay reports it as one event.
 		event = bytes.ReplaceAll(event, []byte{'\n'}, []byte{' '})
 	}
 	return append(append(dst, event...), '\n')
 }
 
-// flush sends the batch, however often it takes.
+// flush sends the batch, with retries.
 func (s *Sender) flush(ctx context.Context, b *batch, sent *Sent) error {
 	next := b.next
 	limit := len(b.offsets)
@@ -192,15 +190,15 @@ func answerError(answer api.Submitted) error {
 	return errors.New("is it an auditrelay?")
 }
 
-// settle counts what became of the first n events and returns of how many the
-// relay said it.
+// settle counts the results of the first n events, and returns the number of events that the
+// response covers.
 func (s *Sender) settle(b *batch, n int, answer api.Submitted, sent *Sent) (int, error) {
 	taken := 0
 	for results := answer.Results; len(results) > 0; taken++ {
 		if results[0].Index != taken || taken == n {
-			break // not an answer to what was sent
+			break // not a response to this request
 		}
-		var refused *api.Error // of one that wraps several, the first
+		var refused *api.Error // the first of a wrapper's several errors
 		for len(results) > 0 && results[0].Index == taken {
 			res := results[0]
 			results = results[1:]
@@ -236,7 +234,7 @@ func (s *Sender) refuse(sent *Sent, offset int64, event []byte, why *api.Error) 
 	return s.Refused(offset, event, why)
 }
 
-// submit makes one request, again and again while another try may succeed.
+// submit makes one request, and repeats it while a retry may succeed.
 func (s *Sender) submit(ctx context.Context, body []byte) (api.Submitted, error) {
 	pause := s.Pause
 	if pause == nil {
@@ -269,8 +267,7 @@ func (s *Sender) submit(ctx context.Context, body []byte) (api.Submitted, error)
 	}
 }
 
-// retriable reports whether another try may succeed, and how long the relay asks
-// to be left alone.
+// retriable reports whether a retry may succeed, and how long the relay asks to wait.
 func retriable(err error) (least time.Duration, again bool) {
 	if err == nil {
 		return 0, false

@@ -21,12 +21,12 @@ func (c *Client) Shadow(ctx context.Context, callback string) (api.Shadow, error
 	return call(ctx, c, api.GetShadow, api.None{}, callback)
 }
 
-// UseShadow puts in force what a shadow tries.
+// UseShadow puts a shadow's module or policy in force.
 func (c *Client) UseShadow(ctx context.Context, callback string, why api.Why) (api.ShadowUsed, error) {
 	return call(ctx, c, api.UseShadow, why, callback)
 }
 
-// DropShadow ends a shadow and forgets its result.
+// DropShadow ends a shadow and deletes its result.
 func (c *Client) DropShadow(ctx context.Context, callback string, why api.Why) error {
 	_, err := call(ctx, c, api.DropShadow, why, callback)
 	return err

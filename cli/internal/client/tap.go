@@ -9,11 +9,11 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// maxTapLine bounds one line of a tap, in bytes.
+// maxTapLine limits one line of a tap, in bytes.
 const maxTapLine = 1 << 20
 
-// Tap calls fn with what passes the relay until ctx ends, fn returns an error, or the
-// relay ends the tap, which is no error.
+// Tap calls fn with each line until ctx ends, fn returns an error, or the relay ends the tap,
+// which is no error.
 func (c *Client) Tap(ctx context.Context, q api.TapQuery, fn func(*api.TapLine) error) error {
 	resp, err := c.open(ctx, api.GetTap.Path, api.Query(q))
 	if err != nil {

@@ -16,7 +16,7 @@ func (c *Client) Policies(ctx context.Context) ([]api.PolicyInForce, error) {
 	return call(ctx, c, api.GetPolicies, api.None{})
 }
 
-// PolicyHistory lists the texts that decided or decide, without the texts themselves.
+// PolicyHistory lists the texts of present and past policies, without the texts themselves.
 func (c *Client) PolicyHistory(ctx context.Context) ([]api.KeptText, error) {
 	return call(ctx, c, api.GetPolicyHistory, api.None{})
 }

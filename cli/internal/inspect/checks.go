@@ -10,8 +10,8 @@ import (
 	"auditrelay/internal/meter"
 )
 
-// checks are the checks of a module one by one, each with the reason of its result. facts
-// are what is known of a module that is valid WebAssembly, invalid why it is none.
+// checks returns the single checks of a module, each with the reason of its result. facts are
+// the facts of a valid module; otherwise invalid says why it is invalid.
 func checks(size int, facts *meter.Facts, invalid error, refusals []string) []api.ModuleCheck {
 	if invalid != nil {
 		all := []api.ModuleCheck{{Check: "WebAssembly", State: api.CheckFailed, Why: invalid.Error()}}
@@ -46,7 +46,7 @@ func checks(size int, facts *meter.Facts, invalid error, refusals []string) []ap
 	return all
 }
 
-// checkOf returns the check that a refusal belongs to.
+// checkOf returns the check to which a refusal belongs.
 func checkOf(refusal string) string {
 	for _, c := range []struct{ in, check string }{{"export ", "exports"}, {"import ", "imports"}, {"manifest", "manifest"}, {"memory", "limits"}, {"limits", "limits"}} {
 		if strings.HasPrefix(refusal, c.in) {

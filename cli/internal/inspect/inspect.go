@@ -22,8 +22,8 @@ const (
 	mostMemory = 1 << 30
 )
 
-// Everything returns options under which a module is refused only for what no
-// operator could grant or allow: it gets whatever its manifest asks for.
+// Everything returns options that grant everything that a module's manifest requests. So a
+// module is rejected only for reasons that no operator could change.
 func Everything(name string, code []byte) wasm.Options {
 	o := wasm.Options{
 		Name: name, Wasm: code,
@@ -55,7 +55,7 @@ func Module(name string, code []byte) api.Inspection {
 	if err != nil {
 		return out
 	}
-	if m, _ := manifest.Of(facts); m != nil { // what is wrong with it is among the refusals
+	if m, _ := manifest.Of(facts); m != nil { // faults of the manifest are among the refusals
 		out.Name, out.Version, out.Description = m.Name, m.Version, m.Description
 		out.Asks = &api.Asks{Reads: m.Reads, Writes: m.Writes, Emits: m.Emits, Keys: m.Keys, Metrics: m.Metrics, Optional: m.Optional}
 	}

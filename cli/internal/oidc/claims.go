@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// Claims are what a token says of its holder.
+// Claims are a token's claims about its holder.
 type Claims map[string]any
 
-// maxValues bounds the list in a claim.
+// maxValues limits the list in a claim.
 const maxValues = 1000
 
-// Values returns the texts of a claim: one, those of a list, or none where the claim is
-// not there. A dot in the name leads into an object, unless a claim has the whole name. A
-// claim of another kind is an error.
+// Values returns the texts of a claim: one, those of a list, or none if the claim is missing. A
+// dot in the name selects a field of an object, unless a claim has the whole name. A claim of
+// another kind is an error.
 func (c Claims) Values(name string) ([]string, error) {
 	value, ok := c.find(name)
 	if !ok || value == nil {
@@ -54,7 +54,7 @@ func (c Claims) find(name string) (any, bool) {
 	return Claims(inner).find(rest)
 }
 
-// Verified reports whether the issuer stands for the email. Some issuers say nothing.
+// Verified reports whether the issuer vouches for the email. Some issuers do not say.
 func (c Claims) Verified() bool {
 	v, said := c["email_verified"]
 	return !said || v == true || v == "true"

@@ -1,9 +1,8 @@
-// Package oidc checks bearer tokens (JWT) of one OpenID Connect issuer, and signs people
-// in there.
+// Package oidc checks bearer tokens (JWT) of one OpenID Connect issuer, and signs people in
+// there.
 //
-// The issuer's keys are read in the background and kept. An issuer that does not answer
-// neither opens the door nor holds up other credentials: its tokens are refused once the
-// kept keys are too old.
+// It reads the issuer's keys in the background and caches them. If the issuer does not respond,
+// its tokens are rejected once the cached keys are too old. Other credentials are not affected.
 package oidc
 
 import (
@@ -38,31 +37,31 @@ const (
 	maxName   = 256
 )
 
-// maxKeys bounds the issuer's keys: a token without a key id is tried with each.
+// maxKeys limits the issuer's keys, since a token without a key id is tried with each.
 const maxKeys = 32
 
 const (
-	// freshFor is how long keys are used before they are read again.
+	// freshFor is the time after which keys are read again.
 	freshFor = 15 * time.Minute
-	// keysFor is how long the keys of an issuer that does not answer are used: what it
-	// withdrew meanwhile would otherwise stay good for ever.
+	// keysFor is how long cached keys are used if the issuer does not respond. Otherwise a key
+	// that it withdrew would stay valid for ever.
 	keysFor = 24 * time.Hour
-	// fetchEvery is the least time between two readings of the keys, however many tokens
-	// name an unknown one.
+	// fetchEvery is the minimum time between two reads of the keys, even if many tokens name an
+	// unknown key.
 	fetchEvery = 10 * time.Second
-	// fetchWait bounds one reading.
+	// fetchWait limits the duration of one read.
 	fetchWait = 10 * time.Second
-	// patience is how long a request waits for a reading.
+	// patience is how long a request waits for a read.
 	patience = 5 * time.Second
 )
 
 // Errors of Verify.
 var (
-	// ErrInvalid: the token does not count here.
+	// ErrInvalid: the token is not valid for this relay.
 	ErrInvalid = errors.New("the token of the issuer does not count here: its signature, issuer, audience or time is not what is expected")
-	// ErrExpired: it did.
+	// ErrExpired: the token has expired.
 	ErrExpired = errors.New("the token of the issuer has expired")
-	// ErrUnreachable: nobody can tell, since the issuer's keys cannot be read.
+	// ErrUnreachable: the issuer's keys cannot be read, so the token cannot be checked.
 	ErrUnreachable = errors.New("the issuer's keys cannot be read, so that its tokens cannot be checked")
 )
 
@@ -75,22 +74,22 @@ type Issuer struct {
 	expect *oidc.Config
 
 	mu      sync.Mutex
-	found   *found        // nil: nothing was read yet
-	reading chan struct{} // closed at the end of the reading under way; nil: none is
-	tried   time.Time     // when the last reading began
-	failure error         // of the last reading
-	since   time.Time     // of failure
+	found   *found        // nil until the first successful read
+	reading chan struct{} // closed at the end of the running read; nil if none runs
+	tried   time.Time     // when the last read began
+	failure error         // error of the last read
+	since   time.Time     // start of failure
 }
 
-// found is what the issuer says of itself.
+// found is the issuer's metadata.
 type found struct {
 	keys                []jose.JSONWebKey
 	authorize, exchange string
 	at                  time.Time
 }
 
-// New returns the issuer of a checked configuration. It reads its CA and calls nobody. A
-// nil log is slog.Default().
+// New returns the issuer of a checked configuration. It reads its CA file and makes no request.
+// A nil log means slog.Default().
 func New(cfg config.OIDC, log *slog.Logger) (*Issuer, error) {
 	if log == nil {
 		log = slog.Default()
@@ -128,7 +127,7 @@ func New(cfg config.OIDC, log *slog.Logger) (*Issuer, error) {
 	for _, a := range cfg.Algorithms {
 		algorithms = append(algorithms, string(a))
 	}
-	// The times are checked here: go-oidc grants five minutes before nbf, and none after exp.
+	// The times are checked here. go-oidc allows five minutes before nbf, and none after exp.
 	i.expect = &oidc.Config{ClientID: cfg.Audience, SupportedSigningAlgs: algorithms, SkipExpiryCheck: true}
 	return i, nil
 }
@@ -137,7 +136,7 @@ func secure(scheme, host string) bool {
 	return scheme == "https" || scheme == "http" && config.Loopback(host)
 }
 
-// bounded refuses the rest of an answer beyond maxAnswer.
+// bounded makes a response beyond maxAnswer fail.
 type bounded struct{ next http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -148,20 +147,20 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// Looks reports whether a bearer token has the form of a JWT.
+// Looks reports whether a bearer token looks like a JWT.
 func Looks(token string) bool {
 	return strings.HasPrefix(token, "ey") && strings.Count(token, ".") == 2
 }
 
-// Person is who a token stands for.
+// Person is a token's holder.
 type Person struct {
 	Name    string
-	Subject string // issuer and sub: the same for all tokens of one person
+	Subject string // issuer and sub: the same in all tokens of one person
 	Claims  Claims
 }
 
-// Verify checks a token and returns whom it stands for. It waits a few seconds at most
-// for keys that it does not have. Errors: ErrInvalid, ErrExpired, ErrUnreachable.
+// Verify checks a token and returns its holder. It waits at most a few seconds for missing
+// keys. Errors: ErrInvalid, ErrExpired, ErrUnreachable.
 func (i *Issuer) Verify(ctx context.Context, token string) (*Person, error) {
 	p, _, err := i.verify(ctx, token)
 	return p, err
@@ -203,7 +202,7 @@ func (i *Issuer) verify(ctx context.Context, token string) (*Person, *oidc.IDTok
 	return &Person{Name: name, Subject: i.cfg.Issuer + " " + checked.Subject, Claims: claims}, checked, nil
 }
 
-// name is the first of the configured claims that names the person.
+// name returns the first of the configured claims that names the person.
 func (i *Issuer) name(claims Claims) (string, error) {
 	for _, claim := range i.cfg.Name {
 		values, err := claims.Values(claim)
@@ -223,8 +222,8 @@ func (i *Issuer) name(claims Claims) (string, error) {
 	return "", fmt.Errorf("%w (it has none of the claims %s)", ErrInvalid, strings.Join(i.cfg.Name, ", "))
 }
 
-// keySet checks the signature of one token. go-oidc's own reads the keys again for each token
-// with an unknown key, and hides why that failed.
+// keySet checks the signature of one token. go-oidc's own key set reads the keys again for each
+// token with an unknown key, and hides why that failed.
 type keySet struct {
 	*Issuer
 	unreachable bool
@@ -262,8 +261,8 @@ func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 	}
 }
 
-// keys returns the issuer's keys. With renew they are read again first, if the last
-// reading is not too recent. fresh: they were read for this call.
+// keys returns the issuer's keys. With renew it first reads them again, unless the last read is
+// too recent. fresh says that they were read for this call.
 func (i *Issuer) keys(ctx context.Context, renew bool) (keys []jose.JSONWebKey, fresh bool, err error) {
 	i.mu.Lock()
 	usable := i.found != nil && i.now().Sub(i.found.at) < keysFor
@@ -299,8 +298,8 @@ func (i *Issuer) Refresh() {
 	}
 }
 
-// read begins a reading, and returns the channel that its end closes; nil where the last
-// one is too recent. The caller holds mu.
+// read starts a read, and returns a channel that is closed at its end. It returns nil if the
+// last read is too recent. The caller must hold mu.
 func (i *Issuer) read() <-chan struct{} {
 	if i.reading != nil {
 		return i.reading
@@ -310,7 +309,8 @@ func (i *Issuer) read() <-chan struct{} {
 	}
 	i.tried, i.reading = i.now(), make(chan struct{})
 	go func() {
-		// It outlives the request that asked for it: others wait for it too.
+		// The read continues after the request that started it, since other requests wait for
+		// it too.
 		ctx, cancel := context.WithTimeout(context.Background(), fetchWait)
 		defer cancel()
 		next, err := i.fetch(ctx)
@@ -332,7 +332,7 @@ func (i *Issuer) read() <-chan struct{} {
 	return i.reading
 }
 
-// Adopt takes over what another Issuer of the same URL knows, so that a reload of the
+// Adopt copies the cached keys of another Issuer with the same URL, so that a reload of the
 // configuration interrupts nobody. Call it before other methods. old may be nil.
 func (i *Issuer) Adopt(old *Issuer) {
 	if old == nil || old.cfg.Issuer != i.cfg.Issuer {
@@ -343,7 +343,7 @@ func (i *Issuer) Adopt(old *Issuer) {
 	i.found, i.failure, i.since = old.found, old.failure, old.since
 }
 
-// Trouble says that the issuer does not answer, "" while it does.
+// Trouble returns why the issuer does not respond, or "" if it does.
 func (i *Issuer) Trouble() string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -357,7 +357,7 @@ func (i *Issuer) Trouble() string {
 	return fmt.Sprintf("oidc: the keys of %s cannot be read since %s; %s", i.cfg.Issuer, i.since.UTC().Format(time.RFC3339), effect)
 }
 
-// fetch reads what the issuer says of itself.
+// fetch reads the issuer's metadata and keys.
 func (i *Issuer) fetch(ctx context.Context) (*found, error) {
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, i.client), i.cfg.Issuer)
 	if err != nil {
@@ -372,7 +372,7 @@ func (i *Issuer) fetch(ctx context.Context) (*found, error) {
 	next := &found{authorize: provider.Endpoint().AuthURL, exchange: provider.Endpoint().TokenURL, at: i.now()}
 	for name, address := range map[string]string{"authorization_endpoint": next.authorize, "token_endpoint": next.exchange} {
 		if u, err := url.Parse(address); err != nil || address != "" && !secure(u.Scheme, u.Hostname()) {
-			return nil, fmt.Errorf("%s is not an https address", name) // the client's secret goes there
+			return nil, fmt.Errorf("%s is not an https address", name) // the client's secret is sent there
 		}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, more.Keys, http.NoBody)
@@ -397,7 +397,7 @@ func (i *Issuer) fetch(ctx context.Context) (*found, error) {
 	return next, nil
 }
 
-// parseKeys reads the keys that signatures can be checked with.
+// parseKeys parses the keys for checking signatures.
 func parseKeys(text []byte) ([]jose.JSONWebKey, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -408,7 +408,7 @@ func parseKeys(text []byte) ([]jose.JSONWebKey, error) {
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
-		// Others may have keys of kinds that are unknown here.
+		// Other keys may have kinds that this program does not know.
 		if json.Unmarshal(bytes.TrimSpace(raw), &key) == nil && key.Valid() && key.IsPublic() && key.Use != "enc" {
 			keys = append(keys, key)
 		}

@@ -35,15 +35,16 @@ func (i *Issuer) flow(ctx context.Context) (*oauth2.Config, error) {
 	}, nil
 }
 
-// Attempt is one sign-in that is under way. Its values are secret, random, and for one use.
+// Attempt is one sign-in in progress. Its values are secret, random, and for single use.
 type Attempt struct{ State, Nonce, Verifier string }
 
-// NewAttempt returns a new one.
+// NewAttempt returns a new Attempt.
 func NewAttempt() Attempt {
 	return Attempt{State: oauth2.GenerateVerifier(), Nonce: oauth2.GenerateVerifier(), Verifier: oauth2.GenerateVerifier()}
 }
 
-// Address returns where at the issuer a browser signs in. ErrUnreachable: nobody knows.
+// Address returns the issuer's address where a browser signs in. ErrUnreachable: the address is
+// unknown.
 func (i *Issuer) Address(ctx context.Context, a Attempt) (string, error) {
 	flow, err := i.flow(ctx)
 	if err != nil {
@@ -52,10 +53,10 @@ func (i *Issuer) Address(ctx context.Context, a Attempt) (string, error) {
 	return flow.AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), nil
 }
 
-// Redeem exchanges the code of an attempt for the person's token. iss is the answer's
-// parameter of this name, "" without one. Errors: ErrSignIn and those of Verify.
+// Redeem exchanges the code of an attempt for the person's token. iss is the response's
+// parameter with that name, or "". Errors: ErrSignIn and those of Verify.
 func (i *Issuer) Redeem(ctx context.Context, a Attempt, code, iss string) (auditrelay.Secret, error) {
-	if iss != "" && iss != i.cfg.Issuer { // RFC 9207: the answer of another issuer
+	if iss != "" && iss != i.cfg.Issuer { // RFC 9207: the response of another issuer
 		return "", ErrSignIn
 	}
 	flow, err := i.flow(ctx)
@@ -80,7 +81,8 @@ func (i *Issuer) Redeem(ctx context.Context, a Attempt, code, iss string) (audit
 	return auditrelay.Secret(token), nil
 }
 
-// refusal is an error of the exchange without the answer's body, which may have tokens.
+// refusal returns an error of the exchange without the response's body, which may contain
+// tokens.
 func refusal(err error) string {
 	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return fmt.Sprintf("status %d, error %q", answer.Response.StatusCode, answer.ErrorCode)

@@ -1,5 +1,5 @@
-// Package scaffold writes the folder of a new guest: a small guest, its cases, its build,
-// and the SDK, so that nothing must be downloaded.
+// Package scaffold writes the folder of a new guest: a small guest, its cases, its build, and
+// the SDK, so that no download is needed.
 package scaffold
 
 import (
@@ -19,7 +19,7 @@ import (
 
 var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
 
-// sdks says where in the folder of a language the SDK's files go.
+// sdks returns where the SDK's files go in the folder of a language.
 func sdks(lang string) string {
 	if lang == "go" {
 		return "guest"
@@ -27,7 +27,7 @@ func sdks(lang string) string {
 	return "."
 }
 
-// Languages are those that New knows.
+// Languages returns the supported languages.
 func Languages() ([]string, error) {
 	entries, err := guests.Files.ReadDir("scaffold")
 	var all []string
@@ -37,8 +37,8 @@ func Languages() ([]string, error) {
 	return all, err
 }
 
-// New makes dir, which must not be there, for a guest of a language. The guest is
-// named as the directory's last element.
+// New creates dir, which must not exist, for a guest in a language. The guest's name is the
+// last element of dir.
 func New(lang, dir string) error {
 	name := filepath.Base(filepath.Clean(dir))
 	if !nameForm.MatchString(name) {
@@ -75,8 +75,8 @@ func write(from, to, name string) error {
 		if err != nil {
 			return err
 		}
-		// Names that mean something to the tools which build this program are
-		// written otherwise here.
+		// Names with a meaning for the tools that build this program are stored with other
+		// names here.
 		base := strings.TrimSuffix(path.Base(file), ".txt")
 		if base == "gitignore" {
 			base = ".gitignore"

@@ -13,10 +13,10 @@ import (
 	"auditrelay/filter"
 )
 
-// Slot is a filter whose module can be switched while it runs, between two events:
-// an event is judged by one module from its beginning to its end, and the next one
-// that the same worker takes by the new one. A slot without a module lets nothing
-// pass: what its callbacks receive stays pending. It is safe for concurrent use.
+// Slot is a filter whose module can be switched while it runs, between two events. One module
+// processes an event from start to end, and the same worker's next event goes to the new
+// module. A slot without a module processes nothing: the events of its callbacks stay pending.
+// It is safe for concurrent use.
 type Slot struct {
 	name    string
 	current atomic.Pointer[tenure]
@@ -26,11 +26,11 @@ type Slot struct {
 	instances map[*slotInstance]struct{}
 }
 
-// tenure is one module's time in a slot. The module is closed when the slot has
-// another and the last instance has ended.
+// tenure is one module's time in a slot. The module is closed when the slot has another one and
+// the last instance is closed.
 type tenure struct {
 	module *wasm.Module
-	users  atomic.Int64 // instances, and the slot while it is the current one
+	users  atomic.Int64 // instances, and the slot while the tenure is current
 }
 
 func (t *tenure) release() error {
@@ -40,7 +40,7 @@ func (t *tenure) release() error {
 	return t.module.Close()
 }
 
-// enter counts a user, unless the last one has gone.
+// enter adds a user, unless the last one has left.
 func (t *tenure) enter() bool {
 	for {
 		n := t.users.Load()
@@ -64,8 +64,8 @@ func New(name string) *Slot {
 	return &Slot{name: name, instances: map[*slotInstance]struct{}{}}
 }
 
-// Switch gives the slot another module, which belongs to it from now on. What of
-// the old one no event is in is closed at once, the rest when that event is done.
+// Switch switches the slot to another module, which the slot then owns. Idle instances of the
+// old module are closed at once, the others after their current event.
 func (s *Slot) Switch(m *wasm.Module) error {
 	next := &tenure{module: m}
 	next.users.Store(1)
@@ -90,8 +90,8 @@ func (s *Slot) Switch(m *wasm.Module) error {
 	return errors.Join(append(errs, old.release())...)
 }
 
-// Module returns the current module, nil without one. It may be closed at any time
-// by a Switch: what is asked of it must not need an open one.
+// Module returns the current module, or nil if there is none. A Switch may close it at any
+// time, so the caller must use only methods that do not need an open module.
 func (s *Slot) Module() *wasm.Module {
 	if t := s.current.Load(); t != nil {
 		return t.module
@@ -99,7 +99,7 @@ func (s *Slot) Module() *wasm.Module {
 	return nil
 }
 
-// Describe implements filter.Described: it tells of the current module.
+// Describe implements filter.Described. It describes the current module.
 func (s *Slot) Describe() filter.Description {
 	if m := s.Module(); m != nil {
 		return m.Describe()
@@ -118,7 +118,7 @@ func (s *Slot) Resting() error {
 // Open implements filter.Filter.
 func (s *Slot) Open(ctx context.Context) (filter.Instance, error) { return s.OpenFor(ctx, "") }
 
-// Width implements filter.Wide: it is the current module's.
+// Width implements filter.Wide. It returns the current module's width.
 func (s *Slot) Width() int {
 	if m := s.Module(); m != nil {
 		return m.Width()
@@ -146,14 +146,14 @@ func (s *Slot) Close() error {
 	return s.current.Swap(nil).release()
 }
 
-// slotInstance is an instance of whichever module is the slot's.
+// slotInstance is an instance of the slot's current module.
 type slotInstance struct {
 	slot     *Slot
 	callback string
 
-	mu       sync.Mutex // held while an event is judged
+	mu       sync.Mutex // held while an event is processed
 	tenure   *tenure
-	instance filter.Instance // of the tenure's module; nil after leave
+	instance filter.Instance // instance of the tenure's module; nil after leave
 }
 
 // enter opens an instance of the current module.
@@ -164,7 +164,7 @@ func (i *slotInstance) enter(ctx context.Context) error {
 			return &filter.Error{Cause: auditrelay.CauseWallTime, Err: fmt.Errorf("no module is in use: push one and select it (auditrelay module push FILE --name NAME; auditrelay module use %s DIGEST)", i.slot.name)}
 		}
 		if !t.enter() {
-			continue // switched in between
+			continue // switched meanwhile
 		}
 		instance, err := t.module.OpenFor(ctx, i.callback)
 		if err != nil {
@@ -175,7 +175,7 @@ func (i *slotInstance) enter(ctx context.Context) error {
 	}
 }
 
-// leave ends the instance, and with it its claim on the module.
+// leave closes the instance, so that it no longer uses the module.
 func (i *slotInstance) leave() error {
 	if i.instance == nil {
 		return nil
@@ -195,7 +195,7 @@ func (i *slotInstance) Apply(ctx context.Context, call *filter.Call) (auditrelay
 	return i.instance.Apply(ctx, call)
 }
 
-// ApplyAll implements filter.Batcher: all calls are judged by one module.
+// ApplyAll implements filter.Batcher. One module processes all calls.
 func (i *slotInstance) ApplyAll(ctx context.Context, calls []filter.Call, verdicts []auditrelay.Verdict) (decided int, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -213,18 +213,18 @@ func (i *slotInstance) ApplyAll(ctx context.Context, calls []filter.Call, verdic
 	return decided, nil
 }
 
-// current has an instance of the slot's module. i.mu is held.
+// current ensures that i has an instance of the slot's module. The caller must hold i.mu.
 func (i *slotInstance) current(ctx context.Context) error {
 	if i.instance != nil && i.tenure == i.slot.current.Load() {
 		return nil
 	}
-	// What the old instance could not do at its end is nothing to this event.
+	// A failure to close the old instance does not matter to this event.
 	_ = i.leave()
 	return i.enter(ctx)
 }
 
-// Describe implements filter.Described: it tells of the module that judged the
-// last event, whatever the slot has now.
+// Describe implements filter.Described. It describes the module that processed the last event,
+// even if the slot has another one now.
 func (i *slotInstance) Describe() filter.Description {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Rates are what one principal may send a second. The zero value is no limit. It is safe
+// Rates limit what one principal may send per second. The zero value means no limit. It is safe
 // for concurrent use.
 type Rates struct{ requests, events *rate.Limiter }
 
-// NewRates returns a principal's limits. Events are counted once they came: a request may
-// exceed the limit, and the next ones wait for that.
+// NewRates returns a principal's limits. Events are counted after they arrived, so a request
+// may exceed the limit; the next ones then wait.
 func NewRates(r config.Rate) Rates {
 	var out Rates
 	if r.Requests > 0 {
@@ -25,10 +25,10 @@ func NewRates(r config.Rate) Rates {
 	return out
 }
 
-// Requests and Events are the limits a second, 0 for none.
+// Requests and Events return the limits per second, 0 if there is none.
 func (r Rates) Requests() float64 { return limitOf(r.requests) }
 
-// Events: see Requests.
+// Events returns the limit of events per second, 0 if there is none.
 func (r Rates) Events() float64 { return limitOf(r.events) }
 
 func limitOf(l *rate.Limiter) float64 {
@@ -38,7 +38,7 @@ func limitOf(l *rate.Limiter) float64 {
 	return float64(l.Limit())
 }
 
-// Over takes one request, or returns how long to wait before the next.
+// Over counts one request, or returns how long to wait before the next.
 func (r Rates) Over() (wait time.Duration) {
 	if r.requests != nil {
 		if turn := r.requests.Reserve(); turn.Delay() > 0 {
@@ -54,7 +54,7 @@ func (r Rates) Over() (wait time.Duration) {
 	return wait
 }
 
-// Count takes events that came.
+// Count counts events that arrived.
 func (r Rates) Count(events int) {
 	for r.events != nil && events > 0 {
 		n := min(events, r.events.Burst())

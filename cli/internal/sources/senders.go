@@ -11,12 +11,12 @@ import (
 // NoEventsSeen describes a sender that has sent nothing since start.
 const NoEventsSeen = "no events seen"
 
-// SilentAfter is how long a sender may send nothing before that is told as something
-// amiss; auditrelay callbacks has it as the default of --silent-after.
+// SilentAfter is how long a sender may send nothing before it is reported. It is the default of
+// auditrelay callbacks --silent-after.
 const SilentAfter = 5 * time.Minute
 
-// Senders are a source's expected senders with counts of their events. The zero value
-// expects none. It is safe for concurrent use.
+// Senders are a source's expected senders with counts of their events. The zero value expects
+// none. It is safe for concurrent use.
 type Senders struct {
 	mu  sync.Mutex
 	all map[string]*sender
@@ -27,8 +27,8 @@ type sender struct {
 	events      uint64
 }
 
-// Expect sets the expected senders. Those that stay keep their counts; others are
-// forgotten.
+// Expect sets the expected senders. Senders that stay keep their counts; the others are
+// removed.
 func (s *Senders) Expect(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,11 +52,11 @@ func (s *Senders) sender(name string) *sender {
 	return s.all[name]
 }
 
-// maxSenders bounds the senders that are told apart, since an issuer may name anybody.
+// maxSenders limits the number of tracked senders, since an issuer may name anyone.
 const maxSenders = 1000
 
-// Seen counts n events from a sender, whatever their outcome. An unexpected sender is
-// expected from then on. Beyond maxSenders they are counted as one, named other.
+// Seen counts n events from a sender, whatever their outcome. An unexpected sender is expected
+// from then on. Senders beyond maxSenders count as one, named other.
 func (s *Senders) Seen(name string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *Senders) Seen(name string, n int) {
 	}
 }
 
-// Status returns one line for each sender, in no order.
+// Status returns one line for each sender, in no particular order.
 func (s *Senders) Status(kind string) []api.Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -86,7 +86,7 @@ func (s Set) List() []api.Source {
 	return list
 }
 
-// causes puts a source's own causes between the shared ones.
+// causes combines a source's own causes with the shared ones.
 func causes(own []string) []string {
 	return slices.Concat([]string{
 		"LiteLLM without its enterprise licence emits no audit events at all, and does not say so",

@@ -1,9 +1,9 @@
-// Package sources is the contract of the relay's inputs: POST /v1/events, an S3 endpoint,
-// a table in
-// Postgres, sockets, topics of Kafka. Package sourcetest tests an implementation against it.
+// Package sources defines the contract of the relay's inputs: POST /v1/events, an S3 endpoint,
+// a table in Postgres, sockets, topics of Kafka. Package sourcetest tests an implementation
+// against it.
 //
-// To add a source, add a folder beside these with its options, its Source and its tests;
-// one line in the wiring of package app; and its page in docs/.
+// To add a source, add a folder beside these with its options, its Source and its tests; one
+// line in the wiring of package app; and its page in docs/.
 package sources
 
 import (
@@ -33,21 +33,19 @@ type Source interface {
 	// fail, such as opening listeners and reading files. It changes nothing that is in
 	// force. The caller calls exactly one of Apply and Discard, once.
 	Prepare(ctx context.Context, cfg *config.Config) (Change, error)
-	// Run takes events, with the applied configuration, until ctx ends. It returns when
-	// nothing of the source runs any more. It is called once, after the first Apply. An
-	// error means that the source cannot continue: the relay ends, and its supervisor
-	// restarts it.
+	// Run receives events, with the applied configuration, until ctx ends. It returns when no
+	// part of the source runs any more. It is called once, after the first Apply. An error
+	// means that the source cannot continue: the relay ends, and its supervisor restarts it.
 	Run(ctx context.Context) error
-	// Stop stops fetching events and returns once all fetched events are submitted. A
-	// source with a listener keeps answering until Run ends; the runtime rejects its
-	// events.
+	// Stop stops fetching events and returns once all fetched events are submitted. A source
+	// with a listener still responds until Run ends; the runtime rejects its events.
 	Stop()
 	// Status returns one line for each expected sender.
 	Status() []api.Source
 	// Silence returns the possible causes of missing events, likely ones first. Set adds
 	// the causes that all sources share.
 	Silence() []string
-	// Metrics returns the source's own metrics, beside those of its senders; nil: none.
+	// Metrics returns the source's own metrics, in addition to those of its senders; nil: none.
 	Metrics() prometheus.Collector
 }
 
@@ -66,25 +64,24 @@ type Reconciler interface {
 	Reconcile(ctx context.Context, want api.Reconcile, fn func(api.Difference) error) (api.Reconciled, error)
 }
 
-// Host is what the process offers its sources. Runtime and Door are set before the first
-// Apply, but not yet in the first Prepare: so a port that is in use fails before a long
+// Host has the process's services for its sources. Runtime and Door are set before the first
+// Apply, but not yet in the first Prepare. So a port that is in use fails before a long
 // recovery.
 type Host struct {
 	Runtime *runtime.Runtime
 	Door    Door
 	Logger  *slog.Logger
-	Limits  ingest.Limits // of one event and one body
+	Limits  ingest.Limits // limits of one event and one body
 }
 
 // Door serves listeners within the process's limits: connections, header size, TLS,
 // minimum speed of a body, and total memory of all bodies. It is safe for concurrent use.
 type Door interface {
-	// Serve answers on l until ctx ends and running requests are done. It closes l.
+	// Serve serves requests on l until ctx ends and running requests are done. It closes l.
 	Serve(ctx context.Context, l net.Listener, h http.Handler) error
-	// Reserve waits for that many bytes of memory for a principal, each of whom has a
-	// share. The caller must call release when it
-	// is done with them. An error means that there is no memory for now, or that ctx
-	// ended.
+	// Reserve waits for that many bytes of memory for a principal; each principal has a share.
+	// The caller must call release when it no longer needs them. An error means that there is
+	// no memory now, or that ctx ended.
 	Reserve(ctx context.Context, principal string, bytes int64) (release func(), err error)
 	// Inflate is Reserve for a decompressed body, for callers that already hold memory
 	// from Reserve.

@@ -1,5 +1,5 @@
-// Package unixsocket opens unix sockets for programs of this machine: with a mode and a group
-// before anybody can connect, in the place of what a killed process left behind.
+// Package unixsocket opens unix sockets for programs on this machine. It sets mode and group
+// before anyone can connect, and replaces a socket that a killed process left.
 package unixsocket
 
 import (
@@ -16,21 +16,21 @@ import (
 	"time"
 )
 
-// Listener is a unix socket that removes its own name, and no other's, when it closes.
+// Listener is a unix socket. When it closes, it removes its own name and no other's.
 type Listener struct {
 	*net.UnixListener
 	path string
 	made os.FileInfo
 }
 
-// Listen opens a unix socket. Group is a name or a number, empty for the process's own. The
-// name of a process that ended without removing it is taken over; one that answers is left
-// alone. Nobody may connect before the socket's mode and group are set.
+// Listen opens a unix socket. group is a name or a number; empty means the process's own.
+// Listen replaces the socket of a process that ended without removing it, but not one that
+// accepts connections. Nobody can connect before mode and group are set.
 func Listen(ctx context.Context, path string, mode fs.FileMode, group string) (*Listener, error) {
 	if err := free(ctx, path); err != nil {
 		return nil, err
 	}
-	// A directory that nobody else may enter keeps others out until the socket is as it should be.
+	// A directory that nobody else may enter prevents connections until the socket is ready.
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".s")
 	if err != nil {
 		return nil, err
@@ -74,7 +74,8 @@ func grant(name string, mode fs.FileMode, group string) error {
 	return os.Chmod(name, mode)
 }
 
-// free refuses a name under which something else stands, or something answers.
+// free returns an error if path is in use by another file, or by a socket that accepts
+// connections.
 func free(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -92,14 +93,14 @@ func free(ctx context.Context, path string) error {
 	switch {
 	case err == nil:
 		return errors.Join(errors.New("another process answers on it: is a relay running already"), c.Close())
-	case errors.Is(err, syscall.ECONNREFUSED): // its process is gone
+	case errors.Is(err, syscall.ECONNREFUSED): // its process has ended
 		return nil
 	}
 	return fmt.Errorf("cannot tell whether another process answers on it: %w", err)
 }
 
-// Remove removes the socket's name: nobody can connect any more. Who did before is still
-// accepted.
+// Remove removes the socket's name, so that nobody can connect any more. Earlier connections
+// are still accepted.
 func (l *Listener) Remove() {
 	if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.made) {
 		_ = os.Remove(l.path)

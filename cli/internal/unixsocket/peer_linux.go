@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Peer names the user at the other end of a unix socket, as the kernel tells it.
+// Peer returns the user at the other end of a unix socket, as the kernel reports it.
 func Peer(c *net.UnixConn) string {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package intake makes durable what a producer sent that reads no answer: as events, or in
+// Package intake makes the data of producers durable that read no response: as events, or in
 // quarantine.
 package intake
 
@@ -15,13 +15,13 @@ import (
 	"auditrelay/runtime"
 )
 
-// reasonConflict is why an event is in quarantine whose id is another's.
+// reasonConflict is the reason of a quarantined event whose id belongs to a different event.
 const reasonConflict = "conflict"
 
-// Batch is the most items that are submitted together.
+// Batch is the maximum number of items in one submission.
 const Batch = 1000
 
-// Result is what became of an item.
+// Result is the result of one item.
 type Result string
 
 // The results.
@@ -30,31 +30,31 @@ const (
 	Duplicate   Result = "duplicate"
 	Quarantined Result = "quarantined"
 	Discarded   Result = "discarded" // a filter before the journal failed on it
-	Lost        Result = "lost"      // the relay gave up, and its producer does not have it any more
+	Lost        Result = "lost"      // the relay gave up, and the producer no longer has it
 )
 
-// Intake takes the items of one sender. Its fields are required but for Schema; it is safe
-// for concurrent use as far as its functions are.
+// Intake accepts the items of one sender. All fields but Schema are required. It is safe for
+// concurrent use if its functions are.
 type Intake struct {
 	Runtime *runtime.Runtime
-	// Events is the most events that one item may hold.
+	// Events is the maximum number of events in one item.
 	Events     int
 	Provenance auditrelay.Provenance
 	Namespace  string
-	Schema     *runtime.Schema // nil: LiteLLM's
-	// Until repeats a function until it has no error: the relay does not accept for now,
-	// and the producer waits. It returns false if the relay gives up.
+	Schema     *runtime.Schema // nil means LiteLLM's
+	// Until repeats a function until it succeeds, since the relay currently does not accept and
+	// the producer waits. It returns false if the relay gives up.
 	Until func(func() error) bool
-	// Count counts n items, or events within them, as they become durable.
+	// Count counts n items, or events in them, when they become durable.
 	Count func(r Result, n int)
-	// Digested is the detail of an item that is too large to be kept, of which only a
-	// digest is.
+	// Digested returns the detail of an item that is too large, of which only a digest is
+	// stored.
 	Digested func(bytes int64) string
 }
 
-// Take makes items durable, as events or in quarantine, and returns how many events they
-// hold. left are those of them that are not durable: none, unless Until gave up. Taking
-// them again is harmless but for second copies in quarantine. It keeps no item.
+// Take makes items durable, as events or in quarantine, and returns the number of their events.
+// left is the number of events that are not durable: 0 unless Until gave up. Taking items again
+// is harmless except for second copies in quarantine. Take does not keep the items.
 func (in *Intake) Take(ctx context.Context, items [][]byte) (events, left int) {
 	var batch []runtime.Submission
 	var bad []runtime.Quarantined
@@ -87,17 +87,17 @@ func (in *Intake) Take(ctx context.Context, items [][]byte) (events, left int) {
 	return events, in.Aside(ctx, bad...)
 }
 
-// Item is an item for quarantine.
+// Item returns an item for quarantine.
 func (in *Intake) Item(data []byte, reason, detail string) runtime.Quarantined {
 	return runtime.Quarantined{Data: data, Provenance: in.Provenance, Namespace: in.Namespace, Reason: reason, Detail: detail}
 }
 
-// Digest is the item for quarantine of what is too large to be kept.
+// Digest returns the quarantine item for data that is too large to store.
 func (in *Intake) Digest(bytes int64, sum []byte) runtime.Quarantined {
 	return in.Item(fmt.Appendf(nil, `{"bytes":%d,"sha256":"%x"}`, bytes, sum), string(ingest.TooLarge), in.Digested(bytes))
 }
 
-// part submits events. It returns those that are to go into quarantine, and how many are
+// part submits events. It returns those for quarantine, and the number of events that are
 // neither durable nor among them.
 func (in *Intake) part(ctx context.Context, events []runtime.Submission) (bad []runtime.Quarantined, lost int) {
 	var results []runtime.Result
@@ -115,7 +115,7 @@ func (in *Intake) part(ctx context.Context, events []runtime.Submission) (bad []
 	case tooLarge && len(events) == 1:
 		sum := sha256.Sum256(events[0].Data)
 		return []runtime.Quarantined{in.Digest(int64(len(events[0].Data)), sum[:])}, 0
-	case tooLarge: // together, perhaps not each by itself
+	case tooLarge: // together, but perhaps not individually
 		for i := range events {
 			more, lost := in.part(ctx, events[i:i+1])
 			if bad = append(bad, more...); lost > 0 {
@@ -131,7 +131,7 @@ func (in *Intake) part(ctx context.Context, events []runtime.Submission) (bad []
 		case err == nil:
 			in.Count(Accepted, 1)
 		case errors.Is(err, runtime.ErrIngestFilter):
-			in.Count(Discarded, 1) // its tombstone is durable, and nothing else is to be kept
+			in.Count(Discarded, 1) // its tombstone is durable, and nothing else may be stored
 		default:
 			bad = append(bad, in.refused(events[i].Data, err))
 		}
@@ -139,7 +139,7 @@ func (in *Intake) part(ctx context.Context, events []runtime.Submission) (bad []
 	return bad, 0
 }
 
-// refused is the item of an event that the relay does not take.
+// refused returns the quarantine item of an event that the relay rejects.
 func (in *Intake) refused(data []byte, err error) runtime.Quarantined {
 	item := in.Item(data, "internal", err.Error())
 	if fault, ok := errors.AsType[*ingest.EventError](err); ok {
@@ -153,9 +153,9 @@ func (in *Intake) refused(data []byte, err error) runtime.Quarantined {
 	return item
 }
 
-// Aside puts items into quarantine, one by one if they do not fit together, and the digest
-// of one that does not fit at all. It returns how many are not there: none, unless Until
-// gave up.
+// Aside puts items into quarantine, one by one if they do not fit together. If an item does not
+// fit at all, its digest is stored. It returns the number of items that are not stored: 0
+// unless Until gave up.
 func (in *Intake) Aside(ctx context.Context, items ...runtime.Quarantined) (left int) {
 	if len(items) == 0 {
 		return 0
@@ -182,7 +182,8 @@ func (in *Intake) Aside(ctx context.Context, items ...runtime.Quarantined) (left
 	return 0
 }
 
-// bury makes items durable, or none. With filters before the journal digests are.
+// bury makes all items durable or none. With filters before the journal only digests are
+// stored.
 func (in *Intake) bury(ctx context.Context, items []runtime.Quarantined) error {
 	err := in.Runtime.Quarantine(ctx, items...)
 	if errors.Is(err, runtime.ErrNotKept) {
@@ -191,13 +192,14 @@ func (in *Intake) bury(ctx context.Context, items []runtime.Quarantined) error {
 	return err
 }
 
-// Of names a count: a producer's, or what it writes to, and a result.
+// Of is the key of a count: a producer or what it writes to, and a result.
 type Of struct {
 	Name   string
 	Result Result
 }
 
-// Counts are since start. The zero value is ready. It is safe for concurrent use.
+// Counts counts results since the start. The zero value is ready. It is safe for concurrent
+// use.
 type Counts struct {
 	mu  sync.Mutex
 	all map[Of]uint64

@@ -21,59 +21,59 @@ const (
 	defaultSession = 10 * time.Second
 )
 
-// Config is the section ingest.kafka: topics whose messages are events, a message each. Their
-// offsets are committed once the events are durable. A topic is read from its beginning where
-// the group has no offset; what is read twice is stored once, by its id.
+// Config is the section ingest.kafka: topics with one event in each message. The relay commits
+// an offset once the message's event is durable. If the group has no offset, it reads a topic
+// from its beginning. An event that is read twice is stored once, by its id.
 type Config struct {
-	// Brokers to begin with, as host:port; they name the others. Required.
+	// Brokers are the first brokers to contact, as host:port; they name the others. Required.
 	Brokers []string `yaml:"brokers"`
-	// Topics to read, by name. They must exist. At least one is required.
+	// Topics are the topics to read, by name. They must exist. At least one is required.
 	Topics []Topic `yaml:"topics,named"`
-	// Group is the consumer group. Relays with journals of their own need one each, or each
-	// gets a part of the events. Default: auditrelay.
+	// Group is the consumer group. Relays with separate journals need separate groups;
+	// otherwise each gets only a part of the events. Default: auditrelay.
 	Group string `yaml:"group"`
-	// SessionTimeout is how long the brokers wait for a relay that died. Then other members
-	// get its partitions, or it itself after a restart. Brokers take 6s to 30m unless they
-	// are set up otherwise. Default: 10s.
+	// SessionTimeout is how long the brokers wait for a relay that died. Then other members get
+	// its partitions, or the relay itself after a restart. Brokers accept 6s to 30m by default.
+	// Default: 10s.
 	SessionTimeout time.Duration `yaml:"session_timeout" range:"1s..30m"`
-	// SASL says who the relay is. That user needs to read the topics and the group, and no
-	// more. Default: anonymous, or the client certificate's subject.
+	// SASL authenticates the relay. The user only needs the rights to read the topics and the
+	// group. Default: anonymous, or the client certificate's subject.
 	SASL brokers.SASL `yaml:"sasl"`
 	// Plaintext connects without TLS. Default: false.
 	Plaintext bool `yaml:"plaintext"`
-	// TLS says whom to trust and who to be. Default: the system's roots, no client
-	// certificate.
+	// TLS configures the trusted certificates and the client certificate. Default: the system's
+	// roots, no client certificate.
 	TLS brokers.TLS `yaml:"tls"`
-	// AllowNetworks are networks of the inside that may be connected to: loopback, private,
-	// or prefixes such as 10.1.0.0/16. It holds for brokers that others name, too. Default:
-	// none.
+	// AllowNetworks lists internal networks to which connections are allowed: loopback,
+	// private, or prefixes such as 10.1.0.0/16. They also apply to brokers that other brokers
+	// name. Default: none.
 	AllowNetworks []string `yaml:"allow_networks"`
 }
 
 // Topic is one topic.
 type Topic struct {
-	// Name is the topic's. It is recorded with every event as the principal.
+	// Name is the topic's name. It is recorded with every event as the principal.
 	Name string `yaml:"-"`
 	// Schema is the events' schema: kubernetes, cloudtrail, gitlab, github, okta, vault,
 	// keycloak, teleport, or one of ingest.schemas. Default: LiteLLM's.
 	Schema string `yaml:"schema"`
-	// Namespace is where the ids of the events count. Default: the schema's.
+	// Namespace is the scope of the events' ids. Default: the schema's.
 	Namespace string `yaml:"namespace"`
 }
 
-// groupForm is what we take for the name of a group; Kafka itself takes any text.
+// groupForm is the accepted form of a group's name; Kafka itself accepts any text.
 var groupForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 
-// Target is where a callback delivers to.
+// Target is a topic to which a callback delivers.
 type Target struct {
 	Callback string
 	Brokers  []string
 	Topic    string
 }
 
-// Check returns the check of the section ingest.kafka. targets returns where callbacks deliver
-// to topics: from one that is read their events would come in again, perhaps changed by
-// filters.
+// Check returns the check of the section ingest.kafka. targets returns the topics to which
+// callbacks deliver. The relay must not read such a topic, since its events would come in
+// again, perhaps changed by filters.
 func Check(targets func(*config.Config) []Target) config.SourceCheck {
 	return func(section config.Section, cfg *config.Config) (config.SourceFacts, error) {
 		c, _, err := read(section, cfg)
@@ -124,7 +124,7 @@ func read(section config.Section, cfg *config.Config) (Config, *brokers.Access, 
 	return c, access, errors.Join(errs...)
 }
 
-// schemaOf is a topic's, nil for LiteLLM's.
+// schemaOf returns a topic's schema, or nil for LiteLLM's.
 func schemaOf(t Topic, cfg *config.Config) *runtime.Schema {
 	if t.Schema == "" {
 		return nil

@@ -1,9 +1,9 @@
-// Package kafka reads topics of Apache Kafka, or of what speaks its protocol, whose messages
-// are events.
+// Package kafka reads topics of Apache Kafka, or of a service with its protocol. Each message
+// is one event.
 //
-// It is one consumer group. The offsets of messages are committed once their events are
-// durable, or in quarantine: what a relay read and had not made durable when it was killed
-// is read again, and known by its id. A message is one event.
+// The source is one consumer group. It commits the offset of a message once its event is
+// durable or in quarantine. After a crash it reads uncommitted messages again, and the relay
+// recognises them by id.
 //
 // Source of the protocol: Apache Kafka's "Protocol" and "Consumer configs".
 package kafka

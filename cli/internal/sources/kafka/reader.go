@@ -20,18 +20,18 @@ import (
 )
 
 const (
-	// partitionBytes makes brokers send one batch at a time, however large: they send the first
-	// batch of the first partition that has one, and of all others no more than this. It counts
-	// compressed bytes: of many batches at once nobody could say what they become in memory.
+	// partitionBytes makes brokers send one batch at a time, however large. They send the first
+	// batch of the first partition that has one, and of all others at most this many bytes. The
+	// limit counts compressed bytes, so the memory for many batches at once would be unknown.
 	partitionBytes = 1
-	// batchBytes is the most that one batch may become.
+	// batchBytes is the maximum decompressed size of one batch.
 	batchBytes = 32 << 20
-	// reachWithin bounds the first words with a broker, and a commit of offsets; leaveWithin
-	// the last ones.
+	// reachWithin limits the first exchange with a broker and a commit of offsets. leaveWithin
+	// limits the last exchange.
 	reachWithin, leaveWithin = 10 * time.Second, 2 * time.Second
-	// pollFor is how long reading waits for messages before it looks around.
+	// pollFor is how long the reader waits for messages before it checks its state.
 	pollFor = 2 * time.Second
-	// The longest pause between two attempts, and the shortest.
+	// The maximum and the minimum pause between two attempts.
 	mostPause, leastPause = 5 * time.Second, 50 * time.Millisecond
 )
 
@@ -45,23 +45,23 @@ type reader struct {
 	mu      sync.Mutex
 	state   string
 	since   time.Time
-	trouble string // why it does not read
+	trouble string // why it cannot read
 }
 
-// topic is what is known of one, since start.
+// topic is the state of one topic since start.
 type topic struct {
 	Topic
 	schema *runtime.Schema
 
-	trouble string          // why this topic alone is not read; under the reader's mu
-	parts   map[int32]*part // those that are this member's; under the reader's mu
+	trouble string          // why only this topic cannot be read; guarded by the reader's mu
+	parts   map[int32]*part // this member's partitions; guarded by the reader's mu
 	deleted uint64
 }
 
 // part is a partition.
 type part struct {
-	next int64 // offset of the message to come; negative: not known yet
-	end  int64 // offset behind the last one there, as last seen
+	next int64 // offset of the next message; negative if unknown
+	end  int64 // offset after the last known message
 }
 
 func newReader(s *Source, c Config, access *brokers.Access) *reader {
@@ -85,7 +85,7 @@ func (r *reader) reads(other *reader) bool {
 	return true
 }
 
-// run reads until ctx ends. Whatever fails is tried again.
+// run reads until ctx ends. It retries after every failure.
 func (r *reader) run(ctx context.Context) {
 	for pause := leastPause; ctx.Err() == nil; pause = min(2*pause, mostPause) {
 		began := time.Now()
@@ -93,11 +93,11 @@ func (r *reader) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil { // topics are looked at again
+		if err == nil { // topics are checked again
 			pause = leastPause
 			continue
 		}
-		r.access.Forget() // the password may be another
+		r.access.Forget() // the password may have changed
 		r.failed(err)
 		if time.Since(began) > time.Minute {
 			pause = leastPause
@@ -109,8 +109,8 @@ func (r *reader) run(ctx context.Context) {
 	}
 }
 
-// session reads as one member of the group until something fails. Topics that cannot be read
-// are left out, and looked at again after a while.
+// session reads as one member of the group until something fails. It omits topics that cannot
+// be read, and checks them again after a while.
 func (r *reader) session(ctx context.Context) error {
 	readable, err := r.reach(ctx)
 	if err != nil {
@@ -141,12 +141,13 @@ func (r *reader) session(ctx context.Context) error {
 	}
 }
 
-// leave ends a member in a bounded time, so that a broker that stands still holds nobody up.
+// leave makes a member leave the group in limited time, so that a broker that hangs blocks
+// nothing.
 func leave(client *kgo.Client) {
 	client.AllowRebalance()
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
-	_ = client.LeaveGroupContext(ctx) // the session ends by itself after session_timeout
+	_ = client.LeaveGroupContext(ctx) // otherwise the session ends after session_timeout
 	go client.Close()
 }
 
@@ -154,17 +155,17 @@ func (r *reader) options() []kgo.Opt {
 	start := kgo.NewOffset().AtStart()
 	return append(r.access.Options(),
 		kgo.ConsumerGroup(r.config.Group), kgo.SessionTimeout(r.config.SessionTimeout), kgo.HeartbeatInterval(min(r.config.SessionTimeout/4, 3*time.Second)), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
-		// Nothing is skipped, whatever became of an offset. Control records are no events, and
-		// have offsets.
+		// Nothing is skipped, whatever the state of an offset. Control records are not events
+		// but have offsets.
 		kgo.ConsumeStartOffset(start), kgo.ConsumeResetOffset(start), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.FetchMaxPartitionBytes(partitionBytes), kgo.MaxConcurrentFetches(1), kgo.MaxDecompressBatchBytes(batchBytes),
 		kgo.FetchMaxWait(500*time.Millisecond), kgo.RequestRetries(3), kgo.MetadataMaxAge(time.Minute), kgo.AdjustFetchOffsetsFn(r.assigned),
 		kgo.OnPartitionsRevoked(r.revoked), kgo.OnPartitionsLost(r.revoked))
 }
 
-// reach says what is wrong with addresses, certificates, the password and topics before
-// reading begins: the client itself would try again in silence. It returns the topics that
-// are there, in order, or an error where there is none.
+// reach checks addresses, certificates, the password and topics before reading, since the
+// client itself would retry silently. It returns the existing topics in order, or an error if
+// there are none.
 func (r *reader) reach(ctx context.Context) (readable []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
@@ -190,7 +191,7 @@ func (r *reader) reach(ctx context.Context) (readable []string, err error) {
 		}
 		err := kerr.ErrorForCode(t.ErrorCode)
 		if err != nil && kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownTopicOrPartition) {
-			err = nil // what passes is awaited
+			err = nil // temporary errors are retried
 		}
 		r.told(*t.Topic, err)
 		if err == nil {
@@ -206,9 +207,9 @@ func (r *reader) reach(ctx context.Context) (readable []string, err error) {
 	return readable, nil
 }
 
-// assigned notes where the partitions begin that this member gets.
+// assigned records the start offsets of the partitions that this member gets.
 func (r *reader) assigned(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	defer r.reading() // the group has let this member in
+	defer r.reading() // the group has admitted this member
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name, parts := range offsets {
@@ -233,7 +234,7 @@ func (r *reader) revoked(_ context.Context, _ *kgo.Client, parts map[string][]in
 	}
 }
 
-// forget gives all partitions up.
+// forget removes all partitions.
 func (r *reader) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -242,8 +243,8 @@ func (r *reader) forget() {
 	}
 }
 
-// took makes what was read durable, and acknowledges it. An error ends the session: what was
-// not acknowledged is read again. What is wrong with one topic ends nothing.
+// took makes messages durable and commits their offsets. An error ends the session, and
+// uncommitted messages are read again. A fault of one topic ends nothing.
 func (r *reader) took(ctx context.Context, client *kgo.Client, fetches kgo.Fetches) error {
 	var failed error
 	var tooLarge []*kgo.ErrDecompressTooLarge
@@ -254,7 +255,7 @@ func (r *reader) took(ctx context.Context, client *kgo.Client, fetches kgo.Fetch
 			r.source.host.Logger.Warn("a broker has lost messages that were read before: they are in the journal", "topic", name, "partition", number, "read_to", loss.ConsumedTo, "goes_on_at", loss.ResetTo)
 		case errors.As(err, &large) && r.topics[large.Topic] != nil:
 			tooLarge = append(tooLarge, large)
-		case ctx.Err() != nil, errors.Is(err, context.Canceled), name == "" && errors.Is(err, context.DeadlineExceeded): // nothing came
+		case ctx.Err() != nil, errors.Is(err, context.Canceled), name == "" && errors.Is(err, context.DeadlineExceeded): // there was no message
 		case r.topics[name] != nil:
 			r.told(name, fmt.Errorf("partition %d: %w", number, err))
 		default:
@@ -302,12 +303,12 @@ func (r *reader) took(ctx context.Context, client *kgo.Client, fetches kgo.Fetch
 	return failed
 }
 
-// errPassedOver ends a session, since the client reads nothing more of a partition whose batch
-// was too large. The next session begins behind it.
+// errPassedOver ends a session, since the client does not continue after a batch that was too
+// large. The next session starts after the batch.
 var errPassedOver = errors.New("a batch was passed over")
 
-// skip puts a note in quarantine of a batch that is too large in memory, and acknowledges it.
-// It always returns an error.
+// skip records a batch that is too large in quarantine, and commits its offsets. It always
+// returns an error.
 func (r *reader) skip(ctx context.Context, client *kgo.Client, large *kgo.ErrDecompressTooLarge) error {
 	in := r.intake(ctx, r.topics[large.Topic])
 	note := fmt.Appendf(nil, `{"topic":%q,"partition":%d,"offset":%d,"next_offset":%d}`, large.Topic, large.Partition, large.Offset, large.NextOffset)
@@ -343,12 +344,12 @@ func (r *reader) acknowledge(ctx context.Context, commit func(context.Context) e
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(leaveWithin, cancel) })()
 	err := commit(bounded)
 	if errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.UnknownMemberID) {
-		return nil // they may be another member's now, and are read again
+		return nil // another member may have the partitions now and will read them again
 	}
 	return err
 }
 
-// gaps looks for messages that the brokers deleted before they were read.
+// gaps detects messages that the brokers deleted before they were read.
 func (r *reader) gaps(fetches kgo.Fetches) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -380,7 +381,7 @@ func (r *reader) advance(t *topic, records []*kgo.Record) {
 	}
 }
 
-// intake is how a topic's messages become durable.
+// intake returns the intake of a topic's messages.
 func (r *reader) intake(ctx context.Context, t *topic) *intake.Intake {
 	host := r.source.host
 	return &intake.Intake{
@@ -395,8 +396,8 @@ func (r *reader) intake(ctx context.Context, t *topic) *intake.Intake {
 	}
 }
 
-// until repeats f until it has no error: the relay does not accept for now, and the topic
-// waits. It reports false if ctx ends.
+// until repeats f until it succeeds, since the relay currently does not accept events and the
+// topic waits. It returns false if ctx ends.
 func (r *reader) until(ctx context.Context, f func() error) bool {
 	for pause := leastPause; ; pause = min(2*pause, mostPause) {
 		err := f()

@@ -16,17 +16,17 @@ import (
 
 const kind = "kafka"
 
-// Source reads the topics of ingest.kafka, if the configuration names some.
+// Source reads the topics of ingest.kafka, if there are any.
 type Source struct {
 	host    *sources.Host
 	senders sources.Senders
 	counts  intake.Counts
-	again   time.Duration // after which a topic that could not be read is looked at again
+	again   time.Duration // interval of checks of a topic that cannot be read
 
 	mu      sync.Mutex
 	config  Config
-	reader  *reader       // nil: nothing is configured
-	changed chan struct{} // reader is another
+	reader  *reader       // nil if nothing is configured
+	changed chan struct{} // signals that reader was replaced
 
 	stopping context.Context // ended by Stop
 	stop     context.CancelFunc
@@ -43,7 +43,7 @@ func NewSource(host *sources.Host) *Source {
 // Kind returns "kafka".
 func (*Source) Kind() string { return kind }
 
-// Prepare makes a reader if the configuration changed. Brokers are reached by Run.
+// Prepare creates a reader if the configuration changed. Run connects to the brokers.
 func (s *Source) Prepare(_ context.Context, cfg *config.Config) (sources.Change, error) {
 	nothing := func() {}
 	change := sources.Change{Apply: nothing, Discard: nothing}
@@ -91,7 +91,7 @@ func (s *Source) Run(ctx context.Context) error {
 	for ctx.Err() == nil && s.stopping.Err() == nil {
 		s.mu.Lock()
 		select {
-		case <-s.changed: // this reader is what changed
+		case <-s.changed: // this reader is the new one
 		default:
 		}
 		r := s.reader
@@ -113,8 +113,8 @@ func (s *Source) Run(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends reading permanently, once all events that were read are durable. Where the relay
-// does not accept them, they are not acknowledged, and are read again.
+// Stop ends reading permanently, once all read events are durable. If the relay does not accept
+// them, their offsets are not committed, and they are read again later.
 func (s *Source) Stop() {
 	s.stop()
 	<-s.ended
@@ -144,7 +144,7 @@ func (*Source) Silence() []string {
 	}
 }
 
-// SilenceOf returns the causes for one topic, whose producer need not be a LiteLLM.
+// SilenceOf returns the causes for one topic, whose producer may not be LiteLLM.
 func (s *Source) SilenceOf(string) []string { return s.Silence() }
 
 // Metrics returns the progress of reading.

@@ -15,16 +15,16 @@ import (
 // The states of reading.
 const (
 	stateConnecting   = "connecting"
-	stateFollowing    = "following"    // takes messages as they come
+	stateFollowing    = "following"    // reads messages as they arrive
 	stateWaiting      = "waiting"      // the relay does not accept events now
-	stateDisconnected = "disconnected" // the brokers are unreachable, or refuse
+	stateDisconnected = "disconnected" // the brokers are unreachable or reject the relay
 )
 
 func states() []string {
 	return []string{stateConnecting, stateFollowing, stateWaiting, stateDisconnected}
 }
 
-// status is how far one topic is read; nil: it is not read.
+// status returns the progress of one topic, or nil if it is not read.
 func (r *reader) status(name string) *api.Topic {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,7 +44,7 @@ func (r *reader) status(name string) *api.Topic {
 	return out
 }
 
-// set changes the state, and reports whether it was another.
+// set changes the state, and reports whether it differed.
 func (r *reader) set(state, trouble string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,7 +56,7 @@ func (r *reader) set(state, trouble string) bool {
 	return true
 }
 
-// told notes what is wrong with one topic; nil: nothing. It is logged once.
+// told records the fault of one topic, or nil if there is none. It logs a fault once.
 func (r *reader) told(name string, err error) {
 	trouble := ""
 	if err != nil {
@@ -75,7 +75,7 @@ func (r *reader) told(name string, err error) {
 	}
 }
 
-// troubled reports whether some topic is not read.
+// troubled reports whether a topic cannot be read.
 func (r *reader) troubled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +106,7 @@ func (r *reader) failed(err error) {
 	}
 }
 
-// explain adds what to do.
+// explain adds a suggestion for the operator.
 func (r *reader) explain(err error) error {
 	hint := ""
 	switch {

@@ -10,7 +10,7 @@ import (
 	"auditrelay/config"
 )
 
-// Config is the section ingest.postgres: LiteLLM's table, read as it grows.
+// Config is the section ingest.postgres: the relay reads LiteLLM's table as it grows.
 type Config struct {
 	// URL is the connection string of LiteLLM's database, its DATABASE_URL. The role
 	// needs only GRANT SELECT on the table.
@@ -19,13 +19,13 @@ type Config struct {
 	Schema string `yaml:"schema"`
 	// Table is the name of the table. Default: LiteLLM_AuditLog.
 	Table string `yaml:"table"`
-	// From says which rows to take: beginning (all), now (none that exist at the first
-	// start) or a time (none with an earlier updated_at). Default: beginning.
+	// From selects the rows to read: beginning (all), now (none that exist at the first start)
+	// or a time (none with an earlier updated_at). Default: beginning.
 	From auditrelay.From `yaml:"from"`
 	// Poll is the interval of checks for new rows. Default: 1s.
 	Poll time.Duration `yaml:"poll" range:"10ms..1h"`
-	// Notify is a channel to LISTEN on. A NOTIFY there triggers a check for new rows at
-	// once. Default: none.
+	// Notify is a channel to LISTEN on. A NOTIFY on it triggers a check for new rows at once.
+	// Default: none.
 	Notify string `yaml:"notify"`
 	// Rate is the maximum number of rows per second, existing rows included. Default:
 	// 50000.
@@ -36,9 +36,9 @@ type Config struct {
 	// over or was restored, since transaction numbers may repeat. Known rows are stored
 	// once. Default: 24h.
 	Overlap time.Duration `yaml:"overlap" range:"1m..365d"`
-	// Namespace is where the ids of events count that are read here: ids of two
-	// namespaces never collide. Ways in that belong together, as those of one LiteLLM, need
-	// the same one. Default: litellm.
+	// Namespace is the scope of the ids of events that are read here: ids of two namespaces
+	// never collide. All inputs of one producer, such as one LiteLLM, need the same namespace.
+	// Default: litellm.
 	Namespace string `yaml:"namespace"`
 }
 
@@ -51,7 +51,7 @@ func Check(section config.Section, cfg *config.Config) (config.SourceFacts, erro
 	return config.SourceFacts{}, err
 }
 
-// read decodes and checks a section by itself.
+// read decodes and checks a section without the rest of the configuration.
 func read(section config.Section) (Config, error) {
 	var c Config
 	errs := []error{section.Decode(&c)}
@@ -75,7 +75,7 @@ func option(path, format string, args ...any) error {
 	return &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)}
 }
 
-// options are the tail's.
+// options returns the tail's options.
 func (c *Config) options(limitEvents int) Options {
 	o := Options{
 		URL: c.URL, Schema: c.Schema, Table: cmp.Or(c.Table, DefaultTable), Poll: c.Poll, Rate: c.Rate, Batch: c.Batch,

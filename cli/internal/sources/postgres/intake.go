@@ -14,14 +14,14 @@ import (
 // sourceName is the source in the provenance, and the name of the position.
 const sourceName = "postgres"
 
-// The reasons of quarantine that are this source's own; all others are an event's.
+// The reasons of quarantine of this source; all others are an event's.
 const (
 	reasonConflict   = "conflict"
 	reasonTooLarge   = "too_large"
 	reasonUnreadable = "unreadable"
 )
 
-// intake hands rows to the relay.
+// intake submits rows to the relay.
 type intake struct {
 	relay      Relay
 	provenance auditrelay.Provenance
@@ -40,7 +40,7 @@ func (in *intake) take(ctx context.Context, rows []row) (done api.Taken, err err
 	for i := range rows {
 		id := rows[i].id
 		if rows[i].fault != nil {
-			id = "" // no text
+			id = "" // not a text
 		}
 		ids = append(ids, id)
 	}
@@ -132,12 +132,12 @@ func kept(err error) error {
 	return err
 }
 
-// idOf returns the data of a row reduced to its id.
+// idOf returns the data of a row with only its id.
 func idOf(data []byte) []byte {
 	var r struct {
 		ID string `json:"id"`
 	}
-	_ = json.Unmarshal(data, &r) // without an id nothing is left
+	_ = json.Unmarshal(data, &r) // without an id nothing remains
 	if len(r.ID) > maxID {
 		r.ID = r.ID[:maxID]
 	}

@@ -25,7 +25,7 @@ type Relay interface {
 	SetPosition(ctx context.Context, source string, position []byte) error
 }
 
-// Options configure a Tail. The zero value of each optional field is its default.
+// Options configure a Tail. The zero value of each optional field means its default.
 type Options struct {
 	Relay Relay // required
 
@@ -51,7 +51,7 @@ type Options struct {
 	// once. Default: none.
 	Notify string
 
-	// Namespace of the events. Default: auditrelay.NamespaceLiteLLM.
+	// Namespace is the namespace of the events. Default: auditrelay.NamespaceLiteLLM.
 	Namespace string
 
 	// Seen, if not nil, is called with the number of rows read.

@@ -12,23 +12,23 @@ import (
 	"auditrelay/internal/pgdial"
 )
 
-// listed is one row in a range: its place and its transaction.
+// listed is one row of a range: its place and its transaction.
 type listed struct {
 	tid tid
 	xid uint64
 }
 
-// wanted says which rows of a range are listed.
+// wanted selects the rows of a range.
 type wanted struct {
-	lower uint64    // inserted by this transaction or a later one
-	since time.Time // where set: or updated at or after
-	from  time.Time // where set: and updated at or after
-	to    time.Time // where set: and updated before
+	lower uint64    // inserted by this or a later transaction
+	since time.Time // if set: or updated at or after
+	from  time.Time // if set: and updated at or after
+	to    time.Time // if set: and updated before
 }
 
 const instant = "2006-01-02 15:04:05.999999"
 
-// list returns rows in blocks [from, to) in order, at most most, and the block to go on
+// list returns at most most rows in blocks [from, to), in order, and the block to continue
 // from.
 func (c *connection) list(ctx context.Context, h head, w wanted, from, to int64, most int) (rows []listed, next int64, err error) {
 	mine := fmt.Sprintf("(%[1]d - ((%[1]d - xmin::text::bigint) & 4294967295) >= %[2]d", h.xmax, w.lower)
@@ -67,7 +67,7 @@ func (c *connection) list(ctx context.Context, h head, w wanted, from, to int64,
 	if len(rows) < most {
 		return rows, to, nil
 	}
-	// There may be more in the last block.
+	// The last block may have more rows.
 	next = last.block()
 	if next == from {
 		return nil, 0, fmt.Errorf("list rows of %s: more than %d in one block", c.name, most)
@@ -81,22 +81,22 @@ func (c *connection) list(ctx context.Context, h head, w wanted, from, to int64,
 // row is one row as an event.
 type row struct {
 	listed
-	id    string // what of it is needed to find it
+	id    string // the id, if it is known, for finding the row
 	data  []byte
-	bytes int64 // of the whole; where more than maxRow, data has the id alone
-	// fault, where set, says why the server cannot give the row as it should: data is
-	// what it does give, the row's bytes as they are stored or the id alone.
+	bytes int64 // size of the whole row; above maxRow, data has only the id
+	// fault, if set, says why the server cannot return the row properly. data is then the row's
+	// stored bytes, or only the id.
 	fault *pgdial.ServerError
 }
 
-// maxRow is the most of one row that is read.
+// maxRow limits how much of one row is read.
 const maxRow = 16 << 20
 
-// maxID is how much of an id is read where the whole row is not.
+// maxID limits how much of an id is read if the row is not read.
 const maxID = 512
 
-// fetch calls fn with the rows at these places, each with memory of its own. A row that
-// the server cannot give does not keep it from the others.
+// fetch calls fn with the rows at these places, each in its own memory. A row that the server
+// cannot return does not affect the others.
 func (c *connection) fetch(ctx context.Context, at []listed, fn func(row) error) error {
 	err := c.apart(ctx, at,
 		func(at []listed, given func(tid)) error {
@@ -130,8 +130,8 @@ func (c *connection) fetchThese(ctx context.Context, at []listed, fn func(row) e
 	})
 }
 
-// fetchFaulty calls fn with a row that the server cannot give in UTF-8, or at all: with
-// its bytes as they are stored, else with its id, else with its place.
+// fetchFaulty calls fn with a row that the server cannot return in UTF-8, or not at all: with
+// its stored bytes, otherwise with its id, otherwise with its place.
 func (c *connection) fetchFaulty(ctx context.Context, at listed, fault *pgdial.ServerError, fn func(row) error) error {
 	r := row{listed: at, fault: fault}
 	bare := func(id string) (err error) {
@@ -152,7 +152,7 @@ func (c *connection) fetchFaulty(ctx context.Context, at listed, fault *pgdial.S
 		},
 		func() error { return bare("") },
 	} {
-		// Without a conversion the server sends what it has.
+		// Without a conversion the server sends the stored bytes.
 		err := c.attempt(ctx, "SET LOCAL client_encoding = 'SQL_ASCII'", read)
 		if faultOfRow(err) != nil {
 			continue
@@ -160,12 +160,12 @@ func (c *connection) fetchFaulty(ctx context.Context, at listed, fault *pgdial.S
 		if err == nil && r.data != nil {
 			err = fn(r)
 		}
-		return err // without data: the row is not there any more
+		return err // without data: the row no longer exists
 	}
 	return fault
 }
 
-// faultOfRow is err, where it is about what a row holds: no conversion, or damage.
+// faultOfRow returns err if a row's content caused it: a failed conversion, or damage.
 func faultOfRow(err error) *pgdial.ServerError {
 	e, ok := errors.AsType[*pgdial.ServerError](err)
 	if ok && (strings.HasPrefix(e.Code, "22") || e.Code == "XX001" || e.Code == "54000") {
@@ -174,9 +174,9 @@ func faultOfRow(err error) *pgdial.ServerError {
 	return nil
 }
 
-// apart runs read on the rows at these places, which says which it gave. Where it fails
-// of what a row holds it runs on halves of the rest, until that row stands alone: that
-// one is faulty's. It must run in a transaction, which goes on.
+// apart runs read on the rows at these places; read calls given for each row that it returned.
+// If a row's content makes read fail, apart runs it on halves of the rest until that row is
+// alone, and then calls faulty. It must run in a transaction, which continues.
 func (c *connection) apart(ctx context.Context, at []listed, read func(at []listed, given func(tid)) error, faulty func(listed, *pgdial.ServerError) error) error {
 	done := make(map[tid]bool, len(at))
 	err := c.attempt(ctx, "", func() error { return read(at, func(t tid) { done[t] = true }) })
@@ -192,7 +192,7 @@ func (c *connection) apart(ctx context.Context, at []listed, read func(at []list
 	}
 	switch n := len(rest) / 2; {
 	case len(rest) == 0:
-		return err // of rows that it gave: it is about something else
+		return err // not caused by the content of a row
 	case len(rest) == 1:
 		return faulty(rest[0], fault)
 	default:
@@ -203,15 +203,15 @@ func (c *connection) apart(ctx context.Context, at []listed, read func(at []list
 	}
 }
 
-// attempt runs fn within the transaction such that the transaction goes on where the
-// server refuses something. Settings made by with hold for fn alone.
+// attempt runs fn so that the transaction continues after an error of the server. The settings
+// in with apply only to fn.
 func (c *connection) attempt(ctx context.Context, with string, fn func() error) error {
 	if err := c.run(ctx, "SAVEPOINT attempt; "+with); err != nil {
 		return err
 	}
 	err := fn()
 	if _, refused := errors.AsType[*pgdial.ServerError](err); err != nil && !refused {
-		return err // the connection is not usable any more
+		return err // the connection is no longer usable
 	}
 	if undo := c.run(ctx, "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt"); undo != nil {
 		return undo
@@ -219,7 +219,7 @@ func (c *connection) attempt(ctx context.Context, with string, fn func() error) 
 	return err
 }
 
-// tidArray is an array's text.
+// tidArray formats an array for Postgres.
 func tidArray(at []listed) string {
 	var b strings.Builder
 	b.WriteByte('{')
@@ -232,8 +232,8 @@ func tidArray(at []listed) string {
 	return b.String() + "}"
 }
 
-// fetchSQL measures a row before it sends it. The subqueries keep each column from
-// being made into text more than once.
+// fetchSQL measures a row before it sends it. The subqueries avoid converting a column to text
+// more than once.
 func (c *connection) fetchSQL() string {
 	var made, sizes, sent []string
 	for i, expression := range c.made {
@@ -245,7 +245,7 @@ func (c *connection) fetchSQL() string {
 		strings.Join(sent, ", "), strings.Join(sizes, " + "), maxID, strings.Join(made, ", "), c.name)
 }
 
-// event puts a row's columns together as LiteLLM tells an event; null is absent.
+// event combines a row's columns into an event in LiteLLM's form. A null is omitted.
 func (c *connection) event(values [][]byte) []byte {
 	size := 2
 	for i, v := range values {

@@ -13,12 +13,12 @@ import (
 	"auditrelay/runtime"
 )
 
-// Reconciliation says what to compare.
+// Reconciliation configures a comparison.
 type Reconciliation struct {
 	URL           auditrelay.Secret
 	Schema, Table string
-	Namespace     string // of the events; default: auditrelay.NamespaceLiteLLM
-	// From and To bound the events by their own time (updated_at), To not included.
+	Namespace     string // namespace of the events; default: auditrelay.NamespaceLiteLLM
+	// From and To limit the events by their own time (updated_at); To is exclusive.
 	From, To time.Time
 	// Repair submits the rows that the journal lacks.
 	Repair bool
@@ -30,12 +30,12 @@ type (
 	Reconciled = api.Reconciled
 )
 
-// atATime is the number of ids that are compared, and rows that are held, at a time.
+// atATime is the number of ids that are compared, and rows that are in memory, at a time.
 const atATime = 2_000
 
-// Reconcile compares the table with the journal over a range of time, in both directions,
-// and calls fn with each difference. It needs the same memory for any range. A row that
-// arrives during the comparison may be reported as missing.
+// Reconcile compares the table with the journal over a range of time, in both directions, and
+// calls fn with each difference. Its memory does not depend on the range. A row that arrives
+// during the comparison may be reported as missing.
 func Reconcile(ctx context.Context, rt *runtime.Runtime, o Reconciliation, fn func(Difference) error) (Reconciled, error) {
 	if o.Table == "" {
 		o.Table = DefaultTable
@@ -71,9 +71,9 @@ type reconciler struct {
 	done   Reconciled
 }
 
-// table goes through the rows, and looks each up in the journal.
+// table looks up each row in the journal.
 func (r *reconciler) table(ctx context.Context) error {
-	const span = 1 << 12 // blocks
+	const span = 1 << 12 // in blocks
 	file := uint64(0)
 	for at, end := int64(0), int64(1); at < end; {
 		err := func() error {
@@ -110,7 +110,7 @@ func (r *reconciler) table(ctx context.Context) error {
 	return nil
 }
 
-// lookUp tells which of these rows the journal lacks.
+// lookUp reports which of these rows the journal lacks.
 func (r *reconciler) lookUp(ctx context.Context, list []listed) error {
 	places := make(map[tid]listed, len(list))
 	for _, l := range list {
@@ -165,7 +165,7 @@ func (r *reconciler) lookUp(ctx context.Context, list []listed) error {
 	return nil
 }
 
-// repair has one row accepted, or put into quarantine.
+// repair submits one row, or puts it into quarantine.
 func (r *reconciler) repair(ctx context.Context, at listed, d *Difference) error {
 	return r.c.fetch(ctx, []listed{at}, func(one row) error {
 		done, err := r.intake.take(ctx, []row{one})
@@ -180,10 +180,10 @@ func (r *reconciler) repair(ctx context.Context, at listed, d *Difference) error
 	})
 }
 
-// journal goes through the events, and looks each up in the table.
+// journal looks up each event in the table.
 func (r *reconciler) journal(ctx context.Context) error {
 	var batch []inJournal
-	end := r.rt.Stats().Head // later events are for the next comparison
+	end := r.rt.Stats().Head // the next comparison covers later events
 	for at := uint64(1); at < end; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -255,7 +255,7 @@ func (r *reconciler) lookUpEvents(ctx context.Context, batch []inJournal) error 
 	return nil
 }
 
-// epoch reads seconds with three decimals.
+// epoch parses seconds with three decimals.
 func epoch(text string) time.Time {
 	seconds, millis, _ := strings.Cut(text, ".")
 	var s, ms int64
@@ -271,7 +271,8 @@ func epoch(text string) time.Time {
 	return time.UnixMilli(s*1000 + ms).UTC()
 }
 
-// textArray is an array's text. What holds a zero byte is in no table.
+// textArray formats an array for Postgres. It omits values with a zero byte, which no table can
+// contain.
 func textArray(values []string) string {
 	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 	var b strings.Builder

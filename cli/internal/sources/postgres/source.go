@@ -24,8 +24,8 @@ type Source struct {
 
 	mu      sync.Mutex
 	config  Config
-	tail    *Tail         // nil: none is configured
-	changed chan struct{} // tail is another
+	tail    *Tail         // nil if none is configured
+	changed chan struct{} // signals that tail was replaced
 
 	stopping  context.Context // ended by Stop
 	stop      context.CancelFunc
@@ -79,7 +79,7 @@ func (s *Source) use(t *Tail, c Config) {
 	if t == nil {
 		s.senders.Expect()
 	} else {
-		t.o.Relay, t.intake.relay = s.host.Runtime, s.host.Runtime // not there yet when it was made
+		t.o.Relay, t.intake.relay = s.host.Runtime, s.host.Runtime // the runtime did not exist when the tail was created
 		s.senders.Expect(t.o.Table)
 	}
 	s.mu.Lock()
@@ -115,7 +115,7 @@ func (s *Source) Run(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends reading permanently, once all rows that were read are submitted.
+// Stop ends reading permanently, once all read rows are submitted.
 func (s *Source) Stop() {
 	s.stop()
 	<-s.ended

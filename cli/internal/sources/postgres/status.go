@@ -15,8 +15,8 @@ type State = string
 // The states.
 const (
 	StateConnecting    State = "connecting"
-	StateBackfilling   State = "backfilling"   // reads existing rows, and new ones beside them
-	StateFollowing     State = "following"     // takes rows as they come
+	StateBackfilling   State = "backfilling"   // reads existing rows, and new ones in parallel
+	StateFollowing     State = "following"     // reads rows as they arrive
 	StateWaiting       State = "waiting"       // the relay does not accept events now
 	StateDisconnected  State = "disconnected"  // the server is unreachable or fails
 	StateMisconfigured State = "misconfigured" // the table cannot be read with this configuration
@@ -39,7 +39,7 @@ func (s *Tail) Status() Status {
 	return st
 }
 
-// set changes the state, and logs it where it is another.
+// set changes the state, and logs a change.
 func (s *Tail) set(state State, err error) {
 	s.mu.Lock()
 	before := s.status.State
@@ -68,8 +68,8 @@ func (s *Tail) set(state State, err error) {
 	}
 }
 
-// goesOn says that reading goes on. After the relay took nothing it takes something
-// that was taken to say so, since the rest of the table could be read all the time.
+// goesOn records that reading continues. After the relay accepted nothing, only a submitted row
+// proves that, since reading the table worked all the time.
 func (s *Tail) goesOn(took bool) {
 	if !took && s.Status().State == StateWaiting {
 		return

@@ -19,7 +19,7 @@ func (s *Tail) beginSweep(ctx context.Context, c *connection) error {
 		s.forget(h)
 	}
 	if h.xmax == s.pos.Done {
-		// No transaction has begun since the last one: nothing can have changed.
+		// No transaction has begun since the last sweep, so nothing can have changed.
 		s.nextSweep = time.Now().Add(s.o.Poll)
 		s.pos.At = h.at
 		s.complete(s.pos.At)
@@ -30,7 +30,7 @@ func (s *Tail) beginSweep(ctx context.Context, c *connection) error {
 	return nil
 }
 
-// step takes the sweep one range further.
+// step advances the sweep by one range.
 func (s *Tail) step(ctx context.Context, c *connection) error {
 	w := s.pos.Sweep
 	rows := uint64(0)
@@ -40,7 +40,8 @@ func (s *Tail) step(ctx context.Context, c *connection) error {
 			return err
 		}
 		if h.file != w.File || h.file != s.seenFile {
-			// Rewritten: rows stand elsewhere. Those below the horizon are all there.
+			// The table was rewritten, so rows have other places. All rows below the horizon
+			// are still there.
 			s.forget(h)
 			w.File, w.Block, w.End, w.Rows = h.file, 0, h.blocks, 0
 			next = 0
@@ -61,7 +62,7 @@ func (s *Tail) step(ctx context.Context, c *connection) error {
 				continue
 			}
 			if l.xid >= w.Below && (len(s.seen)+len(fresh) >= maxSeen || w.Backfill) {
-				continue // the next sweep's
+				continue // left for the next sweep
 			}
 			fresh = append(fresh, l)
 		}
@@ -116,7 +117,7 @@ func (s *Tail) endSweep(ctx context.Context) error {
 	s.tail = max(0, w.End-1)
 	s.nextSweep = time.Now().Add(max(s.o.Poll, share*s.scanned))
 	if w.Backfill {
-		s.nextSweep = time.Now() // what came meanwhile
+		s.nextSweep = time.Now() // for rows that arrived meanwhile
 		s.log.Info("the past is read", "rows", w.Rows, "took", time.Since(w.Begun).Round(time.Millisecond))
 	}
 	s.complete(w.Begun)
@@ -125,8 +126,8 @@ func (s *Tail) endSweep(ctx context.Context) error {
 	return nil
 }
 
-// keepRarely keeps a position that no row was taken for: who goes on from the one
-// before reads no row again.
+// keepRarely stores a position for which no row was taken. Continuing from the previous one
+// would read no row again.
 func (s *Tail) keepRarely(ctx context.Context) error {
 	const rarely = 10 * time.Minute
 	if time.Since(s.savedAt) < rarely {
@@ -135,8 +136,7 @@ func (s *Tail) keepRarely(ctx context.Context) error {
 	return s.keep(ctx, s.pos)
 }
 
-// lookAtTail takes what stands at the table's end, and says how long the server took to
-// find it.
+// lookAtTail takes the rows at the table's end, and returns the server's time for finding them.
 func (s *Tail) lookAtTail(ctx context.Context, c *connection) (took time.Duration, err error) {
 	before := s.scanned
 	at := int64(-1)
@@ -168,7 +168,7 @@ func (s *Tail) lookAtTail(ctx context.Context, c *connection) (took time.Duratio
 				}
 				rows = uint64(len(fresh))
 				if at = next; len(fresh) > 0 && at < h.blocks {
-					more = true // in a transaction of its own: none is to be long
+					more = true // in a separate transaction, since none may be long
 					return nil
 				}
 			}
@@ -188,7 +188,7 @@ func (s *Tail) lookAtTail(ctx context.Context, c *connection) (took time.Duratio
 	return took, nil
 }
 
-// list finds rows, and keeps count of what that costs the server.
+// list finds rows, and records the server's time for it.
 func (s *Tail) list(ctx context.Context, c *connection, h head, w wanted, from, to int64) ([]listed, int64, error) {
 	w.from = s.o.FromTime
 	begun := time.Now()
@@ -197,11 +197,11 @@ func (s *Tail) list(ctx context.Context, c *connection, h head, w wanted, from, 
 	return rows, next, err
 }
 
-// most bounds one list, such that the rate is kept from second to second. No block
-// holds as many.
+// most limits one list, so that the rate is kept from second to second. No block has as many
+// rows.
 func (s *Tail) most() int { return min(max(s.o.Rate, 2_000), 10_000) }
 
-// within runs fn in one transaction. After an error the connection is given up.
+// within runs fn in one transaction. An error makes the connection unusable.
 func (s *Tail) within(ctx context.Context, c *connection, fn func(context.Context, head) error) error {
 	h, err := c.begin(ctx)
 	if err != nil {
@@ -213,8 +213,8 @@ func (s *Tail) within(ctx context.Context, c *connection, fn func(context.Contex
 	return c.commit(ctx)
 }
 
-// takeAll hands rows to the relay in batches. While one becomes durable the next is
-// read.
+// takeAll submits rows to the relay in batches. It reads the next batch while one becomes
+// durable.
 func (s *Tail) takeAll(ctx context.Context, c *connection, list []listed) (err error) {
 	if len(list) == 0 {
 		return nil
@@ -227,7 +227,7 @@ func (s *Tail) takeAll(ctx context.Context, c *connection, list []listed) (err e
 		defer close(batches)
 		read = s.readAll(ctx, c, list, batches)
 	})
-	defer reading.Wait() // until then the connection is in use
+	defer reading.Wait() // the connection is in use until then
 	defer cancel()
 	for rows := range batches {
 		done, err := s.intake.take(ctx, rows)
@@ -243,7 +243,7 @@ func (s *Tail) takeAll(ctx context.Context, c *connection, list []listed) (err e
 	return read
 }
 
-// readAll sends rows, at most Batch and some batchBytes at a time.
+// readAll sends rows, at most Batch and about batchBytes at a time.
 func (s *Tail) readAll(ctx context.Context, c *connection, list []listed, to chan<- []row) error {
 	var rows []row
 	size := 0
@@ -278,7 +278,7 @@ func (s *Tail) readAll(ctx context.Context, c *connection, list []listed, to cha
 	return send()
 }
 
-// remember keeps in mind what would be listed again.
+// remember stores a row that would be listed again.
 func (s *Tail) remember(l listed) {
 	if w := s.pos.Sweep; w == nil || l.xid >= w.Below || l.tid.block() >= s.tail {
 		s.seen[l.tid] = l.xid

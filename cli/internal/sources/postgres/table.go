@@ -18,22 +18,22 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// connection is one to the server, and the table as it is there.
+// connection is a connection to the server, with the table's description there.
 type connection struct {
 	*pgconn.PgConn
-	name    string // of the table, as SQL has it
+	name    string // the table's name in SQL
 	place   place
 	columns []column
-	made    []string                   // what the server makes of them
-	shape   string                     // of the columns: another one where they changed
-	altered func(before, now []string) // is called where they did, with their names; may be nil
-	told    *atomic.Bool               // a notification came, in a wait or beside an answer
+	made    []string                   // the server's expressions for the columns
+	shape   string                     // description of the columns; it differs if they changed
+	altered func(before, now []string) // called with their names if they changed; may be nil
+	told    *atomic.Bool               // a notification arrived during a wait or with a response
 }
 
 // place identifies a table across connections.
 type place struct {
-	System   string `json:"system"`   // of the cluster; empty where the role may not know
-	Timeline string `json:"timeline"` // changes with a failover and a restore in time
+	System   string `json:"system"`   // the cluster's identifier; empty if the role may not read it
+	Timeline string `json:"timeline"` // changes with a failover and a point-in-time restore
 	Database uint32 `json:"database"`
 	Table    uint32 `json:"table"`
 }
@@ -44,14 +44,14 @@ type column struct {
 	form form
 }
 
-// form is how a column's text becomes JSON.
+// form says how to convert a column's text to JSON.
 type form uint8
 
 const (
-	formJSON form = iota // it is JSON
+	formJSON form = iota // already JSON
 	formText
-	formTime  // without an offset, and in UTC
-	formTimed // with its offset
+	formTime  // a time without an offset, in UTC
+	formTimed // a time with its offset
 )
 
 func newColumn(name, kind string) column {
@@ -68,8 +68,8 @@ func newColumn(name, kind string) column {
 	return c
 }
 
-// expression is what the server makes of the column. Text is not made JSON there: that
-// takes it three times as long.
+// expression returns the server's expression for the column. The server does not convert text
+// to JSON, since it takes three times as long.
 func (c column) expression(kind string) string {
 	if c.form != formJSON || kind == "json" || kind == "jsonb" {
 		return quoted(c.name) + "::text"
@@ -96,7 +96,7 @@ func (c column) append(b, v []byte) []byte {
 	return append(b, v...)
 }
 
-// appendText appends a JSON string. What is not UTF-8 stays so, and is refused later.
+// appendText appends a JSON string. Invalid UTF-8 stays invalid and is rejected later.
 func appendText(b, v []byte) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
@@ -116,7 +116,7 @@ func appendText(b, v []byte) []byte {
 	return append(append(b, v[from:]...), '"')
 }
 
-const oldest = 140000 // the first server that reads a range of a table by place
+const oldest = 140000 // the first server version that can read a range of a table by place
 
 // ConfigError says that the table cannot be read with the configuration of the database
 // or of the relay.
@@ -129,7 +129,7 @@ func misconfigured(format string, args ...any) error {
 	return &ConfigError{fmt.Errorf(format, args...)}
 }
 
-// connect opens a connection and looks the table up. The caller closes it.
+// connect opens a connection and looks the table up. The caller must close it.
 func connect(ctx context.Context, url auditrelay.Secret, schema, table string) (*connection, error) {
 	cfg, urlSchema, err := parseURL(url)
 	if err != nil {
@@ -155,10 +155,10 @@ func connect(ctx context.Context, url auditrelay.Secret, schema, table string) (
 func (c *connection) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = c.Close(ctx) // what it was read for is done or will be read again
+	_ = c.Close(ctx) // what was read is done or will be read again
 }
 
-// describe looks the table up, and says whose it is.
+// describe looks the table up and reads its identity.
 func (c *connection) describe(ctx context.Context) error {
 	rows, err := c.query(ctx, `SELECT c.oid, c.relkind, d.oid, current_setting('server_version_num'), has_table_privilege(c.oid, 'SELECT')
 		FROM pg_class c, pg_database d WHERE c.oid = to_regclass($1) AND d.datname = current_database()`, c.name)
@@ -179,7 +179,7 @@ func (c *connection) describe(ctx context.Context) error {
 		return misconfigured("the role may not read %s: GRANT SELECT ON %s", c.name, c.name)
 	}
 	c.place.Table, c.place.Database = oid(r[0]), oid(r[2])
-	// A server may keep these to itself.
+	// A server may hide these values.
 	if c.place.System, err = c.optional(ctx, "SELECT system_identifier::text FROM pg_control_system()"); err != nil {
 		return err
 	}
@@ -187,11 +187,11 @@ func (c *connection) describe(ctx context.Context) error {
 	return err
 }
 
-// shapeSQL is the table's columns in one text; $1 is its oid.
+// shapeSQL returns the table's columns in one text. $1 is its oid.
 const shapeSQL = `(SELECT string_agg(format('%s %s %s', a.attnum, a.atttypid, a.attname), ',' ORDER BY a.attnum)
 	FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped)`
 
-// learn reads which columns the table has.
+// learn reads the table's columns.
 func (c *connection) learn(ctx context.Context, shape string) error {
 	rows, err := c.query(ctx, `SELECT a.attname, t.typname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 		WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, fmt.Sprint(c.place.Table))
@@ -221,11 +221,11 @@ func (c *connection) learn(ctx context.Context, shape string) error {
 }
 
 func oid(text string) uint32 {
-	n, _ := strconv.ParseUint(text, 10, 32) // the server wrote it
+	n, _ := strconv.ParseUint(text, 10, 32) // always valid: the server wrote it
 	return uint32(n)
 }
 
-// optional asks for one value, and returns the empty one where the role may not know.
+// optional queries one value, and returns "" if the role may not read it.
 func (c *connection) optional(ctx context.Context, sql string) (string, error) {
 	rows, err := c.query(ctx, sql)
 	if _, refused := errors.AsType[*pgdial.ServerError](err); refused {
@@ -237,7 +237,7 @@ func (c *connection) optional(ctx context.Context, sql string) (string, error) {
 	return rows[0][0], nil
 }
 
-// query reads a small answer whole; null is the empty string.
+// query reads a small result. A null becomes "".
 func (c *connection) query(ctx context.Context, sql string, args ...string) ([][]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -253,8 +253,8 @@ func (c *connection) query(ctx context.Context, sql string, args ...string) ([][
 	return rows, err
 }
 
-// each calls fn with every row of an answer; the values are valid until it returns.
-// Where fn fails the connection is not usable any more.
+// each calls fn with every row of a result. values are valid until fn returns. If fn fails, the
+// connection is no longer usable.
 func (c *connection) each(ctx context.Context, sql string, args []string, fn func(values [][]byte) error) error {
 	params := make([][]byte, len(args))
 	for i, a := range args {
@@ -270,15 +270,15 @@ func (c *connection) each(ctx context.Context, sql string, args []string, fn fun
 	return pgdial.Explain(err)
 }
 
-// patience bounds one transaction, and idleness and locks within it.
+// patience limits one transaction, and idle time and lock waits in it.
 const patience = time.Minute
 
-// begin opens a transaction that sees one state of the table, and says which. Nobody can
-// alter the table before the transaction ends: what changed since the last one is found
-// out here, and rows are read as the table is now.
+// begin opens a transaction with one snapshot of the table, and returns the snapshot's head.
+// Nobody can alter the table before the transaction ends. Changes since the last transaction
+// are detected here, so rows are read with the table's current columns.
 func (c *connection) begin(ctx context.Context) (head, error) {
-	// Row security would leave rows out without a word: it is an error instead. Scans
-	// that begin anywhere, or run beside each other, would give rows out of order.
+	// Row security would omit rows silently, so it must be an error. Synchronised or parallel
+	// scans would return rows out of order.
 	sql := "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off; SET LOCAL timezone = 'UTC'; " +
 		"SET LOCAL client_encoding = 'UTF8'; SET LOCAL datestyle = 'ISO'; SET LOCAL synchronize_seqscans = off; SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0; " +
 		fmt.Sprintf("SET LOCAL statement_timeout = %[1]d; SET LOCAL idle_in_transaction_session_timeout = %[1]d; SET LOCAL lock_timeout = 10000; ", patience.Milliseconds()) +
@@ -314,7 +314,7 @@ func (c *connection) begin(ctx context.Context) (head, error) {
 	return head{at: at, xmin: n[0], xmax: n[1], file: n[2], blocks: int64(n[3])}, nil
 }
 
-// hidden says that policies hide rows from the role, and which.
+// hidden returns an error if policies hide rows from the role.
 func (c *connection) hidden(ctx context.Context) error {
 	names, err := c.query(ctx, "SELECT coalesce(string_agg(quote_ident(polname), ', ' ORDER BY polname), 'none, which hides all') FROM pg_policy WHERE polrelid = $1::oid", fmt.Sprint(c.place.Table))
 	if err != nil {
@@ -323,7 +323,7 @@ func (c *connection) hidden(ctx context.Context) error {
 	return misconfigured("row-level security hides rows of %s from the role (policies: %s): ALTER ROLE ... BYPASSRLS, or let the role see all", c.name, names[0][0])
 }
 
-// run runs statements that answer nothing.
+// run runs statements without results.
 func (c *connection) run(ctx context.Context, sql string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -333,11 +333,11 @@ func (c *connection) run(ctx context.Context, sql string) error {
 
 func (c *connection) commit(ctx context.Context) error { return c.run(ctx, "COMMIT") }
 
-// head is what a snapshot sees.
+// head describes a snapshot.
 type head struct {
-	at         time.Time // before the snapshot: what was committed by then is in it
-	xmin, xmax uint64    // below xmin all transactions are finished; at xmax none has begun
-	file       uint64    // that holds the table; another one where it was rewritten
+	at         time.Time // a time before the snapshot: everything committed by then is in it
+	xmin, xmax uint64    // all transactions below xmin are finished; none from xmax on has begun
+	file       uint64    // the file with the table; it differs after a rewrite
 	blocks     int64
 }
 

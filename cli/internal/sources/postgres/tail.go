@@ -15,23 +15,23 @@ import (
 	"auditrelay/runtime"
 )
 
-// Tail reads one table. Call Run once; all other methods are safe to call during Run.
+// Tail reads one table. Call Run once. All other methods are safe to call during Run.
 type Tail struct {
 	o      Options
 	log    *slog.Logger
 	intake intake
 
-	// What follows belongs to Run.
+	// The fields below belong to Run.
 	pos       *position
-	seen      map[tid]uint64 // taken, from Done on, by the transaction that inserted it
-	seenFile  uint64         // the file that seen is about
-	unsaved   uint64         // rows taken since the position was kept
+	seen      map[tid]uint64 // rows taken, from Done on, with the transaction that inserted each
+	seenFile  uint64         // the file to which seen applies
+	unsaved   uint64         // number of rows taken since the position was stored
 	savedAt   time.Time
-	nextRow   time.Time // when the rate allows another row
+	nextRow   time.Time // when the rate allows the next row
 	nextSweep time.Time
-	tail      int64         // the first block that is looked at between sweeps
-	span      int64         // blocks of a range
-	scanned   time.Duration // time that the server has spent on lists, since it was last reset
+	tail      int64         // the first block that is checked between sweeps
+	span      int64         // number of blocks in a range
+	scanned   time.Duration // the server's time for lists since it was last reset
 
 	mu     sync.Mutex
 	status Status
@@ -50,22 +50,21 @@ func NewTail(o Options) (*Tail, error) {
 }
 
 const (
-	firstSpan = 128 // blocks
+	firstSpan = 128 // in blocks
 	mostSpan  = 1 << 14
 	leastSpan = 1
 
-	// maxSeen bounds what is remembered beyond the position. Where it is full, rows
-	// are taken by sweeps alone, below their horizon: later, and none is passed over.
+	// maxSeen limits the remembered rows beyond the position. If it is reached, only sweeps
+	// take rows, below their horizon: later, but none is skipped.
 	maxSeen = 500_000
 
-	// A sweep takes at most one part in this of the time.
+	// A sweep takes at most one part in this many of the time.
 	share = 20
 
 	batchBytes = 4 << 20
 )
 
-// Run reads the table until ctx ends or the relay shuts down. It reconnects without
-// limit.
+// Run reads the table until ctx ends or the relay shuts down. It reconnects without limit.
 func (s *Tail) Run(ctx context.Context) {
 	pause := firstPause
 	for {
@@ -112,7 +111,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// session works on one connection until that fails.
+// session works on one connection until the connection fails.
 func (s *Tail) session(ctx context.Context) (worked bool, err error) {
 	c, err := connect(ctx, s.o.URL, s.o.Schema, s.o.Table)
 	if err != nil {
@@ -163,7 +162,7 @@ func (s *Tail) session(ctx context.Context) (worked bool, err error) {
 	}
 }
 
-// wait returns when d is over, and true where a notification came before that.
+// wait waits for d. It returns true if a notification came before.
 func (s *Tail) wait(ctx context.Context, c *connection, d time.Duration) (told bool, err error) {
 	if c.told.Swap(false) {
 		return true, nil
@@ -183,7 +182,7 @@ func (s *Tail) wait(ctx context.Context, c *connection, d time.Duration) (told b
 	return false, fmt.Errorf("the connection ended: %w", pgdial.Explain(err))
 }
 
-// resume finds out where to go on in the table that is there.
+// resume determines where to continue in the current table.
 func (s *Tail) resume(ctx context.Context, c *connection) error {
 	h, err := s.look(ctx, c)
 	if err != nil {
@@ -211,11 +210,11 @@ func (s *Tail) resume(ctx context.Context, c *connection) error {
 		s.progress()
 		return nil
 	case p.Place.System == c.place.System && p.Place.Database == c.place.Database && p.Place.Table == c.place.Table:
-		// The same table, on a server that took over or went back in time: it may have
-		// numbered transactions anew from where it was.
+		// The same table on a server that took over or was restored. It may have reused
+		// transaction numbers.
 		since := p.At.Add(-s.o.Overlap)
 		if p.Sweep != nil && p.Sweep.Backfill && p.Sweep.Since.IsZero() && p.Done == 0 {
-			since = time.Time{} // the past is not read yet
+			since = time.Time{} // existing rows are not read yet
 		} else if p.Sweep != nil && !p.Sweep.Since.IsZero() && p.Sweep.Since.Before(since) {
 			since = p.Sweep.Since
 		}
@@ -240,7 +239,7 @@ func newSweep(h head, backfill bool) *sweep {
 	return &sweep{Below: h.xmin, File: h.file, End: h.blocks, Begun: h.at, Backfill: backfill}
 }
 
-// forget drops what is remembered of places in the table, and has it swept anew.
+// forget drops the remembered places in the table, and starts a new sweep.
 func (s *Tail) forget(h head) {
 	clear(s.seen)
 	s.seenFile = h.file
@@ -257,7 +256,7 @@ func (s *Tail) look(ctx context.Context, c *connection) (head, error) {
 	return h, c.commit(ctx)
 }
 
-// keep makes p the position, durably.
+// keep stores p as the position, durably.
 func (s *Tail) keep(ctx context.Context, p *position) error {
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -270,8 +269,8 @@ func (s *Tail) keep(ctx context.Context, p *position) error {
 	return nil
 }
 
-// behind says that a server shows less than one did before: another replica, as a
-// balancer in between chooses.
+// behind returns an error if a server has less than an earlier one, for example because a load
+// balancer selected another replica.
 func (s *Tail) behind(h head, of uint64) error {
 	if h.xmin >= of {
 		return nil

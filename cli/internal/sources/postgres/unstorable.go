@@ -9,9 +9,9 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// unstorable reports whether the event cannot be in LiteLLM's table: its callbacks get an
-// event before the database does, and jsonb refuses NaN, Infinity, the null character and
-// half a character. Text columns refuse the null character.
+// unstorable reports whether LiteLLM's table cannot contain the event. LiteLLM's callbacks get
+// an event before the database does, and jsonb rejects NaN, Infinity, the null character and
+// half a surrogate pair. Text columns reject the null character.
 func unstorable(data []byte) (is bool) {
 	gjson.ParseBytes(data).ForEach(func(key, value gjson.Result) bool {
 		switch name := key.Str; {
@@ -29,7 +29,7 @@ func unstorable(data []byte) (is bool) {
 	return is
 }
 
-// refusedEscape reports whether valid JSON has an escape that jsonb refuses.
+// refusedEscape reports whether valid JSON has an escape that jsonb rejects.
 func refusedEscape(text []byte) bool {
 	for {
 		i := bytes.IndexByte(text, '\\')
@@ -50,8 +50,7 @@ func refusedEscape(text []byte) bool {
 	}
 }
 
-// escaped is the code unit of a \u escape that text begins with, -1 where it begins with
-// none.
+// escaped returns the code unit of a \u escape at the start of text, or -1 if there is none.
 func escaped(text []byte) int {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return -1

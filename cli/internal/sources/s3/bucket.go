@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// What clients ask of a bucket before they write to it. There is nothing in it.
+// Requests about a bucket that clients make before they write to it. The bucket appears empty.
 
 const xmlns = "http://s3.amazonaws.com/doc/2006-03-01/"
 
-// anyRegion is the region in answers if the configuration names none.
+// anyRegion is the region in responses if the configuration has none.
 const anyRegion = "us-east-1"
 
 // listQueries are the parameters of a listing.
@@ -24,7 +24,7 @@ func (h *Handler) region() string {
 	return h.verifier.region
 }
 
-// serveService answers for the list of buckets.
+// serveService responds to a request for the list of buckets.
 func (h *Handler) serveService(w http.ResponseWriter, r *request) *Error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return fail("MethodNotAllowed", "the specified method is not allowed against this resource")
@@ -82,7 +82,7 @@ func (h *Handler) serveBucket(w http.ResponseWriter, r *request) *Error {
 			Region  string   `xml:",chardata"`
 		}{XMLNS: xmlns, Region: h.region()}
 		if location.Region == anyRegion {
-			location.Region = "" // as S3 writes it
+			location.Region = "" // the form that S3 uses
 		}
 		writeXML(w, r.Request, http.StatusOK, location)
 		return nil

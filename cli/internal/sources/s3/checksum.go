@@ -14,8 +14,7 @@ import (
 
 const checksumPrefix = "x-amz-checksum-"
 
-// newChecksum returns the algorithm of a header x-amz-checksum-NAME, nil where it
-// is not known.
+// newChecksum returns the algorithm of a header x-amz-checksum-NAME, or nil if it is unknown.
 func newChecksum(name string) hash.Hash {
 	switch name {
 	case "crc32":
@@ -23,7 +22,7 @@ func newChecksum(name string) hash.Hash {
 	case "crc32c":
 		return crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	case "crc64nvme":
-		return crc64.New(crc64.MakeTable(0x9a6c9329ac4bc9b5)) // its polynomial, bits reversed
+		return crc64.New(crc64.MakeTable(0x9a6c9329ac4bc9b5)) // the polynomial with its bits reversed
 	case "sha1":
 		return sha1.New() //nolint:gosec // as S3 does
 	case "sha256":
@@ -32,11 +31,10 @@ func newChecksum(name string) hash.Hash {
 	return nil
 }
 
-// checksums are what the body is to be held against, as they came in headers and in
-// trailers.
+// checksums are the expected checksums of a body, from headers and trailers.
 type checksums struct {
-	values   map[string]string // base64 by the algorithm's name
-	declared map[string]bool   // trailers that the head announced
+	values   map[string]string // in base64, by the algorithm's name
+	declared map[string]bool   // trailers that the headers announced
 }
 
 func checksumsOf(h http.Header) (*checksums, *Error) {
@@ -73,7 +71,7 @@ func (c *checksums) add(name, value string) *Error {
 	return nil
 }
 
-// addTrailer takes a line behind the last chunk.
+// addTrailer adds a line after the last chunk.
 func (c *checksums) addTrailer(name, value string) *Error {
 	if !c.declared[name] {
 		return fail("InvalidRequest", "a trailer that x-amz-trailer does not announce")
@@ -86,7 +84,7 @@ func (c *checksums) addTrailer(name, value string) *Error {
 	return c.add(algorithm, value)
 }
 
-// sent names the header of a checksum that came with the head.
+// sent returns the name of the header of a checksum that was sent in the headers.
 func (c *checksums) sent() string {
 	for name := range c.values {
 		return checksumPrefix + name
@@ -94,8 +92,7 @@ func (c *checksums) sent() string {
 	return ""
 }
 
-// verify holds data against all of them. One that was announced and did not come
-// counts as wrong.
+// verify compares data with all checksums. An announced but missing checksum counts as wrong.
 func (c *checksums) verify(data []byte) *Error {
 	if len(c.declared) > 0 {
 		return fail("InvalidRequest", "a trailer that x-amz-trailer announces did not come")

@@ -15,16 +15,16 @@ import (
 //	SIZE[;chunk-signature=HEX]\r\n DATA \r\n ... 0[;chunk-signature=HEX]\r\n
 //	[NAME:VALUE\r\n ...] [x-amz-trailer-signature:HEX\r\n] \r\n
 //
-// Each chunk's signature goes on from the one before, the first from the head's, so
-// that none can be left out, added or moved.
+// Each chunk's signature includes the previous one, and the first includes the headers'
+// signature. So no chunk can be omitted, added or moved.
 type chunkReader struct {
 	from    io.Reader
-	sign    *signed // nil: the chunks are not signed
+	sign    *signed // nil if the chunks are not signed
 	trailer bool
 	sums    *checksums
 
 	r        *bufio.Reader
-	previous string // signature
+	previous string // the previous signature
 }
 
 const (
@@ -34,7 +34,7 @@ const (
 
 var emptyDigest = sha256.Sum256(nil)
 
-// read fills into, which is as long as the head says that the body is.
+// read fills into, whose length is the body's declared length.
 func (c *chunkReader) read(into []byte) *Error {
 	c.r = bufio.NewReaderSize(c.from, maxChunkLine)
 	if c.sign != nil {
@@ -82,7 +82,7 @@ func (c *chunkReader) read(into []byte) *Error {
 	return nil
 }
 
-// head reads a chunk's first line.
+// head parses a chunk's first line.
 func (c *chunkReader) head(line string) (size int64, signature string, fault *Error) {
 	digits, extension, extended := strings.Cut(line, ";")
 	size, err := strconv.ParseInt(digits, 16, 64)
@@ -104,7 +104,7 @@ func (c *chunkReader) check(signature string, chunk []byte) *Error {
 	return c.next(signature, algorithm+"-PAYLOAD", hex.EncodeToString(emptyDigest[:])+"\n"+hex.EncodeToString(digest[:]))
 }
 
-// next holds the next signature of the chain against what it should be of.
+// next verifies the next signature of the chain.
 func (c *chunkReader) next(signature, kind, text string) *Error {
 	if !c.sign.matches(signature, kind+"\n"+c.sign.when+"\n"+c.sign.scope+"\n"+c.previous+"\n"+text) {
 		return fail("SignatureDoesNotMatch", "the signature of a part of the body is not the one of this key and this part")
@@ -113,8 +113,8 @@ func (c *chunkReader) next(signature, kind, text string) *Error {
 	return nil
 }
 
-// trailers reads what follows the last chunk: checksums, and their signature where
-// the chunks are signed.
+// trailers reads the lines after the last chunk: checksums, and their signature if the chunks
+// are signed.
 func (c *chunkReader) trailers() *Error {
 	canonical := ""
 	for range maxTrailers {
@@ -124,7 +124,7 @@ func (c *chunkReader) trailers() *Error {
 		}
 		if line == "" {
 			if c.trailer && c.sign != nil {
-				continue // before the signature, as AWS's own example has it
+				continue // before the signature, as in AWS's own example
 			}
 			return nil
 		}

@@ -30,19 +30,19 @@ type Config struct {
 	Region string `yaml:"region"`
 	// Keys are the access keys that sign requests. At least one is required.
 	Keys []KeyConfig `yaml:"keys"`
-	// Buckets are the only bucket names accepted. Default: any name.
+	// Buckets are the only accepted bucket names. Default: any name.
 	Buckets []string `yaml:"buckets"`
-	// Hold is how long an audit object waits while the relay does not accept events. Then
-	// the answer is 503, after which older versions of LiteLLM drop the event. Keep it
-	// below the producer's timeout. At most 5m. Default: 10s; 0s answers at once.
+	// Hold is how long an audit object waits while the relay does not accept events. Then the
+	// response is 503, after which older versions of LiteLLM drop the event. Keep it below the
+	// producer's timeout. At most 5m. Default: 10s; 0s answers at once.
 	Hold *time.Duration `yaml:"hold"`
 	// ForwardTo is the bucket for objects that, by name, are not audit events (request
 	// logs). They are signed again and written there, and read from there. Default: none;
 	// they are rejected.
 	ForwardTo *ForwardConfig `yaml:"forward_to"`
-	// DiscardOtherObjects answers 200 for those objects, drops them and counts them. Use
-	// it for a LiteLLM that must send its request logs here, and would retry rejected
-	// ones forever. It excludes forward_to. Default: false.
+	// DiscardOtherObjects responds with 200 for those objects, drops them and counts them. Use
+	// it for a LiteLLM that must send its request logs here, and would retry rejected ones
+	// forever. It excludes forward_to. Default: false.
 	DiscardOtherObjects bool `yaml:"discard_other_objects"`
 }
 
@@ -52,15 +52,15 @@ type KeyConfig struct {
 	Name string `yaml:"name"`
 	// AccessKeyID is the id that the producer sends.
 	AccessKeyID string `yaml:"access_key_id"`
-	// SecretAccessKey signs requests. At least 16 characters, since a shorter one can be
-	// found by brute force from one request.
+	// SecretAccessKey signs requests. It needs at least 16 characters, since a shorter one can
+	// be found by brute force from one request.
 	SecretAccessKey auditrelay.Secret `yaml:"secret_access_key"`
-	// Namespace is where the ids of events count that are sent with the key: ids of two
-	// namespaces never collide. Ways in that belong together, as those of one LiteLLM, need
-	// the same one. Default: litellm.
+	// Namespace is the scope of the ids of events that are sent with the key: ids of two
+	// namespaces never collide. All inputs of one producer, such as one LiteLLM, need the same
+	// namespace. Default: litellm.
 	Namespace string `yaml:"namespace"`
-	// Rate limits what its holder may send. Beyond it objects get 503 SlowDown with
-	// Retry-After; a LiteLLM before autumn 2026 loses an event that gets it. Default: none.
+	// Rate limits what the key's holder may send. Objects above the limit get 503 SlowDown with
+	// Retry-After; a LiteLLM before autumn 2026 then loses the event. Default: none.
 	Rate config.Rate `yaml:"rate"`
 }
 
@@ -71,8 +71,8 @@ type ForwardConfig struct {
 	Endpoint string `yaml:"endpoint"`
 	// Region is required.
 	Region string `yaml:"region"`
-	// Bucket replaces the request's bucket. Set bucket or buckets: holders of a key act
-	// there with the relay's credentials.
+	// Bucket replaces the request's bucket. Set bucket or buckets: holders of a key use it with
+	// the relay's credentials.
 	Bucket string `yaml:"bucket"`
 	// Buckets are the buckets that a request may name, instead of bucket.
 	Buckets []string `yaml:"buckets"`
@@ -93,7 +93,7 @@ func Check(section config.Section, cfg *config.Config) (config.SourceFacts, erro
 	facts := config.SourceFacts{Listen: c.Listen, Warnings: map[string]string{}, SendsTo: map[string]string{}}
 	host, port, invalid := net.SplitHostPort(c.Listen)
 	switch {
-	case invalid != nil: // told by Read
+	case invalid != nil: // Read reported it
 	case c.Listen == cfg.Listen && port != "0":
 		err = errors.Join(err, option("listen", "the same address as listen: the S3 endpoint has a listener of its own"))
 		facts.Listen = ""
@@ -113,7 +113,7 @@ func Check(section config.Section, cfg *config.Config) (config.SourceFacts, erro
 	return facts, err
 }
 
-// Read decodes and checks a section by itself.
+// Read decodes and checks a section without the rest of the configuration.
 func Read(section config.Section) (Config, error) {
 	var c Config
 	err := section.Decode(&c)
@@ -125,7 +125,7 @@ func option(path, format string, args ...any) error {
 	return &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)}
 }
 
-// check looks at what no single option shows.
+// check makes the checks that need more than one option.
 func (c *Config) check() error {
 	var errs []error
 	bad := func(path, format string, args ...any) { errs = append(errs, option(path, format, args...)) }
@@ -203,7 +203,7 @@ func (f *ForwardConfig) check(bad func(path, format string, args ...any)) {
 	}
 }
 
-// options are the handler's.
+// options returns the handler's options.
 func (c *Config) options() Options {
 	o := Options{Region: c.Region, Buckets: c.Buckets, Hold: DefaultHold, DiscardOther: c.DiscardOtherObjects}
 	if c.Hold != nil {

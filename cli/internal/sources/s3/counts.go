@@ -8,7 +8,7 @@ const (
 	opForward = "forward"
 	opBucket  = "bucket"
 	opObject  = "object"
-	opOther   = "other" // also what was refused before it was looked at
+	opOther   = "other" // includes requests rejected before their kind was known
 )
 
 // codeOK is the code of a successful request.
@@ -27,7 +27,7 @@ type Counts struct {
 	mu      sync.Mutex
 	answers map[Answer]uint64
 	events  eventCounts
-	waited  uint64 // requests that were held
+	waited  uint64 // number of requests that waited
 	dropped struct{ objects, bytes uint64 }
 	forward map[Forwarded]uint64
 }
@@ -37,7 +37,7 @@ type Counts struct {
 // code.
 type Forwarded struct{ Key, Method, Result string }
 
-// eventCounts are events by outcome.
+// eventCounts counts events by outcome.
 type eventCounts struct{ accepted, duplicates, quarantined, discarded uint64 }
 
 func (c *Counts) answer(a Answer) {

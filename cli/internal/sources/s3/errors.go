@@ -13,7 +13,7 @@ import (
 
 // Error is an S3 error. Its message contains nothing of the body.
 type Error struct {
-	Code       string // from a closed set: safe in metrics
+	Code       string // from a closed set, so it is safe in metrics
 	Status     int
 	Message    string
 	RetryAfter time.Duration
@@ -56,10 +56,9 @@ func fail(code, message string) *Error {
 // notTaken rejects a request that no client needs.
 func notTaken(message string) *Error { return fail("NotImplemented", message) }
 
-// kept changes a rejection of an audit object so that its producer keeps the object.
-// Current versions of LiteLLM drop an object on a 400 or 403 with one of a few codes.
-// With another status the same code makes them retry, and by then an operator may have
-// fixed the cause.
+// kept changes the rejection of an audit object so that its producer keeps the object. Current
+// versions of LiteLLM drop an object after a 400 or 403 with one of a few codes. With another
+// status the same code makes them retry, and an operator can fix the cause meanwhile.
 func (e *Error) kept() *Error {
 	if e == nil || (e.Status != http.StatusBadRequest && e.Status != http.StatusForbidden) {
 		return e
@@ -78,15 +77,15 @@ const codeSlowDown = "SlowDown"
 // retrySoon is the default pause before a retry.
 const retrySoon = time.Second
 
-// slowDown returns the answer for a request whose retry may succeed.
+// slowDown returns the response to a request whose retry may succeed.
 func slowDown(message string, after time.Duration, cause error) *Error {
 	e := fail(codeSlowDown, message)
 	e.RetryAfter, e.Err = max(after, retrySoon), cause
 	return e
 }
 
-// engineError converts an error of the runtime into an answer. In every case the events
-// were not accepted and the request may be retried.
+// engineError converts an error of the runtime to a response. In every case the events were not
+// accepted, and the request may be retried.
 func engineError(err error) *Error {
 	if unavailable, ok := errors.AsType[*runtime.UnavailableError](err); ok {
 		return slowDown(unavailable.Error(), unavailable.RetryAfter, err)
@@ -104,7 +103,7 @@ func engineError(err error) *Error {
 	return e
 }
 
-// write answers with e as S3 does. The body of an answer to HEAD stays away.
+// write sends e in S3's form. The response to HEAD has no body.
 func (e *Error) write(w http.ResponseWriter, r *http.Request, id string) {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
@@ -119,7 +118,7 @@ func (e *Error) write(w http.ResponseWriter, r *http.Request, id string) {
 
 func writeXML(w http.ResponseWriter, r *http.Request, status int, v any) {
 	body, err := xml.Marshal(v)
-	if err != nil { // strings of ours: it cannot fail
+	if err != nil { // cannot fail: all fields are strings
 		status, body = http.StatusInternalServerError, []byte("<Error><Code>InternalError</Code></Error>")
 	}
 	body = append([]byte(xml.Header), body...)
@@ -128,6 +127,6 @@ func writeXML(w http.ResponseWriter, r *http.Request, status int, v any) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // the client is gone; the next request tells
+		_, _ = w.Write(body) // an error means that the client is gone; its next request gets the answer
 	}
 }

@@ -16,44 +16,45 @@ import (
 )
 
 const (
-	// sliceEvents share one write.
+	// sliceEvents is the number of events in one write.
 	sliceEvents = 1000
 	sliceBytes  = 1 << 20
-	// maxItems is how many events of one object go into quarantine each by its own;
-	// beyond, the object goes there whole.
+	// maxItems is the maximum number of events of one object that go into quarantine
+	// individually. If there are more, the whole object goes there.
 	maxItems = 100
 )
 
-// Why something is in quarantine, beside what package ingest says.
+// A reason of quarantine besides those of package ingest.
 const reasonConflict = "conflict"
 
-// intake is one object's way into the journal.
+// intake processes one object.
 type intake struct {
 	rt        *runtime.Runtime
 	ctx       context.Context
 	from      auditrelay.Provenance
 	namespace string
 	limits    ingest.Limits
-	most      int    // events of one write
+	most      int    // maximum number of events in one write
 	whole     []byte // the object
 
 	batch []runtime.Submission
-	held  int // bytes of batch
+	held  int // size of batch
 	bad   []runtime.Quarantined
 	count eventCounts
 }
 
-// take makes the object's events durable, in the journal or in quarantine. On an
-// error some may be, and the same object may be sent again: they are known then.
+// take makes the object's events durable, in the journal or in quarantine. After an error some
+// may be durable. The same object may then be sent again, since the relay recognises its
+// events.
 func (h *Handler) take(ctx context.Context, p *payload, contentType, key string, from auditrelay.Provenance, namespace string) (eventCounts, *Error) {
 	in := &intake{rt: h.rt, ctx: context.WithoutCancel(ctx), from: from, namespace: namespace, limits: h.limits, whole: p.data, most: sliceEvents}
 	if h.limits.Events > 0 {
 		in.most = min(in.most, h.limits.Events)
 	}
-	// No limit: the producer would not read that there were too many.
+	// No limit, since the producer would not see the error.
 	in.limits.Events, in.limits.BodyBytes = -1, -1
 	if strings.HasSuffix(key, ".jsonl") || strings.HasSuffix(key, ".ndjson") {
-		contentType = "application/x-ndjson" // a damaged line is then one line
+		contentType = "application/x-ndjson" // so that a damaged line is one item
 	}
 	body, err := h.decoded(ctx, p, from.Principal)
 	if fault, ok := errors.AsType[*ingest.EventError](err); ok {
@@ -67,18 +68,19 @@ func (h *Handler) take(ctx context.Context, p *payload, contentType, key string,
 		return in.count, fault
 	}
 	if n := in.count.discarded; n > 0 {
-		// As for what is no event behind such filters: a 200 would say that it was kept.
+		// With such filters an invalid event gets an error too: a 200 would claim that it was
+		// stored.
 		return in.count, fail("InvalidRequest", fmt.Sprintf("a filter before the journal failed on %d events of the object: nothing but a tombstone is kept of each", n))
 	}
 	return in.count, nil
 }
 
-// run submits what can be an event and keeps the rest for quarantine. The spans of
-// body between events belong to what was refused.
+// run submits valid events and collects the rest for quarantine. Bytes of body between events
+// belong to an invalid event.
 func (in *intake) run(body []byte, contentType string) error {
 	reader := ingest.NewReader(bytes.NewReader(body), contentType, "", in.limits)
-	var refused *ingest.EventError // whose span is open
-	end := 0                       // of the last event
+	var refused *ingest.EventError // the error of the current invalid span
+	end := 0                       // end of the last event
 	closeSpan := func(to int) {
 		if refused == nil {
 			return
@@ -134,7 +136,7 @@ func (in *intake) flush() error {
 		case err == nil:
 			in.count.accepted++
 		case errors.Is(err, runtime.ErrIngestFilter):
-			in.count.discarded++ // its tombstone is durable, and nothing else is to be kept
+			in.count.discarded++ // its tombstone is durable, and nothing else may be stored
 		default:
 			in.refuse(in.batch[i].Data, err)
 		}
@@ -143,7 +145,7 @@ func (in *intake) flush() error {
 	return nil
 }
 
-// refuse puts data aside for quarantine.
+// refuse adds data to the items for quarantine.
 func (in *intake) refuse(data []byte, err error) {
 	in.count.quarantined++
 	if len(in.bad) > maxItems {
@@ -172,8 +174,8 @@ func (in *intake) quarantine() *Error {
 	err := in.rt.Quarantine(in.ctx, in.bad...)
 	switch {
 	case errors.Is(err, runtime.ErrNotKept):
-		// 200 would claim that the data was stored. The producer does not read the
-		// rejection, but it is logged, and a digest is in quarantine.
+		// A 200 would claim that the data was stored. The producer does not read the rejection,
+		// but it is logged, and the quarantine has a digest.
 		e := fail("InvalidRequest", "the object contains invalid events; filters before the journal cannot process them, so only a digest is kept")
 		e.Err = err
 		return e
@@ -187,9 +189,9 @@ func (in *intake) quarantine() *Error {
 	return nil
 }
 
-// decoded returns the object without its Content-Encoding. An *ingest.EventError says
-// that the content cannot be known. It decompresses twice: the first pass measures, so
-// that the request reserves what it needs and not the most that any may need.
+// decoded returns the object without its Content-Encoding. It returns an *ingest.EventError if
+// the content cannot be decoded. It decompresses twice: the first pass measures the size, so
+// that the request reserves only the memory that it needs.
 func (h *Handler) decoded(ctx context.Context, p *payload, holder string) ([]byte, error) {
 	damaged := func(reason ingest.Reason, message string, err error) error {
 		return &ingest.EventError{Kind: ingest.Unframeable, Reason: reason, Message: message, Offset: -1, Rest: true, Err: err}
@@ -208,7 +210,7 @@ func (h *Handler) decoded(ctx context.Context, p *payload, holder string) ([]byt
 	case size > h.limits.BodyBytes:
 		return nil, damaged(ingest.BodyTooLarge, "decompressed it is larger than an object may be", nil)
 	}
-	release, err := h.inflate(ctx, holder, 2*size) // the journal's transaction holds the events once more
+	release, err := h.inflate(ctx, holder, 2*size) // the journal's transaction contains the events once more
 	if err != nil {
 		return nil, err
 	}
@@ -221,8 +223,7 @@ func (h *Handler) decoded(ctx context.Context, p *payload, holder string) ([]byt
 	return plain.Bytes(), nil
 }
 
-// inflate writes the decompressed data to w and returns its size. It stops one
-// byte beyond most.
+// inflate writes the decompressed data to w and returns its size. It stops one byte after most.
 func inflate(w io.Writer, data []byte, most int64) (int64, error) {
 	z, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {

@@ -23,14 +23,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Forward is the bucket for objects that are not audit events. Holders of a key of the
-// endpoint act there with the relay's credentials, within these limits.
+// Forward is the bucket for objects that are not audit events. Holders of a key of the endpoint
+// use it with the relay's credentials, within these limits.
 type Forward struct {
 	// Endpoint is the URL of the store, such as https://minio.example.com. Default: AWS's
 	// endpoint for the region, in its partition.
 	Endpoint string
 	Region   string // required
-	// Bucket replaces the request's bucket. It or Buckets is required.
+	// Bucket replaces the request's bucket. Bucket or Buckets is required.
 	Bucket string
 	// Buckets are the buckets that a request may name.
 	Buckets []string
@@ -49,8 +49,8 @@ type Forward struct {
 // Place is where a callback delivers: a bucket, or a prefix in it.
 type Place struct{ Callback, Bucket, Prefix string }
 
-// Holds reports whether an object is in the place, or may be: an access point does not say
-// which bucket it leads to. It ignores empty path segments, since file-system stores drop
+// Holds reports whether an object is in the place, or may be in it: an access point does not
+// say which bucket it belongs to. It ignores empty path segments, since file-system stores drop
 // them.
 func (p Place) Holds(bucket, key string) bool {
 	prefix := plainPath(p.Prefix)
@@ -58,11 +58,11 @@ func (p Place) Holds(bucket, key string) bool {
 	return p.mayShare(bucket) && (prefix == "" || key == prefix || strings.HasPrefix(key, prefix+"/"))
 }
 
-// accessPoints are the endings of access points' aliases: of S3 and FSx, Object Lambda and
+// accessPoints are the suffixes of access points' aliases: of S3 and FSx, Object Lambda and
 // Outposts (Amazon S3 User Guide, "Referencing access points", read in 2026).
 var accessPoints = []string{"s3alias", "--ol-s3", "--op-s3"}
 
-// mayShare reports whether the place's bucket is this one, or may be.
+// mayShare reports whether bucket is, or may be, the place's bucket.
 func (p Place) mayShare(bucket string) bool {
 	return bucket == p.Bucket || accessPoint(bucket) || accessPoint(p.Bucket)
 }
@@ -76,11 +76,10 @@ func plainPath(key string) string {
 	return strings.Join(slices.DeleteFunc(strings.Split(key, "/"), func(s string) bool { return s == "" }), "/")
 }
 
-// DefaultMethods are forwarded by default: writing, and reading what was written.
+// DefaultMethods are the methods for writing objects and reading them.
 var DefaultMethods = []string{http.MethodPut, http.MethodGet, http.MethodHead}
 
-// forwarder forwards requests, signed again. It stores nothing: the answer is the
-// bucket's.
+// forwarder signs requests again and forwards them. It stores nothing; the bucket responds.
 type forwarder struct {
 	h        *Handler
 	to       Forward
@@ -89,12 +88,12 @@ type forwarder struct {
 	client   *http.Client
 
 	mu   sync.Mutex
-	keys aws.CredentialsProvider // nil until the first request, and after a refusal
+	keys aws.CredentialsProvider // nil until the first request, and after a rejection
 }
 
 const (
-	// forwardPatience is how long the bucket may take for its head, and for each piece
-	// of an answer; and a client to read one.
+	// forwardPatience is the maximum time for the bucket's headers, for each piece of a
+	// response, and for a client to read a piece.
 	forwardPatience = time.Minute
 	// maxForwardBytes is S3's own limit of one put.
 	maxForwardBytes = 5 << 30
@@ -135,15 +134,15 @@ func newForwarder(to Forward, h *Handler) (*forwarder, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = 64, 64
 	transport.ResponseHeaderTimeout = forwardPatience
-	transport.DisableCompression = true // objects pass as they are
+	transport.DisableCompression = true // objects are forwarded unchanged
 	return &forwarder{h: h, to: to, endpoint: endpoint, signer: v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }),
 		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
 
-// forwardEndpoint is the URL below which buckets are folders.
+// forwardEndpoint returns the URL under which buckets are folders.
 func forwardEndpoint(to Forward) (*url.URL, error) {
 	if to.Endpoint == "" {
-		// AWS's partitions have domains of their own.
+		// AWS's partitions have their own domains.
 		resolved, err := s3.NewDefaultEndpointResolverV2().ResolveEndpoint(context.Background(), s3.EndpointParameters{
 			Region: aws.String(to.Region), ForcePathStyle: aws.Bool(true),
 		})
@@ -212,8 +211,8 @@ func (f *forwarder) serve(w http.ResponseWriter, r *request) *Error {
 	return f.putPayload(w, r, p)
 }
 
-// list forwards a listing, unless a callback delivers to the bucket: the listing would
-// show its objects.
+// list forwards a listing, unless a callback delivers to the bucket: the listing would show its
+// objects.
 func (f *forwarder) list(w http.ResponseWriter, r *request) *Error {
 	r.operation = opForward
 	if fault := f.allowed(r); fault != nil {
@@ -227,7 +226,7 @@ func (f *forwarder) list(w http.ResponseWriter, r *request) *Error {
 	return f.counted(r, f.pass(w, r, http.NoBody, 0, sha256Hex(nil)))
 }
 
-// put passes an object on that was read already.
+// put forwards an object that was already read.
 func (f *forwarder) put(w http.ResponseWriter, r *request, p *payload) *Error {
 	if fault := f.allowed(r); fault != nil {
 		return f.counted(r, fault)
@@ -239,7 +238,7 @@ func (f *forwarder) putPayload(w http.ResponseWriter, r *request, p *payload) *E
 	return f.counted(r, f.pass(w, r, bytes.NewReader(p.data), int64(len(p.data)), sha256Hex(p.data)))
 }
 
-// counted counts what became of a request, under the key that it was signed with.
+// counted counts the result of a request, under the key that signed it.
 func (f *forwarder) counted(r *request, fault *Error) *Error {
 	result := "2xx"
 	switch {
@@ -260,7 +259,7 @@ func (f *forwarder) bucket(r *request) string {
 	return r.bucket
 }
 
-// pass sends the request on and its answer back.
+// pass forwards the request and returns the bucket's response.
 func (f *forwarder) pass(w http.ResponseWriter, r *request, body io.Reader, size int64, digest string) *Error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
@@ -300,12 +299,13 @@ func (f *forwarder) pass(w http.ResponseWriter, r *request, body io.Reader, size
 	w.WriteHeader(answer.StatusCode)
 	if r.Method != http.MethodHead && !relayBody(w, answer.Body, cancel) {
 		_ = f.counted(r, fail("InternalError", "the bucket's answer broke off"))
-		panic(http.ErrAbortHandler) // only a broken connection tells the client that this is not the whole
+		panic(http.ErrAbortHandler) // only a broken connection tells the client that the response is incomplete
 	}
 	return nil
 }
 
-// refused makes the credentials be read again if they may have caused the answer.
+// refused makes the next request read the credentials again if they may have caused the
+// response.
 func (f *forwarder) refused(status int) {
 	if status >= 300 && status < 500 && status != http.StatusPreconditionFailed && status != http.StatusConflict && status != http.StatusTooManyRequests {
 		f.mu.Lock()
@@ -314,8 +314,8 @@ func (f *forwarder) refused(status int) {
 	}
 }
 
-// relayBody copies an answer's body piece by piece, each within forwardPatience. It
-// returns false where the answer broke off. A client that is gone needs no more.
+// relayBody copies a response's body piece by piece, each within forwardPatience. It returns
+// false if the response broke off. If the client is gone, that does not matter.
 func relayBody(w http.ResponseWriter, body io.Reader, cancel context.CancelFunc) (whole bool) {
 	control := http.NewResponseController(w)
 	buffer := make([]byte, 64<<10)
@@ -324,7 +324,7 @@ func relayBody(w http.ResponseWriter, body io.Reader, cancel context.CancelFunc)
 		n, err := body.Read(buffer)
 		late.Stop()
 		if n > 0 {
-			_ = control.SetWriteDeadline(time.Now().Add(forwardPatience)) // without one the server's own holds
+			_ = control.SetWriteDeadline(time.Now().Add(forwardPatience)) // if it fails, the server's own deadline applies
 			if _, err := w.Write(buffer[:n]); err != nil {
 				return true
 			}
@@ -339,9 +339,9 @@ func relayBody(w http.ResponseWriter, body io.Reader, cancel context.CancelFunc)
 	}
 }
 
-// unforwarded is the answer where the bucket gave none: it may be sent again.
+// unforwarded returns the response if the bucket gave none. The request may be retried.
 func unforwarded(err error) *Error {
-	// The cause names the URL, and so the key.
+	// The cause contains the URL, and so the key.
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}

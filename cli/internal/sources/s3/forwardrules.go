@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// What a request that is passed on may ask for. The bucket's owner trusts the relay, and
-// the relay's producers are trusted with objects, not with who may read them, how long
-// they stay, or what the callbacks delivered.
+// The limits of forwarded requests. The bucket's owner trusts the relay. Producers may write
+// objects, but must not change who may read them, how long they stay, or what the callbacks
+// delivered.
 
-// refusedHeads change more than the object. They begin with these.
+// refusedHeads are prefixes of headers that change more than the object.
 var refusedHeads = []string{
 	"X-Amz-Acl", "X-Amz-Grant-", "X-Amz-Copy-Source", "X-Amz-Tagging", "X-Amz-Website-Redirect-Location", "X-Amz-Object-Lock-",
 	"X-Amz-Bypass-Governance-Retention", "X-Amz-Mfa", "X-Amz-Server-Side-Encryption-Customer-",
 }
 
-// forwardedHeads belong to the object, or to the condition under which it is wanted.
+// forwardedHeads belong to the object, or to the conditions of the request.
 var forwardedHeads = []string{
 	"Cache-Control", "Content-Disposition", "Content-Language", "Content-Md5", "Content-Type", "Expires",
 	"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Range",
@@ -29,7 +29,7 @@ var forwardedHeads = []string{
 	"X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", "X-Amz-Server-Side-Encryption-Bucket-Key-Enabled",
 }
 
-// forwardedQueries by method.
+// forwardedQueries has the allowed query parameters by method.
 var forwardedQueries = map[string][]string{
 	http.MethodPut: {"x-id"},
 	http.MethodGet: {"x-id", "versionId", "partNumber", "response-cache-control", "response-content-disposition",
@@ -76,7 +76,7 @@ func (f *forwarder) allowed(r *request) *Error {
 	return nil
 }
 
-// forwardHead gives out the headers of r that belong to the object.
+// forwardHead copies the headers of r that belong to the object to out.
 func forwardHead(out *http.Request, r *request) {
 	for name, values := range r.Header {
 		lower := strings.ToLower(name)
@@ -88,7 +88,7 @@ func forwardHead(out *http.Request, r *request) {
 	if own := contentEncoding(r.Header); own != "" {
 		out.Header.Set("Content-Encoding", own)
 	}
-	// The bucket's own access log then says whose request it was.
+	// So the bucket's own access log shows whose request it was.
 	out.Header.Set("User-Agent", "auditrelay (key "+printable(r.signed.key.Name)+")")
 }
 
@@ -101,7 +101,7 @@ func printable(name string) string {
 	}, name)
 }
 
-// forwardedQuery is the query without what the client adds for itself.
+// forwardedQuery returns the query without the parameters that the client adds for itself.
 func forwardedQuery(query url.Values) url.Values {
 	out := url.Values{}
 	for name, values := range query {
@@ -112,7 +112,7 @@ func forwardedQuery(query url.Values) url.Values {
 	return out
 }
 
-// answerHead gives head what of the bucket's answer belongs to the object.
+// answerHead copies the bucket's headers that belong to the object to head.
 func answerHead(head http.Header, answer *http.Response) {
 	for name, values := range answer.Header {
 		switch name {
@@ -135,12 +135,12 @@ func isDigest(payload string) bool {
 	return len(payload) == 2*sha256.Size && strings.Trim(payload, "0123456789abcdef") == ""
 }
 
-// verifiedBody is a request's body on its way through. The last piece passes only where
-// the whole is what was signed, so that no bucket gets an object that is not.
+// verifiedBody is a request's body while it is forwarded. It releases the last piece only if
+// the whole body is what was signed, so that no bucket gets another object.
 type verifiedBody struct {
 	from  io.Reader
 	left  int64
-	want  string // hexadecimal SHA-256
+	want  string // SHA-256 in hexadecimal
 	sum   hash.Hash
 	fault *Error
 }

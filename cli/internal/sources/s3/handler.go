@@ -11,23 +11,23 @@ import (
 	"strings"
 )
 
-// source is the way in, as an event's provenance has it.
+// source is the source in the events' provenance.
 const source = "s3"
 
 var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
-// request is one request on its way.
+// request is one request in progress.
 type request struct {
 	*http.Request
 	id          string
 	signed      *signed
 	bucket, key string
 	operation   string // for the counts
-	upstream    int    // status of the bucket that it was passed on to, where that refused it
+	upstream    int    // status of the bucket's response, if the bucket rejected it
 }
 
-// ServeHTTP answers one S3 request. A panic becomes InternalError; its stack is logged,
-// its value is not.
+// ServeHTTP serves one S3 request. A panic becomes InternalError; its stack is logged, its
+// value is not.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req := &request{Request: r, id: requestID(), operation: opOther}
 	head := w.Header()
@@ -40,7 +40,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				h.counts.answer(Answer{req.operation, "InternalError"})
 				panic(p)
 			}
-			// The value may hold a piece of the request; the stack does not.
+			// The value may contain a part of the request; the stack does not.
 			h.log.Error("S3 request panicked", "operation", req.operation, "stack", string(debug.Stack()))
 			code = "InternalError"
 			fail(code, "the relay failed on this request").write(w, r, req.id)
@@ -53,13 +53,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fault.write(w, r, req.id)
 	} else if req.upstream != 0 {
 		if code = "Upstream" + strconv.Itoa(req.upstream/100) + "xx"; req.upstream == http.StatusNotFound && req.signed.method != http.MethodPut {
-			return // a client asks before it writes
+			return // clients check before they write
 		}
 		h.tell(req, &Error{Code: code, Status: req.upstream, Message: "the bucket that it was passed on to refused it with status " + strconv.Itoa(req.upstream)})
 	}
 }
 
-// serve answers, or returns what is to be answered.
+// serve responds, or returns the error to respond with.
 func (h *Handler) serve(w http.ResponseWriter, r *request) *Error {
 	var fault *Error
 	if r.signed, fault = h.verifier.verify(r.Request); fault != nil {
@@ -82,7 +82,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *request) *Error {
 	return h.serveObject(w, r)
 }
 
-// hintPathStyle goes with every bucket that is not one.
+// hintPathStyle is the hint for an invalid bucket name.
 const hintPathStyle = "; the relay takes path-style requests alone, /BUCKET/KEY: leave s3_use_virtual_hosted_style out"
 
 func (h *Handler) checkBucket(r *request) *Error {
@@ -116,6 +116,6 @@ func peer(r *http.Request) string {
 
 func requestID() string {
 	var b [8]byte
-	_, _ = rand.Read(b[:]) // it never fails
+	_, _ = rand.Read(b[:]) // never fails
 	return strings.ToUpper(hex.EncodeToString(b[:]))
 }

@@ -13,20 +13,20 @@ import (
 	"auditrelay/runtime"
 )
 
-// auditName is the form of an audit object's key, whatever prefix it has: the folder
-// audit_logs, a day, perhaps an hour, and a file that is named by its time, or a batch's.
-// A name that would be too long is cut and ends with a digest. Request logs are named
-// otherwise, also those of a team that is called audit_logs.
+// auditName matches an audit object's key, whatever its prefix: the folder audit_logs, a day,
+// possibly an hour, and a file whose name is a time or a batch's. A name that would be too long
+// is cut and ends with a digest. Names of request logs differ, including those of a team called
+// audit_logs.
 var auditName = regexp.MustCompile(`^(?s:.*/)?audit_logs/\d{4}-\d{2}-\d{2}/(?:\d{2}/)?` +
 	`(?:\d{2}-\d{2}-\d{2}_[^/]*\.json|\d{2}-\d{2}-\d{2}_[^/]*_[0-9a-f]{64}|(batch_\d{2}-\d{2}-\d{2}_[0-9a-f]{32}\.jsonl))$`)
 
-// kind is what an object is by its key.
+// kind is the kind of an object by its key.
 type kind int
 
 const (
 	otherObject kind = iota
 	auditObject
-	auditBatch // by its key also a batch of request logs of a team called audit_logs
+	auditBatch // by its key it may also be a batch of request logs of a team called audit_logs
 )
 
 func kindOf(key string) kind {
@@ -39,8 +39,8 @@ func kindOf(key string) kind {
 	return auditObject
 }
 
-// isRequestLogs reports whether a batch's first line is a request log and no audit
-// event: only the former names the kind of call that was made.
+// isRequestLogs reports whether a batch's first line is a request log and not an audit event.
+// Only a request log names the kind of call.
 func isRequestLogs(batch []byte) bool {
 	line, _, _ := bytes.Cut(bytes.TrimSpace(batch), []byte("\n"))
 	var fields map[string]json.RawMessage
@@ -50,7 +50,7 @@ func isRequestLogs(batch []byte) bool {
 	return fields["call_type"] != nil && fields["action"] == nil && fields["table_name"] == nil
 }
 
-// serveObject answers a request for an object.
+// serveObject serves a request for an object.
 func (h *Handler) serveObject(w http.ResponseWriter, r *request) *Error {
 	what := kindOf(r.key)
 	switch {
@@ -74,10 +74,10 @@ func (h *Handler) serveObject(w http.ResponseWriter, r *request) *Error {
 	return fail("MethodNotAllowed", "the specified method is not allowed against this resource")
 }
 
-// checkPut refuses puts that are no plain PutObject.
+// checkPut rejects puts other than a plain PutObject.
 func checkPut(r *request) *Error {
 	for name := range r.signed.query {
-		if name != "x-id" { // the SDK's note of the operation
+		if name != "x-id" { // the SDK adds this name of the operation
 			return notTaken("of an object the relay takes PutObject alone: no parts, tags or access lists")
 		}
 	}
@@ -87,7 +87,7 @@ func checkPut(r *request) *Error {
 	return nil
 }
 
-// putEvents takes events.
+// putEvents accepts events.
 func (h *Handler) putEvents(w http.ResponseWriter, r *request, what kind) *Error {
 	r.operation = opPut
 	if fault := checkPut(r); fault != nil {
@@ -124,7 +124,7 @@ func (h *Handler) putEvents(w http.ResponseWriter, r *request, what kind) *Error
 	return nil
 }
 
-// done answers 200 as S3 does.
+// done responds with 200 as S3 does.
 func done(w http.ResponseWriter, r *request, p *payload) {
 	head := w.Header()
 	head.Set("ETag", p.etag())
@@ -135,7 +135,7 @@ func done(w http.ResponseWriter, r *request, p *payload) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// takeHeld is take, again while the relay cannot accept and the hold lasts.
+// takeHeld is take, repeated while the relay does not accept and the hold lasts.
 func (h *Handler) takeHeld(r *request, p *payload, from auditrelay.Provenance, until time.Time) (count eventCounts, fault *Error) {
 	for {
 		var n eventCounts
@@ -148,12 +148,11 @@ func (h *Handler) takeHeld(r *request, p *payload, from auditrelay.Provenance, u
 	}
 }
 
-// holdPoll is how often a held request looks whether the relay accepts again.
+// holdPoll is how often a held request checks whether the relay accepts again.
 const holdPoll = 20 * time.Millisecond
 
-// await holds a request while the relay does not accept, at most until then. Older
-// versions of LiteLLM take a 503 for the end of an event. A request that has not been
-// read yet holds no memory.
+// await holds a request while the relay does not accept, at most until then. Older versions of
+// LiteLLM drop an event after a 503. A request whose body is not read yet uses no memory.
 func (h *Handler) await(ctx context.Context, until time.Time) *Error {
 	held := false
 	for err := h.rt.Ready(); err != nil; err = h.rt.Ready() {
@@ -171,7 +170,7 @@ func (h *Handler) await(ctx context.Context, until time.Time) *Error {
 	return nil
 }
 
-// pause waits for holdPoll; it returns false when ctx ends first.
+// pause waits for holdPoll. It returns false if ctx ends first.
 func pause(ctx context.Context) bool {
 	timer := time.NewTimer(holdPoll)
 	defer timer.Stop()
@@ -183,7 +182,7 @@ func pause(ctx context.Context) bool {
 	}
 }
 
-// putOther answers for an object that holds no audit events, where none are passed on.
+// putOther responds to an object without audit events that is not forwarded.
 func (h *Handler) putOther(w http.ResponseWriter, r *request) *Error {
 	if !h.discardOther {
 		return refuseOther()
@@ -199,7 +198,7 @@ func (h *Handler) putOther(w http.ResponseWriter, r *request) *Error {
 	return h.other(w, p)
 }
 
-// other discards an object that was verified, or refuses it.
+// other verifies and discards an object, or rejects it.
 func (h *Handler) other(w http.ResponseWriter, p *payload) *Error {
 	if !h.discardOther {
 		return refuseOther()
@@ -213,8 +212,8 @@ func (h *Handler) other(w http.ResponseWriter, p *payload) *Error {
 	return nil
 }
 
-// refuseOther is a refusal upon which current versions of LiteLLM may give an object
-// up: it will never be taken, and sending it again holds up the audit events behind it.
+// refuseOther is a rejection after which current versions of LiteLLM may drop an object. It
+// will never be accepted, and retries would delay the audit events after it.
 func refuseOther() *Error {
 	return fail("InvalidRequest", "this object is no audit event by its name, and the relay takes audit events alone. "+
 		"In LiteLLM's configuration put its endpoint under s3_audit_callback_params, which is for audit events, and not under s3_callback_params, which carries request logs too; "+

@@ -20,9 +20,9 @@ type Options struct {
 	Keys    []Key            // at least one
 	// Region, if set, is the only region that a signature may name.
 	Region string
-	// Buckets, if any, are the only bucket names accepted.
+	// Buckets, if any, are the only accepted bucket names.
 	Buckets []string
-	// Limits bound one event. BodyBytes bounds one object; default 16 MiB.
+	// Limits limit one event. BodyBytes limits one object; default 16 MiB.
 	Limits ingest.Limits
 	// Forward is the destination of objects that are not audit events. Nil: they are
 	// rejected.
@@ -33,15 +33,15 @@ type Options struct {
 	// Hold is how long an audit object waits while the relay does not accept events,
 	// before it gets 503. Zero: it does not wait.
 	Hold time.Duration
-	// Reserve waits for that many bytes of memory for a key's holder; the handler calls release when it is
-	// done with them. An error means that there is no memory for now. Nil: no limit.
+	// Reserve waits for that many bytes of memory for a key's holder. The handler calls release
+	// when it no longer needs them. An error means that there is no memory now. Nil: no limit.
 	Reserve func(ctx context.Context, holder string, bytes int64) (release func(), err error)
-	// Inflate is Reserve for a decompressed body. A request calls it while it holds
-	// memory from Reserve. So the two must not share a budget: requests that wait for
-	// more would wait for each other. Nil: no limit.
+	// Inflate is Reserve for a decompressed body. A request calls it while it holds memory from
+	// Reserve. So the two must not share a budget: requests that wait for more would wait for
+	// each other. Nil: no limit.
 	Inflate func(ctx context.Context, holder string, bytes int64) (release func(), err error)
-	// Seen, if not nil, is called with the number of events sent with a key, whatever
-	// their outcome.
+	// Seen, if not nil, is called with the number of events sent with a key, whatever their
+	// outcome.
 	Seen   func(key string, events int)
 	Counts *Counts          // default: new counts
 	Logger *slog.Logger     // default: slog.Default()
@@ -53,7 +53,7 @@ type Key struct {
 	Name        string // recorded with every event as its principal
 	AccessKeyID string
 	Secret      auditrelay.Secret
-	Namespace   string // of the events; see runtime.Submission
+	Namespace   string // namespace of the events; see runtime.Submission
 	Rates       sources.Rates
 }
 
@@ -61,15 +61,15 @@ type Key struct {
 // force from one signed request.
 const MinSecretBytes = 16
 
-// AccessKeyIDForm is the form of an access key id, which is between slashes in a header.
+// AccessKeyIDForm is the form of an access key id, which a header contains between slashes.
 var AccessKeyIDForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,128}$`)
 
-// Handler answers S3 requests. It is safe for concurrent use.
+// Handler serves S3 requests. It is safe for concurrent use.
 type Handler struct {
 	rt       *runtime.Runtime
 	verifier verifier
-	buckets  map[string]bool // nil: any
-	names    []string        // of buckets
+	buckets  map[string]bool // nil if any is accepted
+	names    []string        // names of buckets
 	limits   ingest.Limits
 	forward  *forwarder
 	hold     time.Duration
@@ -85,8 +85,8 @@ type Handler struct {
 	told    told
 }
 
-// New returns a Handler. It does no I/O. An error says which option is invalid. Close the
-// handler after use.
+// New returns a Handler. It does no I/O. An error says which option is invalid. The caller must
+// close the handler after use.
 func New(o Options) (*Handler, error) {
 	h := &Handler{
 		rt: o.Runtime, limits: o.Limits, reserve: o.Reserve, inflate: o.Inflate, counts: o.Counts, seen: o.Seen, log: o.Logger, names: o.Buckets,

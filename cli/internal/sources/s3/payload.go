@@ -16,7 +16,7 @@ import (
 	"auditrelay"
 )
 
-// What x-amz-content-sha256 may hold in the place of a digest.
+// Values of x-amz-content-sha256 other than a digest.
 const (
 	unsignedPayload = "UNSIGNED-PAYLOAD"
 	signedChunks    = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
@@ -24,20 +24,20 @@ const (
 	unsignedTrailer = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 )
 
-// payload is a body that is what its producer sent.
+// payload is a verified body.
 type payload struct {
 	data     []byte
 	md5      [md5.Size]byte
 	encoding string // Content-Encoding without aws-chunked
-	checksum string // header of the checksum that was sent, if any
-	release  func() // gives its memory back
+	checksum string // name of the header of the sent checksum, if any
+	release  func() // releases its memory
 }
 
-// etag is the object's, as S3 makes it.
+// etag returns the object's ETag, as S3 computes it.
 func (p *payload) etag() string { return `"` + hex.EncodeToString(p.md5[:]) + `"` }
 
-// readPayload reads the whole body, since only its end tells whether it is what was
-// signed, and verifies it.
+// readPayload reads and verifies the whole body, since only the end shows whether it is what
+// was signed.
 func (h *Handler) readPayload(r *http.Request, s *signed) (*payload, *Error) {
 	chunks := strings.HasPrefix(s.payload, "STREAMING-")
 	signs := true
@@ -72,7 +72,7 @@ func (h *Handler) readPayload(r *http.Request, s *signed) (*payload, *Error) {
 	if fault != nil {
 		return nil, fault
 	}
-	// The journal's transaction holds the events once more.
+	// The journal's transaction contains the events once more.
 	release, err := h.reserve(r.Context(), s.key.Name, 2*size+bodySlack)
 	if err != nil {
 		return nil, slowDown("too many requests are under way", 0, err)
@@ -85,7 +85,7 @@ func (h *Handler) readPayload(r *http.Request, s *signed) (*payload, *Error) {
 	return p, nil
 }
 
-// bodySlack is what a request takes beside its body.
+// bodySlack is the memory of a request besides its body.
 const bodySlack = 32 << 10
 
 func (h *Handler) fill(p *payload, r *http.Request, s *signed, sums *checksums, chunks, signs bool) *Error {
@@ -123,7 +123,7 @@ func sha256Hex(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// readFault is why a body could not be read to its end.
+// readFault returns why a body could not be read completely.
 func readFault(err error) *Error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return &Error{Code: "IncompleteBody", Status: http.StatusBadRequest, Err: err,
@@ -133,7 +133,7 @@ func readFault(err error) *Error {
 		Message: "the body was not read to its end within the timeout period"}
 }
 
-// private reports whether no one between the producer and the relay can change a body.
+// private reports whether nobody between the producer and the relay can change a body.
 func private(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
@@ -143,7 +143,7 @@ func private(r *http.Request) bool {
 	return err == nil && ip != nil && ip.IsLoopback()
 }
 
-// contentEncoding is the object's own: aws-chunked is the transfer's.
+// contentEncoding returns the object's own encoding. aws-chunked belongs to the transfer.
 func contentEncoding(h http.Header) string {
 	var own []string
 	for _, value := range h.Values("Content-Encoding") {

@@ -20,44 +20,43 @@ const (
 	amzTime   = "20060102T150405Z"
 	maxSkew   = 15 * time.Minute
 
-	// More than any client signs or asks for.
+	// More than any client signs or requests.
 	maxSignedHeaders = 100
 	maxQueryParams   = 64
 )
 
-// verifier checks that a request was signed with one of its keys.
+// verifier checks that one of its keys signed a request.
 type verifier struct {
 	keys   map[string]Key // by access key id
-	region string         // empty: any
+	region string         // empty if any is accepted
 	now    func() time.Time
 }
 
-// signed is a request whose head was signed by one of the keys. That its body is
-// what was signed is still to be seen.
+// signed is a request whose headers one of the keys signed. Its body is not verified yet.
 type signed struct {
 	key     Key
-	method  string // as it was signed; see signedMethods
-	path    string // decoded, as it was signed
+	method  string // the signed method; see signedMethods
+	path    string // the signed path, decoded
 	query   url.Values
 	payload string // x-amz-content-sha256
-	// The rest is what the signatures of chunks go on from.
+	// The other fields are needed for the signatures of chunks.
 	signing [sha256.Size]byte
 	when    string
 	scope   string
 	seed    string
 }
 
-// authorization is what the header says.
+// authorization is the parsed header.
 type authorization struct {
 	accessKeyID, date, region string
-	headers                   []string // sorted, lower case, each once
+	headers                   []string // sorted, in lower case, without duplicates
 	signature                 string
 }
 
 func (a *authorization) scope() string { return a.date + "/" + a.region + "/s3/aws4_request" }
 
-// parseAuthorization reads a header of the form
-// AWS4-HMAC-SHA256 Credential=ID/date/region/s3/aws4_request, SignedHeaders=a;b, Signature=hex.
+// parseAuthorization parses a header of the form AWS4-HMAC-SHA256
+// Credential=ID/date/region/s3/aws4_request, SignedHeaders=a;b, Signature=hex.
 func parseAuthorization(header string) (*authorization, *Error) {
 	malformed := func(what string) (*authorization, *Error) {
 		return nil, fail("AuthorizationHeaderMalformed", "the Authorization header is malformed: "+what)
@@ -103,7 +102,7 @@ func parseAuthorization(header string) (*authorization, *Error) {
 	return a, nil
 }
 
-// verify holds the request's head against its signature.
+// verify verifies the signature of the request's headers.
 func (v *verifier) verify(r *http.Request) (*signed, *Error) {
 	query, fault := parseQuery(r.URL.RawQuery)
 	if fault != nil {
@@ -158,9 +157,9 @@ func (v *verifier) verify(r *http.Request) (*signed, *Error) {
 	return nil, fail("SignatureDoesNotMatch", "the signature is not the one of this key and this request; check the secret access key, and whether a proxy changes path or headers")
 }
 
-// signedMethods are the methods that a request may have been signed with. LiteLLM
-// sends a PUT that met a broken connection again as a POST, with the headers and the
-// signature of the PUT: it is the PUT, and for some versions the event's last chance.
+// signedMethods returns the methods that may have been signed. After a broken connection
+// LiteLLM sends a PUT again as a POST, with the headers and the signature of the PUT. It must
+// be accepted as the PUT, since for some versions it is the event's last chance.
 func signedMethods(method string) []string {
 	if method == http.MethodPost {
 		return []string{http.MethodPost, http.MethodPut}
@@ -168,7 +167,7 @@ func signedMethods(method string) []string {
 	return []string{method}
 }
 
-// time returns when the request was signed, as the signature writes it.
+// time returns when the request was signed, in the signature's form.
 func (v *verifier) time(r *http.Request) (string, *Error) {
 	at, err := time.Parse(amzTime, r.Header.Get("X-Amz-Date"))
 	if r.Header.Get("X-Amz-Date") == "" {
@@ -184,7 +183,7 @@ func (v *verifier) time(r *http.Request) (string, *Error) {
 	return at.UTC().Format(amzTime), nil
 }
 
-// matches compares a signature with the one of text, in constant time.
+// matches compares a signature with that of text, in constant time.
 func (s *signed) matches(signature, text string) bool {
 	got, err := hex.DecodeString(signature)
 	return err == nil && hmac.Equal(got, mac(s.signing[:], text))
@@ -205,8 +204,8 @@ func signingKey(secret, date, region string) (key [sha256.Size]byte) {
 	return key
 }
 
-// canonicalHeaders writes the signed headers. Every x-amz-* header must be among them, as
-// in S3: otherwise an intermediary could add one.
+// canonicalHeaders formats the signed headers. Every x-amz-* header must be among them, as in
+// S3. Otherwise an intermediary could add one.
 func canonicalHeaders(r *http.Request, names []string) (string, *Error) {
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		lower := strings.ToLower(name)
@@ -243,13 +242,13 @@ func canonicalHeaders(r *http.Request, names []string) (string, *Error) {
 
 func blank(c rune) bool { return c == ' ' || c == '\t' }
 
-// signedPath is a path as it may have been signed, and what it stands for.
+// signedPath is a possible form of the signed path, and its decoded path.
 type signedPath struct{ canonical, decoded string }
 
-// canonicalPaths are the forms in which clients sign the path. S3's own has each
-// byte of the key encoded once. LiteLLM signs with botocore's general signer, which
-// takes doubled slashes out and encodes what is encoded already: the two differ
-// where an endpoint ends with a slash or a key has a character that needs encoding.
+// canonicalPaths returns the forms in which clients sign the path. In S3's own form each byte
+// of the key is encoded once. LiteLLM uses botocore's general signer, which removes doubled
+// slashes and encodes encoded characters again. The forms differ if an endpoint ends with a
+// slash or a key has a character that needs encoding.
 func canonicalPaths(r *http.Request) []signedPath {
 	raw, _, _ := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(raw, "/") { // in absolute form, or set by a test
@@ -259,7 +258,7 @@ func canonicalPaths(r *http.Request) []signedPath {
 	paths := []signedPath{{own, r.URL.Path}}
 	segments := strings.Split(raw, "/")
 	if slices.Contains(segments, ".") || slices.Contains(segments, "..") {
-		return paths // what they stand for is not to be guessed
+		return paths // their meaning must not be guessed
 	}
 	plain := collapse(raw)
 	if general := encode(plain, true); general != own {
@@ -280,7 +279,7 @@ func collapse(path string) string {
 	return b.String()
 }
 
-// encode is the URI encoding of SigV4.
+// encode applies the URI encoding of SigV4.
 func encode(s string, path bool) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder

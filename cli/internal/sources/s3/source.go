@@ -20,14 +20,14 @@ type Source struct {
 	places   func(*config.Config) []Place
 	senders  sources.Senders
 	counts   Counts
-	listener net.Listener            // of the first configuration; nil: it had none
-	address  string                  // as that configuration has it
-	started  bool                    // the first Prepare was
-	handler  atomic.Pointer[Handler] // nil: not configured
+	listener net.Listener            // listener of the first configuration; nil if it had none
+	address  string                  // address in that configuration
+	started  bool                    // the first Prepare was called
+	handler  atomic.Pointer[Handler] // nil if not configured
 }
 
-// NewSource returns a Source. It does no I/O; Prepare opens the listener. places returns
-// where the callbacks of a configuration deliver in S3: no request is forwarded there.
+// NewSource returns a Source. It does no I/O; Prepare opens the listener. places returns where
+// the callbacks of a configuration deliver in S3; no request is forwarded there.
 func NewSource(host *sources.Host, places func(*config.Config) []Place) *Source {
 	return &Source{host: host, places: places}
 }
@@ -94,7 +94,7 @@ func (s *Source) newHandler(c *Config, cfg *config.Config) (*Handler, error) {
 	return New(o)
 }
 
-// use puts a handler in force, or none. With none, no key is valid, although the listener
+// use puts a handler in force, or none. Without a handler no key is valid, but the listener
 // stays open until the end.
 func (s *Source) use(h *Handler, c *Config) {
 	var names []string
@@ -110,8 +110,8 @@ func (s *Source) use(h *Handler, c *Config) {
 	}
 }
 
-// Run answers S3 requests until ctx ends. They are signed, so the listener may be beyond
-// loopback without tokens.
+// Run serves S3 requests until ctx ends. They are signed, so the listener may be reachable from
+// other machines without tokens.
 func (s *Source) Run(ctx context.Context) error {
 	if s.listener == nil {
 		<-ctx.Done()
@@ -129,7 +129,7 @@ func (s *Source) Run(ctx context.Context) error {
 	return nil
 }
 
-// ServeHTTP answers one S3 request.
+// ServeHTTP serves one S3 request.
 func (s *Source) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := s.handler.Load()
 	if h == nil {

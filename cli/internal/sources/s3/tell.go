@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// told remembers which rejections were logged: each code once per producer, and again if
-// it returns after an hour. Otherwise anyone who can reach the port could fill the log.
+// told remembers which rejections were logged: each code once per producer, and again if it
+// returns after an hour. Otherwise anyone who can reach the port could fill the log.
 type told struct {
 	mu         sync.Mutex
 	last       map[refusal]time.Time
-	full       bool // no room was left for another producer
-	down       bool // the relay was not accepting
+	full       bool // there was no room for another producer
+	down       bool // the relay did not accept events
 	discarding bool
 }
 
@@ -37,7 +37,7 @@ func (h *Handler) tell(r *request, e *Error) {
 		t.down = true
 		return
 	}
-	if e.Code == "NoSuchKey" { // what a client asks before it writes
+	if e.Code == "NoSuchKey" { // clients check this before they write
 		return
 	}
 	what := refusal{"address " + peer(r.Request), e.Code}
@@ -62,7 +62,8 @@ func (h *Handler) tell(r *request, e *Error) {
 	h.log.Warn("an S3 request was refused", args...)
 }
 
-// due reports whether a refusal is to be logged, and remembers it. The lock is held.
+// due reports whether a rejection must be logged, and remembers it. The caller must hold the
+// lock.
 func (h *Handler) due(what refusal) bool {
 	t, now := &h.told, h.now()
 	if last, ok := t.last[what]; ok && now.Sub(last) < tellAgain {
@@ -89,7 +90,7 @@ func (h *Handler) due(what refusal) bool {
 	return true
 }
 
-// accepting is called when events were taken.
+// accepting is called when events were accepted.
 func (h *Handler) accepting() {
 	h.told.mu.Lock()
 	defer h.told.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// bufferBytes are what a connection reads into. A longer line needs memory of the
+	// bufferBytes is the size of a connection's buffer. A longer line needs memory of the
 	// producer's share.
 	bufferBytes = 64 << 10
 )
@@ -23,16 +23,16 @@ type connection struct {
 	door    *door
 	conn    net.Conn
 	address string
-	longest int // of a line with its end
+	longest int // maximum size of a line, including its end
 
 	buf     []byte
-	end     int // of what was read
-	scanned int // how much of that has no line feed
+	end     int // end of the read bytes in the buffer
+	scanned int // number of these bytes that are known to have no line feed
 	release func()
 
-	skipped hash.Hash // of a line that is too long; nil: none is
-	skips   int64     // its bytes so far
-	closed  time.Time // when the end was noticed
+	skipped hash.Hash // hash of a line that is too long; nil if there is none
+	skips   int64     // size of that line so far
+	closed  time.Time // when the end was detected
 }
 
 func newConnection(d *door, conn net.Conn) *connection {
@@ -45,8 +45,8 @@ func newConnection(d *door, conn net.Conn) *connection {
 	return c
 }
 
-// run reads lines until the producer or the door closes the connection, or the relay gives
-// up. It reads on only when all lines before are durable, as events or in quarantine.
+// run reads lines until the producer or the door closes the connection, or the relay gives up.
+// It reads more only when all earlier lines are durable, as events or in quarantine.
 func (c *connection) run() {
 	defer func() { c.shrink() }()
 	for {
@@ -66,7 +66,7 @@ func (c *connection) run() {
 	}
 }
 
-// read is the connection's; while the door closes, it ends when nothing comes.
+// read reads from the connection. While the door closes, it ends when no data comes.
 func (c *connection) read(into []byte) (int, error) {
 	if c.door.closing.Err() != nil && !shuts(c.conn) {
 		now := time.Now()
@@ -80,7 +80,7 @@ func (c *connection) read(into []byte) (int, error) {
 	return c.conn.Read(into)
 }
 
-// pace waits while the producer is beyond its rate.
+// pace waits while the producer is above its rate.
 func (c *connection) pace() {
 	for {
 		wait := c.door.settings.Load().rates.Over()
@@ -95,7 +95,7 @@ func (c *connection) pace() {
 	}
 }
 
-// take makes the lines durable that are whole. It reports false if the relay gave up.
+// take makes the complete lines durable. It returns false if the relay gave up.
 func (c *connection) take() bool {
 	var lines [][]byte
 	start := 0
@@ -131,7 +131,7 @@ func (c *connection) take() bool {
 	return true
 }
 
-// keep leaves what is behind start, in a small buffer if it fits.
+// keep keeps the bytes from start on, in a small buffer if they fit.
 func (c *connection) keep(start int) {
 	rest := c.buf[start:c.end]
 	if c.skipped != nil {
@@ -147,7 +147,7 @@ func (c *connection) keep(start int) {
 	c.end, c.scanned = len(rest), len(rest)
 }
 
-// shrink gives the memory of a long line back.
+// shrink releases the memory of a long line.
 func (c *connection) shrink() {
 	if c.release != nil {
 		c.release()
@@ -155,8 +155,8 @@ func (c *connection) shrink() {
 	}
 }
 
-// grow makes room for a line that is longer than the buffer, or begins to skip one that is
-// longer than any event. It reports false if the relay gave up.
+// grow makes room for a line that is longer than the buffer, or starts skipping one that is
+// longer than any event. It returns false if the relay gave up.
 func (c *connection) grow() bool {
 	if len(c.buf) >= c.longest {
 		c.skipped = sha256.New()
@@ -164,7 +164,7 @@ func (c *connection) grow() bool {
 		return true
 	}
 	one := c.door.settings.Load()
-	granted := c.until(func() (err error) { // the line, and its copy on the way into the journal
+	granted := c.until(func() (err error) { // for the line, and its copy for the journal
 		c.release, err = c.door.source.host.Door.Reserve(c.door.source.patience, one.sender, 2*int64(c.longest))
 		return err
 	})
@@ -181,14 +181,14 @@ func (c *connection) skip(data []byte) {
 	c.skips += int64(len(data))
 }
 
-// tooLong sets the digest of a skipped line aside.
+// tooLong puts the digest of a skipped line into quarantine.
 func (c *connection) tooLong() bool {
 	item := c.intake().Digest(c.skips, c.skipped.Sum(nil))
 	c.skipped, c.skips = nil, 0
 	return c.aside(item)
 }
 
-// half sets aside what came before the connection ended: it is no event.
+// half puts the incomplete last line into quarantine.
 func (c *connection) half() {
 	if c.skipped != nil {
 		c.tooLong()

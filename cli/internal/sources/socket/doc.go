@@ -1,7 +1,7 @@
-// Package socket is the input for producers that write a JSON object a line to a stream and
-// read no answer, as HashiCorp Vault's audit device socket does.
+// Package socket is the input for producers that write one JSON object a line to a stream and
+// read no response, such as HashiCorp Vault's audit device socket.
 //
-// Nothing is read while the relay cannot accept: the producer's writes wait. What the
-// producer wrote and the relay has not read is in the kernel alone, and lost if the relay
-// is killed.
+// While the relay cannot accept events, it reads nothing, so the producer's writes wait. Data
+// that the producer wrote and the relay has not read is only in the kernel. It is lost if the
+// relay is killed.
 package socket

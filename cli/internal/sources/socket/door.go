@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// backlog is how long a closing unix socket lets those in that connected before.
+	// backlog is how long a closing unix socket accepts connections that were made before.
 	backlog = 50 * time.Millisecond
-	// idle is how long a closing connection that cannot be shut for writing may be silent,
-	// and drain how long it may go on.
+	// idle is how long a closing connection may be silent if it cannot be shut for writing;
+	// drain is how long it may continue.
 	idle, drain = 100 * time.Millisecond, 2 * time.Second
 )
 
-// access is who may connect; another one takes another listener.
+// access says who may connect. A change requires a new listener.
 type access struct{ mode, group string }
 
 // door is one socket with its connections.
@@ -31,11 +31,11 @@ type door struct {
 	settings atomic.Pointer[settings]
 	closing  context.Context
 	shut     context.CancelFunc
-	waiting  atomic.Int64 // connections that are not read since the relay does not accept
+	waiting  atomic.Int64 // connections that are not read because the relay does not accept
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
-	full  bool // as logged
+	full  bool // the last logged state
 }
 
 func newDoor(s *Source, l net.Listener, at string, who access) *door {
@@ -44,7 +44,7 @@ func newDoor(s *Source, l net.Listener, at string, who access) *door {
 	return d
 }
 
-// accept serves connections until the door is shut.
+// accept serves connections until the door is closed.
 func (d *door) accept() {
 	defer d.listener.Close()
 	for {
@@ -59,7 +59,7 @@ func (d *door) accept() {
 			_ = conn.Close()
 		case d.closing.Err() != nil:
 			return
-		default: // no file descriptors, for example
+		default: // for example, no file descriptors
 			d.source.host.Logger.Warn("cannot let a producer in", "socket", d.settings.Load().name, "error", err)
 			select {
 			case <-time.After(time.Second):
@@ -69,7 +69,7 @@ func (d *door) accept() {
 	}
 }
 
-// enter counts a connection, or reports that there are enough.
+// enter adds a connection, or returns false if there are too many.
 func (d *door) enter(conn net.Conn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -103,7 +103,8 @@ func (d *door) open() int {
 	return len(d.conns)
 }
 
-// end shuts the door without waiting. What was written to its connections is still read.
+// end closes the door without waiting. The data already written to its connections is still
+// read.
 func (d *door) end() {
 	d.shut()
 	if l, ok := d.listener.(*unixsocket.Listener); ok {
@@ -119,9 +120,9 @@ func (d *door) end() {
 	}
 }
 
-// shuts reports whether the system lets a connection be shut for its writer, whose next write
-// then fails, while what it wrote before can still be read. Linux does for unix sockets;
-// BSD throws away what was not read.
+// shuts reports whether the system lets a connection be shut for its writer: the next write
+// then fails, while earlier data can still be read. Linux does so for unix sockets. BSD drops
+// unread data.
 func shuts(conn net.Conn) bool {
 	_, unix := conn.(*net.UnixConn)
 	return unix && runtime.GOOS == "linux"

@@ -11,11 +11,11 @@ import (
 	"auditrelay/runtime"
 )
 
-// The longest pause between two attempts while the relay does not accept, and the shortest.
+// The maximum and the minimum pause between two attempts while the relay does not accept.
 const mostPause, leastPause = time.Second, 20 * time.Millisecond
 
-// until repeats f until it has no error: the relay does not accept for now, and its producer
-// waits. It reports false if the relay gave up.
+// until repeats f until it succeeds, since the relay currently does not accept and the producer
+// waits. It returns false if the relay gave up.
 func (c *connection) until(f func() error) bool {
 	s, pause := c.door.source, leastPause
 	err := f()
@@ -42,7 +42,7 @@ func (c *connection) until(f func() error) bool {
 	return true
 }
 
-// lose counts events that were read and are in no place, and reports whether there are none.
+// lose counts events that were read but are not durable, and reports whether there are none.
 func (c *connection) lose(n int) bool {
 	if n == 0 {
 		return true
@@ -53,7 +53,7 @@ func (c *connection) lose(n int) bool {
 	return false
 }
 
-// intake is how lines become durable, by the settings as they are now.
+// intake returns the intake of lines with the current settings.
 func (c *connection) intake() *intake.Intake {
 	one, s := c.door.settings.Load(), c.door.source
 	return &intake.Intake{
@@ -68,8 +68,8 @@ func (c *connection) intake() *intake.Intake {
 	}
 }
 
-// submit makes lines durable, as events or in quarantine. It reports false if the relay gave
-// up: the lines are lost then, but for those that an earlier part of them took.
+// submit makes lines durable, as events or in quarantine. It returns false if the relay gave
+// up. The lines are then lost, except those already durable.
 func (c *connection) submit(lines [][]byte) bool {
 	one, s := c.door.settings.Load(), c.door.source
 	n, left := c.intake().Take(context.WithoutCancel(s.patience), lines)
@@ -78,7 +78,7 @@ func (c *connection) submit(lines [][]byte) bool {
 	return c.lose(left)
 }
 
-// aside puts an item into quarantine. It reports false if the relay gave up.
+// aside puts an item into quarantine. It returns false if the relay gave up.
 func (c *connection) aside(item runtime.Quarantined) bool {
 	return c.lose(c.intake().Aside(context.WithoutCancel(c.door.source.patience), item))
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// refusals are the connections that were closed at once, by socket. The zero value is ready.
+// refusals counts the connections that were closed at once, by socket. The zero value is ready.
 // It is safe for concurrent use.
 type refusals struct {
 	mu  sync.Mutex

@@ -19,11 +19,11 @@ import (
 
 const (
 	kind = "socket"
-	// grace is how long Stop waits for a relay that accepts nothing.
+	// grace is how long Stop waits for a relay that does not accept events.
 	grace = 5 * time.Second
 )
 
-// Source takes lines at the sockets of ingest.sockets.
+// Source accepts lines from the sockets of ingest.sockets.
 type Source struct {
 	host    *sources.Host
 	senders sources.Senders
@@ -31,11 +31,11 @@ type Source struct {
 	refused refusals
 
 	mu       sync.Mutex
-	doors    map[string]*door // in force, by their Listen
+	doors    map[string]*door // current doors by their Listen
 	running  bool
 	stopped  bool
-	work     sync.WaitGroup  // doors and their connections
-	patience context.Context // ended when what the relay does not accept is given up
+	work     sync.WaitGroup  // for doors and their connections
+	patience context.Context // ends when the relay gives up events that it does not accept
 	giveUp   context.CancelFunc
 }
 
@@ -49,7 +49,7 @@ func NewSource(host *sources.Host) *Source {
 // Kind returns "socket".
 func (*Source) Kind() string { return kind }
 
-// settings are those of a door that take effect at a reload.
+// settings are the settings of a door that a reload can change.
 type settings struct {
 	name, sender string
 	schema       *runtime.Schema
@@ -111,7 +111,7 @@ func listen(ctx context.Context, c *config.LineSocket) (net.Listener, error) {
 	return lc.Listen(ctx, "tcp", c.Listen)
 }
 
-// use puts settings in force, with the doors that are new.
+// use puts settings in force, together with new doors.
 func (s *Source) use(next map[string]*settings, fresh map[string]*door) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +138,7 @@ func (s *Source) use(next map[string]*settings, fresh map[string]*door) {
 	s.senders.Expect(names...)
 }
 
-// open lets producers in at a door. s.mu is held.
+// open starts accepting connections at a door. The caller must hold s.mu.
 func (s *Source) open(d *door) {
 	if s.stopped {
 		_ = d.listener.Close()
@@ -149,7 +149,7 @@ func (s *Source) open(d *door) {
 	s.work.Go(d.accept)
 }
 
-// Run takes lines until ctx ends.
+// Run accepts lines until ctx ends.
 func (s *Source) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.running = true
@@ -162,9 +162,9 @@ func (s *Source) Run(ctx context.Context) error {
 	return nil
 }
 
-// Stop lets nobody in any more, accepts what the connected producers wrote, and closes
-// their connections. Where the relay does not accept it, that is given up after a grace,
-// counted and logged.
+// Stop accepts no new connections, accepts the data that connected producers wrote, and closes
+// their connections. If the relay does not accept the data, Stop gives it up after grace,
+// counts it and logs it.
 func (s *Source) Stop() {
 	s.mu.Lock()
 	s.stopped = true
@@ -194,7 +194,7 @@ func (*Source) Silence() []string {
 	}
 }
 
-// SilenceOf returns the causes for one socket, whose producer is no LiteLLM.
+// SilenceOf returns the causes for one socket, whose producer is not LiteLLM.
 func (s *Source) SilenceOf(string) []string { return s.Silence() }
 
 // Metrics returns the counts of events and connections.

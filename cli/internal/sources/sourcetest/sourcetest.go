@@ -23,19 +23,19 @@ import (
 
 // Subject is a source under test.
 type Subject struct {
-	// New returns the source. It may use rt at once; host has it later.
+	// New returns the source. It may use rt at once; host gets it later.
 	New func(t *testing.T, host *sources.Host, rt *runtime.Runtime) sources.Source
 	// Check is the source's check of its section; nil: none.
 	Check config.SourceCheck
-	// Configured is a configuration with the source and one sender; Without has none;
-	// Bad is one that Check and Prepare refuse.
+	// Configured is a configuration with the source and one sender. Without has none. Check and
+	// Prepare must reject Bad.
 	Configured, Without, Bad string
 	// Sender is the name of that sender in Status.
 	Sender string
-	// Send makes the sender send one event with an id. An error means that the sender saw
-	// a rejection, or could not reach the source. A sender that sees no answers returns nil.
+	// Send makes the sender send one event with an id. An error means that the sender saw a
+	// rejection, or could not reach the source. A sender that sees no responses returns nil.
 	Send func(t *testing.T, source sources.Source, id string) error
-	// Silent: the sender sees no answers.
+	// Silent: the sender sees no responses.
 	Silent bool
 }
 
@@ -56,7 +56,7 @@ type under struct {
 	rt     *runtime.Runtime
 	host   *sources.Host
 	source sources.Source
-	end    func() // ends Run, and waits for it
+	end    func() // ends Run and waits for it
 }
 
 func (s *Subject) open(t *testing.T) *under {
@@ -76,7 +76,7 @@ func (s *Subject) open(t *testing.T) *under {
 
 func (u *under) config(text string) *config.Config {
 	u.t.Helper()
-	o := config.LoadOptions{Sources: map[string]config.SourceCheck{u.source.Kind(): nil}} // Prepare is to find out by itself
+	o := config.LoadOptions{Sources: map[string]config.SourceCheck{u.source.Kind(): nil}} // so that Prepare itself must detect the fault
 	cfg, err := config.Parse("relay.yaml", []byte(text+"callbacks: []\n"), o)
 	if err != nil {
 		u.t.Fatal(err)
@@ -124,7 +124,7 @@ func (u *under) start(text string) {
 	u.t.Cleanup(u.end)
 }
 
-// line is the sender's, nil where it is not awaited.
+// line returns the sender's line, or nil if the sender is not expected.
 func (u *under) line() *api.Source {
 	for _, one := range u.source.Status() {
 		if one.Name == u.s.Sender && one.Kind == u.source.Kind() {
