@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"auditrelay"
+
+	"golang.org/x/net/idna"
 )
 
 // The compressions of a request's body.
@@ -197,11 +199,14 @@ func (o Options) CheckURL(path, text string) (*url.URL, error) {
 	// An address in the URL is refused here; a name is checked when the connection is made.
 	guard, _ := newGuard(o.AllowNetworks)
 	host := u.Hostname()
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil { // as net/http spells it
+		host = ascii
+	}
 	if numeric(host) {
 		return bad("a number is no name, and an address only in its usual form, such as 192.0.2.7")
 	}
-	if strings.EqualFold(host, "localhost") {
-		host = "127.0.0.1"
+	if name := strings.ToLower(strings.TrimSuffix(host, ".")); name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		host = "127.0.0.1" // RFC 6761
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if err := guard.check(ip); err != nil {

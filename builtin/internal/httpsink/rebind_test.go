@@ -180,6 +180,8 @@ func guarded(t *testing.T, url string, networks ...string) *Client {
 func TestNumbersAreNoHosts(t *testing.T) {
 	for host, ok := range map[string]bool{
 		"2130706433": false, "0x7f000001": false, "0X7F.0.0.1": false, "0177.0.0.1": false, "127.1": false, "127.0.0.1.": false, "017700000001": false,
+		// A proxy would get them as they are spelt here, or as net/http spells them.
+		"①②⑦.⓪.⓪.①": false, "127。0。0。1": false, "169。254。169。254": false, "localhost.": false, "a.localhost": false, "ⓛocalhost": false, "münchen.example": true,
 		"hooks.example": true, "1.example": true, "0x7f.example": true, "93.184.216.34": true, "[2606:2800:220:1::1]": true,
 	} {
 		if _, err := (Options{}).CheckURL("url", "http://"+host+"/"); (err == nil) != ok {
