@@ -181,9 +181,6 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 			kinds &^= bare // of a query: what services call their keys
 		}
 	}
-	if kinds&token != 0 && text[at] != '|' && !white[text[at-1]] && exported(name) {
-		kinds |= password // people set them, too
-	}
 	start := constructed(text, valueStart(text, at))
 	if size := parameters(name, text[start:min(len(text), start+headerBytes)]); size > 0 {
 		return Finding{Start: start, End: start + size, Detector: n.first(kinds)}, true
@@ -231,6 +228,9 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 		text[at] == ':' && oneWord && (bytes.IndexAny(name, "-_") > 0 || ofLines(text, at-len(name), start+len(value))):
 		how = assigned // as programs do
 	}
+	if kinds&token != 0 && !path(value) && exported(text, at, name, start+len(value)) {
+		kinds |= password // people set them, too
+	}
 	detector := n.judge(kinds, value, how)
 	if slash := start + len(value); detector == "" && bytes.HasPrefix(text[slash:], []byte(" / ")) { // creds: user / value
 		start = slash + len(" / ")
@@ -253,11 +253,12 @@ func ofLines(text []byte, start, end int) bool {
 	return (first || text[start-1] == '\n') && (last || text[end] == '\n') && !(first && last)
 }
 
-// exported reports whether a name is written as those of variables of the environment are:
-// API_KEY.
-func exported(name []byte) bool {
-	name, _ = lastWord(name)
-	return bytes.IndexByte(name, '_') > 0 && environment.all(name)
+// exported reports whether name=value, or name: value in a line of its own, is written as
+// variables of the environment are: API_KEY=value.
+func exported(text []byte, at int, name []byte, end int) bool {
+	word, _ := lastWord(name)
+	return bytes.IndexByte(word, '_') > 0 && environment.all(word) &&
+		(text[at] == '=' && !white[text[at-1]] || text[at] == ':' && ofLines(text, at-len(name), end))
 }
 
 var environment = charsetOf("A-Z0-9_")

@@ -36,7 +36,7 @@ func TestValuesThatPeopleSet(t *testing.T) {
 		"https://x.org/y?token=<abcdef123456>&a=b", "api_key=<key00421abc>;", "access_token: '<abc_12345>'",
 		"api_key=team-1234, token=v1.22.3333, token: 2026-01-31T12:00:00, api_key=abcdef12, auth=oauth2",
 		"A=1 OPENAI_KEY=<hunter2xyz> B=2", "export GITHUB_TOKEN=<changeme>", "services:\n  AUTH_TOKEN: <hunter>\n",
-		"SO_COOKIE = 0x1015, TOKEN_READ = RIGHTS, AUTH_TOKEN=required API_KEY=$KEY PRIMARY_KEY=user_id MAX_TOKENS=many TOKEN_LIMIT=soft openai_key=hunter2xyz",
+		"DB_PASSWORD=\"$OTHER_DB_PASSWORD_TWO\" **API_KEY**: identical to API_KEY: optional or SO_COOKIE = 0x1015, TOKEN_READ = RIGHTS, AUTH_TOKEN=required API_KEY=$KEY PRIMARY_KEY=user_id MAX_TOKENS=many TOKEN_LIMIT=soft openai_key=hunter2xyz",
 		"curl -s -ubob:<hunter2> https://x.org", "rdesktop -u bob -p <hunter2> host", "run -ubob:hunter2",
 		"password = \"\"\"\n<hunter2>\n\"\"\"", "db_password = '''\r\n<c0rrect-h0rse>'''", "note = \"\"\"\nhunter2\n\"\"\"",
 		"the password is <hunter2> now", "das Kennwort lautet <hunter2> seit gestern", "\u5bc6\u7801\u662f <hunter2>",

@@ -39,6 +39,9 @@ func strong(kinds kind, value []byte, how manner) bool {
 // reference reports whether value is what programs have in a value's place: a type, or what
 // holds the value.
 func reference(value []byte) bool {
+	if value[0] == '$' && variable.all(value[1:]) {
+		return true
+	}
 	if i := bytes.IndexByte(value, '['); i > 0 {
 		seen, _ := classes(value)
 		switch string(value[:i]) {
@@ -63,6 +66,7 @@ func reference(value []byte) bool {
 
 var (
 	dottedName = charsetOf("A-Za-z0-9_.")
+	variable   = charsetOf("A-Z_")
 	keyLetters = charsetOf("A-Za-z0-9_-")
 	callNames  = charsetOf("A-Za-z_.")
 )
