@@ -95,7 +95,7 @@ func (c *approvalsApprove) Run(a *program) error {
 	return err
 }
 
-// approvalOf is the request with an id: what is approved is what was listed.
+// approvalOf returns the request with an id, so that the user approves what was listed.
 func (a *program) approvalOf(cl *client.Client, id string) (api.Approval, error) {
 	all, err := cl.Approvals(a.ctx)
 	if err != nil {
@@ -106,7 +106,7 @@ func (a *program) approvalOf(cl *client.Client, id string) (api.Approval, error)
 			return r, nil
 		}
 	}
-	return api.Approval{ID: id}, nil // the relay says that there is none
+	return api.Approval{ID: id}, nil // the relay will report that there is none
 }
 
 type approvalsReject struct {

@@ -151,12 +151,12 @@ func (c *auditExport) Run(a *program) error {
 		w, done := a.exact()
 		return errors.Join(cl.AuditExport(a.ctx, query, w), done())
 	}
-	f, err := os.CreateTemp(filepath.Dir(c.Output), "."+filepath.Base(c.Output)+"-*") // 0600: it holds contents
+	f, err := os.CreateTemp(filepath.Dir(c.Output), "."+filepath.Base(c.Output)+"-*") // mode 0600, since it has contents
 	if err != nil {
 		return err
 	}
 	err = cl.AuditExport(a.ctx, query, f)
-	damaged := errors.Is(err, client.ErrDamaged) // it is whole all the same
+	damaged := errors.Is(err, client.ErrDamaged) // the export is complete nevertheless
 	if err == nil || damaged {
 		err = f.Sync()
 	}

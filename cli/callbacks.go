@@ -47,11 +47,11 @@ func (c *listCommand) Run(a *program) error {
 	defer ticker.Stop()
 	for {
 		if terminal(a.stdout) && !c.JSON {
-			fmt.Fprint(a.stdout, "\x1b[H\x1b[2J") // home, clear
+			fmt.Fprint(a.stdout, "\x1b[H\x1b[2J") // cursor home, clear screen
 		}
 		err := c.once(a, cl)
 		if _, away := errors.AsType[*client.UnreachableError](err); away {
-			// A restart is what one watches for.
+			// The user may be watching a restart.
 			fmt.Fprintf(a.stderr, "%s  %v; trying again every %v\n", moment(time.Now()), err, c.Every)
 		} else if err != nil {
 			return err
@@ -114,12 +114,12 @@ func (a *program) printCallbacks(all []api.CallbackStatus) error {
 	return nil
 }
 
-// shownError is how much of an error fits beside the figures; callbacks show and
-// --json have it whole.
+// shownError is how much of an error fits beside the figures. callbacks show and --json show
+// all of it.
 const shownError = 100
 
-// shortened keeps an error's end, where its cause stands, and what was done, at its
-// beginning, if there is room.
+// shortened keeps an error's end, which has the cause, and its beginning, which names the
+// operation, if there is room.
 func shortened(text string) string {
 	runes := []rune(text)
 	if len(runes) <= shownError {
@@ -128,7 +128,7 @@ func shortened(text string) string {
 	const head, between = 30, " ... "
 	tail := string(runes[len(runes)-(shownError-head-len(between)):])
 	if _, cause, ok := strings.Cut(tail, ": "); ok {
-		tail = cause // whole parts
+		tail = cause // whole parts only
 	}
 	return strings.TrimRight(string(runes[:head]), ": ") + between + tail
 }
@@ -158,7 +158,7 @@ func (c *showCallbackCommand) Run(a *program) error {
 	return a.table(attemptRows(s.Recent))
 }
 
-// callbackRows is all that is known of a callback, an item a row.
+// callbackRows returns everything known about a callback, one item a row.
 func callbackRows(s *api.CallbackStatus) [][]string {
 	n := s.Account
 	rows := [][]string{
@@ -208,7 +208,7 @@ func callbackRows(s *api.CallbackStatus) [][]string {
 	return rows
 }
 
-// counts shows figures by name.
+// counts formats figures by name.
 func counts(by map[string]uint64) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(by)) {
@@ -219,7 +219,7 @@ func counts(by map[string]uint64) string {
 
 func count(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// changeFlags are those of the commands that change one callback's state.
+// changeFlags are the flags of the commands that change one callback's state.
 type changeFlags struct {
 	remote
 	why
@@ -300,7 +300,7 @@ func (c *backupCommand) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	// A backup is not broken off by an impatient client: the relay finishes it.
+	// The relay finishes the backup even if the client disconnects.
 	done, err := cl.Backup(context.WithoutCancel(a.ctx), c.why.api())
 	if err != nil {
 		return err

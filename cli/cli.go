@@ -1,5 +1,4 @@
-// Package cli is auditrelay's command line. A program that brings sinks of its
-// own calls Main with them:
+// Package cli is auditrelay's command line. A program with its own sinks calls Main with them:
 //
 //	os.Exit(cli.Main(os.Args[1:], cli.Options{Sinks: map[string]cli.SinkMaker{"mine": newMine}}))
 package cli
@@ -25,19 +24,17 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// SinkMaker makes a sink from its options in the configuration. It does no I/O:
-// a configuration is checked by making its sinks and closing them again, where
-// they are io.Closers. Errors of a single option are *auditrelay.OptionError,
-// joined; the command line puts file and line to them.
+// SinkMaker creates a sink from its options in the configuration. It must do no I/O: to check a
+// configuration, the command line creates its sinks and closes them again if they are
+// io.Closers. Errors of single options are *auditrelay.OptionError, joined; the command line
+// adds file and line to them.
 type SinkMaker = func(config.Section) (auditrelay.Sink, error)
 
-// Options are what a program adds to the command line. The zero value is
-// auditrelay's own.
+// Options extend the command line. The zero value is auditrelay itself.
 type Options struct {
-	// Sinks are sinks beside the built-in ones, by the name under which a
-	// callback's sink stands in YAML.
+	// Sinks has sinks in addition to the built-in ones, by their name in YAML.
 	Sinks map[string]SinkMaker
-	// Version is what the version command says. Default: what the build recorded.
+	// Version is the output of the version command. Default: what the build recorded.
 	Version string
 
 	// Stdin, Stdout and Stderr; default: the process's own.
@@ -56,7 +53,7 @@ type program struct {
 	stderr  io.Writer
 }
 
-// grammar is the command line.
+// grammar defines the command line.
 type grammar struct {
 	PrintVersion kong.VersionFlag `name:"version" help:"Print the version and exit."`
 
@@ -106,9 +103,9 @@ type grammar struct {
 	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
 }
 
-// Main runs one command and returns the process's exit code. The relay runs its own
-// program once more to compile a guest, so args must be the process's own,
-// os.Args[1:], and nothing that the program does before may be in the way.
+// Main runs one command and returns the process's exit code. To compile a guest, the relay runs
+// its own program again. So args must be the process's own, os.Args[1:], and the program must
+// do nothing before that prevents this.
 func Main(args []string, o Options) int {
 	a := &program{sinks: o.Sinks, version: version(o.Version), stdin: o.Stdin, stdout: o.Stdout, stderr: o.Stderr}
 	if a.stdin == nil {
@@ -138,7 +135,7 @@ func Main(args []string, o Options) int {
 	return code
 }
 
-// tell writes err as people read it: a line for each thing that is wrong.
+// tell writes err for users: one line for each fault.
 func (a *program) tell(err error) {
 	if all, ok := errors.AsType[config.Errors](err); ok && err.Error() == all.Error() {
 		for _, one := range all {
@@ -159,7 +156,7 @@ func (a *program) run(args []string) error {
 		kong.Name("auditrelay"),
 		kong.Description("Accepts audit events, stores them durably, and delivers them through filters to their destinations."),
 		kong.Writers(a.stdout, a.stderr),
-		kong.Exit(func(int) { exited = true }), // --help was answered
+		kong.Exit(func(int) { exited = true }), // --help was handled
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.Vars{"server": "http://127.0.0.1:8787", "version": a.version.String()},
 	)
@@ -180,12 +177,12 @@ func (a *program) run(args []string) error {
 	return parsed.Run(a)
 }
 
-// commandOf is the command that an error of the command line is about, as far as it got.
+// commandOf returns the command to which a command line error belongs, as far as it was parsed.
 func commandOf(err error) string {
 	name := "auditrelay"
 	if fault, ok := errors.AsType[*kong.ParseError](err); ok {
 		for _, at := range fault.Context.Path {
-			if at.Command != nil && at.Command.Tag.Default == "" { // else it may not have been given
+			if at.Command != nil && at.Command.Tag.Default == "" { // otherwise the user may not have given it
 				name += " " + at.Command.Name
 			}
 		}
@@ -193,8 +190,8 @@ func commandOf(err error) string {
 	return name
 }
 
-// untilSignal returns a context that the first signal ends; the second ends the
-// process, whatever it is at: what is accepted is durable.
+// untilSignal returns a context that the first signal ends. The second signal ends the process
+// at any point, since accepted events are durable.
 func (a *program) untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -226,7 +223,7 @@ func (a *program) lastWord(line string) {
 	within(100*time.Millisecond, func() { fmt.Fprintln(a.stderr, line) })
 }
 
-// within waits for write, which a reader that stands still may hold up, at most for d.
+// within waits at most d for write, which a blocked reader may delay.
 func within(d time.Duration, write func()) {
 	written := make(chan struct{})
 	go func() {
@@ -251,7 +248,7 @@ func (c *versionCommand) Run(a *program) error {
 	return err
 }
 
-// version is what the build recorded, unless the program says.
+// version returns the given version, or what the build recorded.
 func version(given string) api.Version {
 	v := api.Version{Version: given, Go: goruntime.Version()}
 	info, ok := debug.ReadBuildInfo()

@@ -6,7 +6,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// commandLine is who works on a closed data directory: the user of this process.
+// commandLine identifies the user of this process, who works on a closed data directory.
 func commandLine(reason string) runtime.By {
 	by := runtime.By{Principal: "command line", Reason: reason}
 	if u, err := user.Current(); err == nil {

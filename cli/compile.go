@@ -6,16 +6,16 @@ import (
 	"auditrelay/internal/compile"
 )
 
-// compileCommand is for the relay's own use: it compiles one guest in a process
-// with limits. It is answered before anything else and stands in no help.
+// compileCommand is for the relay's own use: it compiles one guest in a process with limits. It
+// is handled before all other commands, and help does not list it.
 const compileCommand = "internal-compile"
 
-// compiler names this program as the one that compiles guests. By the kernel's
-// own link it is found also when its file has been replaced by a newer version,
-// which would compile differently.
+// compiler returns the command that runs this program as the compiler of guests. It uses the
+// kernel's own link, which works even if the file was replaced by a newer version, which would
+// compile differently.
 func compiler() []string {
 	if os.Getenv(compile.Marker) != "" {
-		return nil // this is what was run to compile, and it went another way
+		return nil // this process was started to compile and took a wrong path
 	}
 	const self = "/proc/self/exe"
 	if _, err := os.Stat(self); err == nil {

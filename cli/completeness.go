@@ -67,7 +67,7 @@ func (c *completeCommand) Run(a *program) error {
 	return a.table(rows)
 }
 
-// faultsText says what a run of verify found.
+// faultsText describes the faults that a run of verify found.
 func faultsText(faults map[string]int) string {
 	var parts []string
 	for _, category := range slices.Sorted(maps.Keys(faults)) {
@@ -76,7 +76,7 @@ func faultsText(faults map[string]int) string {
 	return cmp.Or(strings.Join(parts, ", "), "nothing wrong")
 }
 
-// logsText says whether verified logs are the relay's.
+// logsText says whether verified logs belong to the relay.
 func logsText(logs []api.VerifiedLog) string {
 	var parts []string
 	for _, l := range logs {
@@ -89,7 +89,7 @@ func logsText(logs []api.VerifiedLog) string {
 	return strings.Join(parts, "; ")
 }
 
-// keptText says what is left of a day's events in the journal.
+// keptText says which of a day's events the journal still has.
 func keptText(d *api.CompleteDay) string {
 	switch {
 	case d.Erased > 0:
@@ -107,7 +107,7 @@ func yesNo(yes bool) string {
 	return "no"
 }
 
-// openText lists the callbacks on which events of a day are not done.
+// openText lists the callbacks with open events of a day.
 func openText(d *api.CompleteDay) string {
 	var parts []string
 	for _, c := range d.Open {

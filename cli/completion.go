@@ -24,7 +24,7 @@ func (c *completionCommand) Run(a *program) error {
 	return bashCompletion(a.stdout, words)
 }
 
-// completion is what may follow one command.
+// completion lists the possible words after one command.
 type completion struct {
 	path        []string
 	subcommands []*kong.Node

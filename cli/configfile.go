@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// configFile names the configuration, by position or by flag, alike in every command
-// that needs nothing else.
+// configFile names the configuration, by position or by flag. All commands with no other
+// positional argument use it.
 type configFile struct {
 	Path   []string `arg:"" optional:"" name:"file" help:"The configuration, auditrelay's or LiteLLM's, a directory of files, or several files. Default: auditrelay.yaml." type:"path"`
 	Config []string `help:"The same, as a flag. Repeatable." short:"c" placeholder:"FILE" type:"path" sep:"none"`
 }
 
-// defaultConfig is the configuration that is read where none is named.
+// defaultConfig is the default configuration.
 const defaultConfig = "auditrelay.yaml"
 
-// files returns the configuration's files. It is an error if one is not there.
+// files returns the configuration's files. It returns an error if one does not exist.
 func (c configFile) files() ([]string, error) {
 	if len(c.Path) > 0 && len(c.Config) > 0 && !slices.Equal(c.Path, c.Config) {
 		return nil, usage("two configurations are named, %s and --config %s: give all files alike", c.Path[0], c.Config[0])
@@ -27,7 +27,7 @@ func (c configFile) files() ([]string, error) {
 	return configFlag{c.Config}.files()
 }
 
-// configFlag names the configuration where the position is something else's.
+// configFlag names the configuration if the positional argument has another meaning.
 type configFlag struct {
 	Config []string `help:"The configuration, auditrelay's or LiteLLM's, or a directory of files. Repeatable, for several files. Default: auditrelay.yaml." short:"c" placeholder:"FILE" type:"path" sep:"none"`
 }
@@ -39,7 +39,7 @@ func (c configFlag) files() ([]string, error) {
 	return readable(c.Config)
 }
 
-// readable tells a missing configuration from a bad one.
+// readable distinguishes a missing configuration from an invalid one.
 func readable(files []string) ([]string, error) {
 	for _, file := range files {
 		if _, err := os.Stat(file); err != nil {

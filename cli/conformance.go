@@ -18,7 +18,7 @@ type guestConformance struct {
 	JSON bool `help:"Print JSON."`
 }
 
-// errConformance says that this build does not stand the kit.
+// errConformance: this build fails the conformance kit.
 var errConformance = errors.New("this build does not conform")
 
 func (c *guestConformance) Run(a *program) error {
@@ -43,8 +43,9 @@ func (c *guestConformance) Run(a *program) error {
 	return err
 }
 
-// thisBuild loads a guest as the relay does: in a worker process, where the system has
-// them. It compiles in this process: a helper takes dear modules that the kit expects refused.
+// thisBuild loads a guest as the relay does: in a worker process if the system supports them.
+// It compiles in this process, since a compiler process would accept expensive modules that the
+// kit expects to be rejected.
 func thisBuild(ctx context.Context, g conformance.Guest) (filter.Filter, error) {
 	return wasm.Load(ctx, wasm.Options{
 		Name: g.Name, Wasm: g.Wasm, Worker: guestWorker(),

@@ -13,8 +13,8 @@ import (
 	"auditrelay/internal/witness"
 )
 
-// cosign has each witness cosign the checkpoints of a report without faults. A log that a
-// witness knows with more leaves, or with others, is a fault of the report.
+// cosign makes each witness cosign the checkpoints of a report without faults. If a witness
+// knows more leaves of a log, or other ones, that is a fault of the report.
 func (c *verifyCommand) cosign(ctx context.Context, report *verify.Report, keys []string) error {
 	for i, address := range c.Witness {
 		key, err := witness.NewVerifier(keys[i])
@@ -41,8 +41,8 @@ func (c *verifyCommand) cosign(ctx context.Context, report *verify.Report, keys 
 	return nil
 }
 
-// pinnedSize is the size of a log's saved pin: what the witnesses cosigned last, most
-// often. 0: there is none.
+// pinnedSize returns the size of a log's saved pin, which is usually what the witnesses
+// cosigned last. 0: there is none.
 func (c *verifyCommand) pinnedSize(l *verify.Log) uint64 {
 	if c.SavePin == "" {
 		return 0
@@ -62,8 +62,8 @@ func (c *verifyCommand) pinnedSize(l *verify.Log) uint64 {
 	return n
 }
 
-// stamp gets a token of the time-stamping authority for a pin, unless the pin is there
-// with one. The token stands there before the pin.
+// stamp gets a token of the time-stamping authority for a pin, unless the pin exists with one.
+// It writes the token before the pin.
 func (c *verifyCommand) stamp(ctx context.Context, name string, pin []byte) error {
 	if c.Timestamp == "" {
 		return nil

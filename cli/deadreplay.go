@@ -74,7 +74,7 @@ func (c *deadLetterReplay) Run(a *program) error {
 	return err
 }
 
-// instant reads a time, zero for an empty text.
+// instant parses a time. An empty text is the zero time.
 func instant(flag, text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -87,7 +87,7 @@ func instant(flag, text string) (time.Time, error) {
 	return time.Time{}, usage("%s: expected a time such as 2026-01-31T14:00:00Z or 2026-01-31 (UTC)", flag)
 }
 
-// perSecond reads a rate, 0 for an empty text.
+// perSecond parses a rate. An empty text is 0.
 func perSecond(text string) (float64, error) {
 	if text == "" {
 		return 0, nil
@@ -152,7 +152,8 @@ func (c *deadLetterCancel) Run(a *program) error {
 	return err
 }
 
-// causes reads the values of --cause: a misspelt one would match nothing, as if all were well.
+// causes parses the values of --cause. A misspelt cause is an error, since it would match
+// nothing.
 func causes(names []string) (all []auditrelay.Cause, err error) {
 	known := auditrelay.Causes()
 	for _, name := range names {

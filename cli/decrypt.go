@@ -19,14 +19,14 @@ type decryptCommand struct {
 	KeyFile string `help:"File with the key's secret, or with the private key in PEM. One line feed at its end does not count." required:"" type:"path" placeholder:"FILE"`
 }
 
-// maxDecrypted bounds the text.
+// maxDecrypted limits the size of the text.
 const maxDecrypted = 1 << 30
 
-// encryptedValue is what an encrypted value looks like within a text.
+// encryptedValue matches an encrypted value in a text.
 var encryptedValue = regexp.MustCompile(`enc:[a-z0-9][a-z0-9_-]{0,63}(?:\.[0-9]{1,6})?:[0-9a-f]{96,}`)
 
-// Run prints the text with the values of the key in the place of what was encrypted:
-// escaped as in JSON, unless the text is one encrypted value.
+// Run prints the text with decrypted values of the key. It escapes them as in JSON, unless the
+// whole text is one encrypted value.
 func (c *decryptCommand) Run(a *program) error {
 	secret, err := os.ReadFile(c.KeyFile)
 	if err != nil {
@@ -71,7 +71,7 @@ func (c *decryptCommand) Run(a *program) error {
 		}
 		return quoted[1 : len(quoted)-1]
 	})
-	w, done := a.exact() // a value may hold what steers a terminal
+	w, done := a.exact() // a value may contain control sequences for the terminal
 	if _, err := w.Write(out); err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (c *decryptCommand) Run(a *program) error {
 	return nil
 }
 
-// openerOf returns what decrypts with the content of a key file.
+// openerOf returns the decryption with the content of a key file.
 func openerOf(secret []byte) (interface{ Decrypt([]byte) ([]byte, error) }, error) {
 	key := auditrelay.Key{Secret: auditrelay.Secret(secret)}
 	switch {

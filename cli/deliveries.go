@@ -31,7 +31,7 @@ func (c *deliveriesCommand) Run(a *program) error {
 	}
 	q := api.DeliveryQuery{Callback: c.Callback, State: c.State, ID: c.Event, Namespace: c.Namespace, After: c.After, Limit: c.Limit}
 	page, err := cl.Deliveries(a.ctx, q)
-	for err == nil && len(page.Deliveries) == 0 && page.Next != "" { // nothing in that stretch
+	for err == nil && len(page.Deliveries) == 0 && page.Next != "" { // nothing in this range
 		q.After = page.Next
 		page, err = cl.Deliveries(a.ctx, q)
 	}
@@ -87,7 +87,7 @@ func deliveryRow(d *api.Delivery) []string {
 	}
 }
 
-// attemptRows is a table of attempts, in the order given.
+// attemptRows returns a table of attempts, in the given order.
 func attemptRows(attempts []api.Attempt) [][]string {
 	rows := [][]string{{"AT", "PAYLOAD", "TRY", "RESULT", "STATUS", "TOOK", "BYTES", "KIND", "REASON", "NEXT TRY", "WORDS"}}
 	for i := range attempts {
@@ -104,7 +104,7 @@ func attemptRows(attempts []api.Attempt) [][]string {
 	return rows
 }
 
-// laneName names a callback or one of its replays.
+// laneName returns the name of a callback or of one of its replays.
 func laneName(callback, replay string) string {
 	if replay == "" {
 		return callback

@@ -29,7 +29,7 @@ type detectorList struct {
 	Group string `help:"Only those of one group." placeholder:"NAME"`
 }
 
-// detectorInfo is a detector as JSON shows it.
+// detectorInfo is a detector in JSON.
 type detectorInfo struct {
 	Name            string   `json:"name"`
 	Groups          []string `json:"groups"`
@@ -95,8 +95,8 @@ func (c *detectorList) Run(a *program) error {
 	return nil
 }
 
-// exceptionInfo is an exception as JSON shows it. A metric of the running relay counts
-// how often it applied; this command reads only the configuration.
+// exceptionInfo is an exception in JSON. A metric of the running relay counts its uses; this
+// command only reads the configuration.
 type exceptionInfo struct {
 	Detector string `json:"detector,omitempty"`
 	Path     string `json:"path,omitempty"`
@@ -118,7 +118,7 @@ func orAny(s string) string {
 	return s
 }
 
-// firstSentence is what fits on a line of a list.
+// firstSentence returns the part that fits on a line of a list.
 func firstSentence(s string) string {
 	s, _, _ = strings.Cut(s, ". ")
 	if runes := []rune(s); len(runes) > 100 {
@@ -177,7 +177,7 @@ type detectorTest struct {
 	Detectors []string `help:"Which detectors or groups look. Default: secrets." placeholder:"NAME"`
 }
 
-// maxTestFile bounds a file that is tested, in bytes.
+// maxTestFile limits the size of a tested file, in bytes.
 const maxTestFile = 64 << 20
 
 func (c *detectorTest) Run(a *program) error {
@@ -219,8 +219,8 @@ func (c *detectorTest) Run(a *program) error {
 	return nil
 }
 
-// findInFile looks at events, one a line, or at a text as a whole: a key in PEM has
-// several lines.
+// findInFile searches events, one a line, or a text as a whole, since a key in PEM has several
+// lines.
 func findInFile(catalogue *detect.Catalogue, set *detect.Set, in io.Reader) (found []app.Found, lines int, err error) {
 	data, err := io.ReadAll(io.LimitReader(in, maxTestFile+1))
 	switch {

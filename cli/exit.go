@@ -14,20 +14,19 @@ import (
 	"auditrelay/runtime"
 )
 
-// The exit codes. They are part of the command line's contract; see
-// docs/reference/commands.md.
+// The exit codes. They are part of the command line's contract; see docs/reference/commands.md.
 const (
 	ExitOK          = 0
-	ExitFailure     = 1 // anything that has no code of its own
-	ExitUsage       = 2 // the command line itself
-	ExitConfig      = 3 // the configuration is not valid
-	ExitNotFound    = 4 // no such callback or dead letter; an event never seen
-	ExitRefused     = 5 // send: some events were refused, the others are accepted; quarantine: some items stay
-	ExitUnavailable = 6 // no answer, or the relay cannot do it now
+	ExitFailure     = 1 // an error without its own code
+	ExitUsage       = 2 // an invalid command line
+	ExitConfig      = 3 // an invalid configuration
+	ExitNotFound    = 4 // no such callback or dead letter, or an unknown event
+	ExitRefused     = 5 // send: some events were rejected, the others are accepted; quarantine: some items stay
+	ExitUnavailable = 6 // no response, or the relay cannot do it now
 	ExitDenied      = 7 // the token is missing, unknown or lacks the role
 	ExitDiffer      = 8 // reconcile: the table and the journal differ
 
-	// verify: what is wrong, the gravest.
+	// verify: the most serious fault.
 	ExitForged     = 20
 	ExitAltered    = 21
 	ExitTruncated  = 22
@@ -39,26 +38,26 @@ const (
 	ExitInterrupted = 130 // by a signal
 )
 
-// usageError is a mistake on the command line that only a command can see.
+// usageError is an invalid command line that only the command itself can detect.
 type usageError struct{ error }
 
 func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// refusedError says that send went to the end and that events were refused.
+// refusedError says that send sent everything, but the relay rejected some events.
 type refusedError struct{ refused uint64 }
 
 func (e refusedError) Error() string {
 	return fmt.Sprintf("%d events were refused; all others are accepted", e.refused)
 }
 
-// stayError says that items stay in quarantine which were not to.
+// stayError says that items stay in quarantine that should not.
 type stayError struct{ stay, all int }
 
 func (e stayError) Error() string {
 	return fmt.Sprintf("%d of %d stay in quarantine", e.stay, e.all)
 }
 
-// exitCode is the code that err ends the process with.
+// exitCode returns the process's exit code for err.
 func exitCode(err error) int {
 	if err == nil {
 		return ExitOK
@@ -112,7 +111,7 @@ func exitCode(err error) int {
 	return ExitFailure
 }
 
-// hint is what to do about err, empty where its text says it.
+// hint suggests what to do about err. It is empty if the error's text says it.
 func hint(err error) string {
 	if _, ok := errors.AsType[*client.UnreachableError](err); ok {
 		return "is the relay running there? say where it is with --server or AUDITRELAY_SERVER"

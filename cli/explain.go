@@ -83,8 +83,8 @@ func (a *program) printExplained(e api.Explained) error {
 	return nil
 }
 
-// endingRow says what became of the event on one callback; of one that is still tried, how
-// often and why it failed last.
+// endingRow describes the event's state on one callback. While delivery is retried, it includes
+// the number of attempts and the last failure.
 func endingRow(end *api.Ending) []string {
 	name, outcome, where := laneName(end.Callback, end.Replay), end.Outcome.String(), end.Location
 	if !end.Assigned {
@@ -121,7 +121,7 @@ func endingRow(end *api.Ending) []string {
 	return []string{name, outcome, moment(end.At), attempts, where, why}
 }
 
-// printHistories prints the attempts at what holds the event, by callback.
+// printHistories prints the delivery attempts of the event's payloads, by callback.
 func (a *program) printHistories(ends []api.Ending) error {
 	for _, end := range ends {
 		if len(end.History) == 0 {
@@ -135,7 +135,7 @@ func (a *program) printHistories(ends []api.Ending) error {
 	return nil
 }
 
-// namesakeLabel says what another event with the id is to the first.
+// namesakeLabel describes the relation of another event with the id to the first.
 func namesakeLabel(namespace string, n *api.Namesake) string {
 	switch {
 	case n.Same:

@@ -49,7 +49,7 @@ type guestInspect struct {
 	JSON bool   `help:"Print JSON."`
 }
 
-// errRefused says that a module would not be loaded.
+// errRefused: the relay would not load the module.
 var errRefused = errors.New("the module would be refused")
 
 func (c *guestInspect) Run(a *program) error {
@@ -105,7 +105,7 @@ type guestTest struct {
 	JSON   bool     `help:"Print JSON."`
 }
 
-// errCases says that a case came out otherwise.
+// errCases: a case had another result.
 var errCases = errors.New("a case came out otherwise")
 
 func (c *guestTest) Run(a *program) error {
@@ -203,7 +203,7 @@ func (c *guestTest) print(a *program, all []cases.Result) error {
 	return err
 }
 
-// color reports whether what is written may be colored.
+// color reports whether output may be colored.
 func (a *program) color() bool { return os.Getenv("NO_COLOR") == "" && terminal(a.stdout) }
 
 type guestProfile struct {

@@ -40,19 +40,19 @@ type initCommand struct {
 	Force bool `help:"Replace a file that is there."`
 	Yes   bool `help:"Ask nothing: use the default of every flag that is not given."`
 
-	set map[string]*string // of Set, with what was answered
+	set map[string]*string // the options of Set, with the user's answers
 }
 
 // setting is an option of a sink that init asks for.
 type setting struct {
-	key      string // of the sink's option, and the flag
+	key      string // the sink's option, also the flag's name
 	question string
-	preset   string // in place of an empty answer
+	preset   string // used for an empty answer
 	required bool
-	value    func(*initCommand) *string // nil: it has no flag, and is given by --set
+	value    func(*initCommand) *string // nil if it has no flag and is given by --set
 }
 
-// given is the setting's value, and how it is given on the command line.
+// given returns the setting's value, and the flag that sets it.
 func (s setting) given(c *initCommand) (value *string, flag string) {
 	if s.value != nil {
 		return s.value(c), s.key
@@ -73,7 +73,7 @@ var (
 	settingPrefix = func(c *initCommand) *string { return &c.Prefix }
 	settingIndex  = func(c *initCommand) *string { return &c.Index }
 
-	// settings are those of each sink, in the order of the questions.
+	// settings lists the settings of each sink, in the order of the questions.
 	settings = map[string][]setting{
 		"file": {{"path", "Which file", "./out/audit.ndjson", true, func(c *initCommand) *string { return &c.Path }}},
 		"s3": {

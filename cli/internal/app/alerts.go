@@ -55,7 +55,7 @@ func (d *daemon) watchAlerts(ctx context.Context) {
 	}
 }
 
-// lookForTrouble looks once, and tells what is due.
+// lookForTrouble checks once, and records the due transitions.
 func (d *daemon) lookForTrouble(ctx context.Context, machine *alerts.Machine) (every time.Duration, err error) {
 	d.mu.Lock()
 	options := d.cfg.Alerts.WithDefaults()
@@ -96,8 +96,8 @@ func (d *daemon) lookForTrouble(ctx context.Context, machine *alerts.Machine) (e
 	return options.Every, nil
 }
 
-// alertChange is the event of a transition: its object is created, and deleted once it is
-// over.
+// alertChange returns the event of a transition. Its object is created when the alert is
+// raised, and deleted when it is over.
 func alertChange(t alerts.Transition) runtime.Change {
 	values := map[string]any{"alert": t.Kind, "subject": t.Subject, "raised": t.Raised.UTC(), "state": "raised"}
 	maps.Copy(values, t.Detail)

@@ -23,23 +23,23 @@ import (
 	"auditrelay/runtime"
 )
 
-// assembler turns a checked configuration into what the runtime is given.
+// assembler builds the parts of the runtime from a checked configuration.
 type assembler struct {
-	file      string // the configuration's, for errors
+	file      string // the configuration's name, for errors
 	makers    map[string]SinkMaker
 	digestKey []byte
 	cacheDir  string
 	compiler  []string
-	worker    []string // empty: guests run in this process
-	dataDir   string   // stands over the configuration's
+	worker    []string // empty if guests run in this process
+	dataDir   string   // overrides the configuration's
 	budget    *wasm.Budget
-	memory    auditrelay.ByteSize // the budget of the configuration in force
+	memory    auditrelay.ByteSize // the budget of the current configuration
 	guests    guests
 	log       *slog.Logger
-	toldLocks atomic.Pointer[string] // what was said of them last
+	toldLocks atomic.Pointer[string] // the last logged restrictions
 }
 
-// loadConfig reads the files and checks them against the sinks that there are.
+// loadConfig reads the files and checks them with the known sinks.
 func (a *assembler) loadConfig(file string, more ...string) (*config.Config, error) {
 	cfg, err := config.Load(file, a.loadOptions(file, more...))
 	if err != nil {
@@ -79,7 +79,7 @@ func checkURL(url auditrelay.Secret) error {
 	return err
 }
 
-// runtimeOptions are those of a configuration and what it was made into.
+// runtimeOptions returns the runtime's options for a configuration and its parts.
 func (a *assembler) runtimeOptions(cfg *config.Config, made *assembled) runtime.Options {
 	limits := cfg.Ingest.Limits
 	return runtime.Options{
@@ -99,7 +99,7 @@ func (a *assembler) runtimeOptions(cfg *config.Config, made *assembled) runtime.
 		Approvals: approvalsOf(cfg),
 		Limits: runtime.Limits{
 			EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes,
-			// One call carries at most a slice, or an atomic request whole.
+			// One call has at most a slice, or a whole atomic request.
 			Events: limits.Events,
 		},
 		Quarantine: runtime.QuarantineOptions{
@@ -115,24 +115,24 @@ func approvalsOf(cfg *config.Config) runtime.Approvals {
 	return runtime.Approvals{Detach: a.Detach, Discard: a.Discard, DeleteQuarantine: a.QuarantineDelete, DestroyPeriod: a.KeyringDestroy, Within: a.Within}
 }
 
-// assembled is what a configuration was made into; none of it is in force yet.
+// assembled has the parts of a configuration. None is in force yet.
 type assembled struct {
 	callbacks []runtime.Callback
 	ingest    []runtime.Step // the filters before the journal
 	guests    map[string]*liveFilter
-	texts     []runtime.Text      // of all that decides, by digest
-	memory    auditrelay.ByteSize // of all guests
+	texts     []runtime.Text      // all texts that decide about events, by digest
+	memory    auditrelay.ByteSize // for all guests
 }
 
-// assemble makes everything that cfg names. On an error what was made is closed again.
-// Compiling a guest may take long: no lock that a request needs is held.
+// assemble creates everything that cfg names. After an error it closes what it created.
+// Compiling a guest may take long, so it must not hold a lock that requests need.
 func (a *assembler) assemble(ctx context.Context, cfg *config.Config) (*assembled, error) {
 	var errs []error
 	made := &assembled{memory: cmp.Or(cfg.Guests.Memory, defaultGuestMemory)}
 	if err := a.checkMemory(cfg); err != nil {
 		return nil, err
 	}
-	a.budget.Resize(max(a.memory, made.memory)) // what is made may need it; less comes with the rest
+	a.budget.Resize(max(a.memory, made.memory)) // the new parts may need more; a decrease takes effect with the others
 	filters, err := a.filters(ctx, cfg)
 	if err != nil {
 		errs = append(errs, err)
@@ -165,7 +165,7 @@ func (a *assembler) assemble(ctx context.Context, cfg *config.Config) (*assemble
 	return made, nil
 }
 
-// discard closes what was made and does not come into force.
+// discard closes parts that do not come into force.
 func (a *assembler) discard(made *assembled) {
 	a.discardGuests(made)
 	for _, c := range made.callbacks {
@@ -173,14 +173,14 @@ func (a *assembler) discard(made *assembled) {
 	}
 }
 
-// discardGuests is discard for callbacks that the runtime has closed already.
+// discardGuests is discard for callbacks that the runtime has already closed.
 func (a *assembler) discardGuests(made *assembled) {
 	a.guests.discard(made.guests)
 	a.budget.Resize(a.memory)
 }
 
-// filters makes those that a callback lists; one that none lists is checked by
-// config alone. What runs already and has not changed is used again.
+// filters creates the filters that callbacks list. Only config checks a filter that no callback
+// lists. A running filter that has not changed is used again.
 func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string]*liveFilter, error) {
 	used := map[string]bool{}
 	for i := range cfg.Callbacks {
@@ -227,7 +227,8 @@ func (a *assembler) filters(ctx context.Context, cfg *config.Config) (map[string
 	return made, errors.Join(errs...)
 }
 
-// requireCases runs a filter's recorded cases on a module, and closes it if it fails one.
+// requireCases runs a filter's recorded cases on a module, and closes the module if a case
+// fails.
 func (a *assembler) requireCases(ctx context.Context, f *config.Filter, m *wasm.Module) error {
 	if f.Cases == "" {
 		return nil
@@ -239,15 +240,15 @@ func (a *assembler) requireCases(ctx context.Context, f *config.Filter, m *wasm.
 	if err != nil {
 		return errors.Join(err, m.Close())
 	}
-	m.ResetBreaker() // cases that are to fail are no failures
+	m.ResetBreaker() // cases that expect a failure must not count as failures
 	return nil
 }
 
 const defaultGuestMemory = 1 << 30
 
-// checkMemory holds what all guests may come to take against guests.memory: every
-// callback has an instance of each of its filters for every CPU, and one of the
-// largest may be there twice while its module is switched.
+// checkMemory compares the maximum memory of all guests with guests.memory. Every callback has
+// an instance of each of its filters for every CPU. One of the largest may exist twice while
+// its module is switched.
 func (a *assembler) checkMemory(cfg *config.Config) error {
 	have := cmp.Or(cfg.Guests.Memory, defaultGuestMemory)
 	if a.budget == nil {
@@ -280,8 +281,8 @@ func (a *assembler) checkMemory(cfg *config.Config) error {
 	return nil
 }
 
-// guestOptions are a filter's, for a module's bytes, pinned to a digest unless that
-// is empty.
+// guestOptions returns the options of a filter with a module. An empty sha256 means that the
+// module is not pinned.
 func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, code []byte, sha256 string) wasm.Options {
 	l := f.Limits
 	worker := a.worker
@@ -310,7 +311,7 @@ func (a *assembler) guestOptions(cfg *config.Config, f *config.Filter, code []by
 	}
 }
 
-// tellLocks says once where guests run, and what the system does not keep them from.
+// tellLocks logs once where guests run, and which restrictions were not applied.
 func (a *assembler) tellLocks(cfg *config.Config, m *wasm.Module) {
 	locks := m.Locks()
 	var missing, limits, unlimited string
@@ -376,7 +377,7 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 		}
 		f, ok := filters[name]
 		if !ok {
-			continue // did not load: told already
+			continue // it did not load, which is already reported
 		}
 		out.Steps = append(out.Steps, runtime.Step{Name: name, Filter: f.slot,
 			OnError: f.config.OnError, Role: f.config.Role, Emits: f.config.Grants.Emit})
@@ -399,12 +400,12 @@ func (a *assembler) callback(cfg *config.Config, c *config.Callback, filters map
 	return out, nil
 }
 
-// at puts a place to what config could not find out.
+// at adds a place to an error that config could not detect.
 func (a *assembler) at(place config.Place, key string, err error) error {
 	return &config.Error{File: cmp.Or(place.File, a.file), Line: place.Line, Key: key, Msg: err.Error(), Err: err}
 }
 
-// closeSink closes a sink that can be closed.
+// closeSink closes a sink if it is an io.Closer.
 func closeSink(s auditrelay.Sink) error {
 	if c, ok := s.(io.Closer); ok {
 		return c.Close()

@@ -11,11 +11,10 @@ import (
 	"auditrelay/runtime"
 )
 
-// canaryLook is how often a canary on its way, or the configuration, is looked at.
+// canaryLook is how often the relay checks a canary in progress, or the configuration.
 const canaryLook = time.Second
 
-// watchCanaries sends canaries while the configuration says so, and records how each
-// fared.
+// watchCanaries sends canaries while the configuration requires it, and records each result.
 func (d *daemon) watchCanaries(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -35,7 +34,7 @@ func (d *daemon) watchCanaries(ctx context.Context) {
 	}
 }
 
-// canaryTurn does what is due: records how the last canary fared, or sends a new one.
+// canaryTurn does what is due: it records the last canary's result, or sends a new one.
 func (d *daemon) canaryTurn(ctx context.Context) error {
 	d.mu.Lock()
 	options, expected := d.cfg.Canary.WithDefaults(), d.cfg.Expected()
@@ -49,7 +48,7 @@ func (d *daemon) canaryTurn(ctx context.Context) error {
 	case last != nil && !last.Ended:
 		return d.judgeCanary(ctx, last, expected, options.Within)
 	case options.Every <= 0:
-		d.canary.Store(nil) // nothing is asked for, and nothing is missed
+		d.canary.Store(nil) // nothing is configured, so nothing is missing
 		return nil
 	case last != nil:
 		d.keepExpected(last, expected)
@@ -61,8 +60,8 @@ func (d *daemon) canaryTurn(ctx context.Context) error {
 	return err
 }
 
-// keepExpected keeps how a canary fared, without the callbacks at which none is expected any
-// more: those that were removed, or left out of the list.
+// keepExpected stores the results of a canary without the callbacks that no longer expect one:
+// those that were removed, or taken off the list.
 func (d *daemon) keepExpected(c *runtime.Canary, expected []string) {
 	if c == nil {
 		return
@@ -76,7 +75,7 @@ func (d *daemon) keepExpected(c *runtime.Canary, expected []string) {
 	d.canary.Store(&runtime.Canary{ID: c.ID, Sequence: c.Sequence, Sent: c.Sent, Ended: c.Ended, Results: results})
 }
 
-// judgeCanary records how a canary fared once that is decided, or its time is over.
+// judgeCanary records a canary's results once they are final or its time is over.
 func (d *daemon) judgeCanary(ctx context.Context, c *runtime.Canary, expected []string, within time.Duration) error {
 	all, err := d.rt.CanaryResults(ctx, c)
 	if err != nil {
@@ -90,7 +89,7 @@ func (d *daemon) judgeCanary(ctx context.Context, c *runtime.Canary, expected []
 			result = runtime.CanaryPending
 		}
 		if result == runtime.CanaryLater {
-			continue // it is expected from the next one on
+			continue // expected from the next canary on
 		}
 		results[name] = result
 		open = open || result == runtime.CanaryPending
@@ -120,7 +119,7 @@ func (d *daemon) judgeCanary(ctx context.Context, c *runtime.Canary, expected []
 	return nil
 }
 
-// CanaryResults returns how the last canary that has ended fared, by callback.
+// CanaryResults returns the results of the last finished canary, by callback.
 func (d *daemon) CanaryResults() (map[string]runtime.CanaryResult, time.Time) {
 	if c := d.canary.Load(); c != nil {
 		return c.Results, c.Sent
@@ -128,7 +127,7 @@ func (d *daemon) CanaryResults() (map[string]runtime.CanaryResult, time.Time) {
 	return nil, time.Time{}
 }
 
-// canaryTrouble is the callbacks at which the last canary did not arrive masked.
+// canaryTrouble returns the callbacks at which the last canary did not arrive masked.
 func (d *daemon) canaryTrouble() (found []alerts.Trouble) {
 	c := d.canary.Load()
 	if c == nil {

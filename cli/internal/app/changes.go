@@ -14,16 +14,16 @@ import (
 	"auditrelay/runtime"
 )
 
-// told keeps, in a file of the data directory, what the relay last reported in its own
-// audit events about one kind of object. So each change is reported once.
+// told stores in a file of the data directory what the relay last recorded about one kind of
+// object, so that each change is recorded once.
 type told[V any] struct {
 	file  string
 	table string // table_name of the events
-	// action is what a change of one that stays is called; nil: updated.
+	// action returns the action of a change of an existing object; nil: updated.
 	action func(before, after V) auditrelay.Action
-	// show is how one stands in before_value and updated_values; nil: as it is kept.
+	// show returns an object's form in before_value and updated_values; nil: its stored form.
 	show func(V) any
-	// quiet: what is seen for the first time is noted, and no event.
+	// quiet: the first state is stored without an event.
 	quiet bool
 }
 
@@ -50,9 +50,9 @@ func (t told[V]) keep(now map[string]V) error {
 	return writeFile(t.file, append(text, '\n'))
 }
 
-// changes are the own records of every thing by name that was made, changed or taken away
-// since the relay last told of them; none: done does nothing. Once they are durable, call
-// done. A crash before that has all of them told once more.
+// changes returns own records of every object that was created, changed or removed since the
+// relay last recorded it, and done, which is a no-op if there are none. Call done once the
+// records are durable. After a crash before that, all are recorded again.
 func (t told[V]) changes(d *daemon, by runtime.By, now map[string]V) (all []runtime.Change, done func()) {
 	last, err := t.last()
 	if err != nil {

@@ -21,20 +21,20 @@ type CheckOptions struct {
 	Compiler []string
 	// Worker is as in Options.
 	Worker []string
-	// Online asks every sink's destination; Timeout bounds each, default 30 s.
+	// Online checks every sink's destination. Timeout limits each check; default 30 s.
 	Online  bool
 	Timeout time.Duration
 }
 
-// Checked is what Check found out.
+// Checked is the result of Check.
 type Checked struct {
 	Config *config.Config
 	Probes []Probe
 }
 
-// Probe is how one sink's destination answered.
+// Probe is the result of checking one sink's destination.
 type Probe struct {
-	Callback string `json:"callback"` // (journal): the server that keeps the journal
+	Callback string `json:"callback"` // (journal) for the server of the journal
 	Sink     string `json:"sink"`
 	// Result is ok, failed, or not checked.
 	Result string `json:"result"`
@@ -48,7 +48,7 @@ const (
 	ProbeNotChecked = "not checked"
 )
 
-// Check reads a configuration, of one file or more, as serve would and touches no data.
+// Check reads a configuration of one or more files as serve would, and changes no data.
 func Check(ctx context.Context, files []string, o CheckOptions) (Checked, error) {
 	makers, err := sinkMakers(o.Sinks)
 	if err != nil {
@@ -88,7 +88,7 @@ func Check(ctx context.Context, files []string, o CheckOptions) (Checked, error)
 	return done, nil
 }
 
-// probeJournal asks the server that keeps the journal, where one does.
+// probeJournal checks the journal's server, if there is one.
 func probeJournal(ctx context.Context, cfg *config.Config, timeout time.Duration) []Probe {
 	on := postgresOf(cfg)
 	if on.URL == "" {
@@ -106,7 +106,7 @@ func probeJournal(ctx context.Context, cfg *config.Config, timeout time.Duration
 
 const defaultProbe = 30 * time.Second
 
-// probe asks one callback's sink.
+// probe checks one callback's sink.
 func (a *assembler) probe(ctx context.Context, cfg *config.Config, c *config.Callback, timeout time.Duration) []Probe {
 	if c.Sink.Type == "" {
 		return nil
@@ -141,7 +141,7 @@ func probeSink(ctx context.Context, sink auditrelay.Sink, timeout time.Duration)
 	return prober.Probe(ctx)
 }
 
-// Translate gives LiteLLM's configuration in the relay's own format, checked.
+// Translate returns LiteLLM's configuration in the relay's own format, checked.
 func Translate(file string, more map[string]SinkMaker) ([]byte, []config.Note, error) {
 	makers, err := sinkMakers(more)
 	if err != nil {
@@ -154,8 +154,8 @@ func Translate(file string, more map[string]SinkMaker) ([]byte, []config.Note, e
 	return config.Translate(file, data, (&assembler{makers: makers}).loadOptions(file))
 }
 
-// Show gives a checked configuration as the relay understands it, without its secrets;
-// with defaults, also what is not given.
+// Show returns the effective form of a checked configuration, without its secrets. With
+// defaults it includes keys that are not set.
 func Show(files []string, more map[string]SinkMaker, defaults bool) ([]byte, []config.Note, error) {
 	makers, err := sinkMakers(more)
 	if err != nil {
@@ -169,8 +169,8 @@ func Show(files []string, more map[string]SinkMaker, defaults bool) ([]byte, []c
 	return config.Show(file, a.loadOptions(file, others...), defaults)
 }
 
-// CheckText checks a configuration that is still to be written to file. Variables that it
-// names need not be set yet.
+// CheckText checks a configuration before it is written to file. Variables that it names need
+// not be set yet.
 func CheckText(file string, text []byte, more map[string]SinkMaker) ([]config.Note, error) {
 	makers, err := sinkMakers(more)
 	if err != nil {
@@ -181,7 +181,7 @@ func CheckText(file string, text []byte, more map[string]SinkMaker) ([]config.No
 		if value, ok := os.LookupEnv(name); ok {
 			return value, true
 		}
-		return "6f1c2be09d7a4e58b3c1f0a9d2e4c6b8", true // of a secret's form
+		return "6f1c2be09d7a4e58b3c1f0a9d2e4c6b8", true // looks like a secret
 	}
 	cfg, err := config.Parse(file, text, o)
 	if err != nil {

@@ -27,71 +27,72 @@ import (
 
 // Options configure Run.
 type Options struct {
-	// ConfigFile is the configuration, ours or LiteLLM's; MoreConfig are further files of it.
+	// ConfigFile is the configuration, in the relay's format or LiteLLM's. MoreConfig lists
+	// further files of it.
 	ConfigFile string
 	MoreConfig []string
-	// Listen and DataDir, where set, stand over the configuration's.
+	// Listen and DataDir, if set, override the configuration's.
 	Listen, DataDir string
-	// Compiler is the program, with its arguments, that compiles guests in a process
-	// with limits (internal/compile). Empty: they are compiled in this one.
+	// Compiler is the command that compiles guests in a process with limits (internal/compile).
+	// Empty: guests are compiled in this process.
 	Compiler []string
-	// Worker is the program, with its arguments, that runs guests in processes of their
-	// own (wasm.RunWorker). Empty: they run in this one.
+	// Worker is the command that runs guests in worker processes (wasm.RunWorker). Empty:
+	// guests run in this process.
 	Worker []string
-	// Sinks are sinks beside the built-in ones, by their name in YAML.
+	// Sinks has sinks in addition to the built-in ones, by their name in YAML.
 	Sinks map[string]SinkMaker
-	// AddressFile, where set, receives the address that the daemon listens on,
-	// once it does: for a supervisor that asked for port 0.
+	// AddressFile, if set, gets the daemon's listening address, for a supervisor that requested
+	// port 0.
 	AddressFile string
-	// Reload is received from when the configuration is to be read again.
+	// Reload triggers a reload of the configuration.
 	Reload  <-chan os.Signal
 	Version api.Version
-	// Log is written to as the configuration says; default os.Stderr.
+	// Log is the destination of the log. Default: os.Stderr.
 	Log io.Writer
 
 	// For tests.
-	listening func(address string)    // called once it does
+	listening func(address string)    // called once it listens
 	step      func(name string) error // called before each step of a reload that can fail
 	silent    bool                    // no own records of starts and stops
 }
 
 const defaultDrain = 30 * time.Second
 
-// daemon is one Run.
+// daemon is one call of Run.
 type daemon struct {
 	options Options
 	log     *slog.Logger
 	level   slog.LevelVar
-	dropped func() uint64 // log lines; nil: none can be
+	dropped func() uint64 // number of dropped log lines; nil if none can be dropped
 	data    dataDir
 	build   assembler
 	rt      *runtime.Runtime
 	server  *http.Server
-	ways    sources.Set // in, the server among them
+	ways    sources.Set // the inputs, including the server
 	stores  stores
 	raised  raisedAlerts
-	canary  atomic.Pointer[runtime.Canary] // that a record told of last; nil: none, or not known yet
+	canary  atomic.Pointer[runtime.Canary] // the last recorded canary; nil if there is none or it is unknown
 
-	backingUp sync.Mutex // held while a backup is made
+	backingUp sync.Mutex // held during a backup
 
-	// changing holds who changes what runs: a reload, or a switch of modules. It is held
-	// across slow work, so that nothing else may wait for it.
+	// changing is held by a change of what runs: a reload, or a switch of modules. It is held
+	// during slow work, so no request may wait for it.
 	changing    chan struct{}
-	stopping    context.Context // ends when the relay does: changes are given up
+	stopping    context.Context // ends when the relay stops; changes are then given up
 	stopChanges context.CancelFunc
 
-	mu     sync.Mutex     // what follows, and build.guests.live; never across slow work
-	cfg    *config.Config // in force, with the policies that were selected
+	mu     sync.Mutex     // guards the fields below and build.guests.live; never held during slow work
+	cfg    *config.Config // in force, including selected policies
 	digest string
-	trials map[string]*trial // of shadows, by callback
+	trials map[string]*trial // trials of shadows, by callback
 
-	configured *config.Config // as read; changing guards it
+	configured *config.Config // as read from the file; guarded by changing
 
 	fleet *fleet
 }
 
-// Run serves until ctx ends, then drains. It returns nil after an orderly stop,
-// whether or not everything could be delivered: what is left is in the journal.
+// Run serves until ctx ends, then drains. It returns nil after an orderly stop, even if some
+// events could not be delivered; they are in the journal.
 func Run(ctx context.Context, o Options) (err error) {
 	f := &fleet{}
 	defer func() { err = errors.Join(err, f.close()) }()
@@ -104,8 +105,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 }
 
-// runTerm is Run until the relay is to give its journal up to another one of its fleet,
-// which errYield says.
+// runTerm is Run until the relay must give its journal to another relay of its fleet. It then
+// returns errYield.
 func runTerm(ctx context.Context, o Options, f *fleet) (err error) {
 	makers, err := sinkMakers(o.Sinks)
 	if err != nil {
@@ -119,7 +120,7 @@ func runTerm(ctx context.Context, o Options, f *fleet) (err error) {
 	if d.log, writer = d.newLog(); writer != nil {
 		defer writer.Close()
 		d.dropped = writer.Dropped
-		// What libraries write belongs to the one log of the process.
+		// Messages of libraries go to the process's log too.
 		before := slog.Default()
 		slog.SetDefault(d.log)
 		defer slog.SetDefault(before)
@@ -173,8 +174,8 @@ func runTerm(ctx context.Context, o Options, f *fleet) (err error) {
 	return d.serve(ctx)
 }
 
-// openRedacted opens a data directory of an earlier revision in which LiteLLM's callbacks
-// delivered nothing: another configuration ran there, so that nothing is to go on unredacted.
+// openRedacted opens a data directory of an older version in which LiteLLM's callbacks
+// delivered nothing. Another configuration ran there, so nothing needs to stay unredacted.
 func (d *daemon) openRedacted(ctx context.Context) (err error) {
 	if err = d.data.setRedaction("preset"); err != nil {
 		return fmt.Errorf("the data directory: %w", err)
@@ -190,7 +191,7 @@ func (d *daemon) openRedacted(ctx context.Context) (err error) {
 	return d.open(ctx)
 }
 
-// load reads the configuration with what the command line puts over it.
+// load reads the configuration and applies the command line's overrides.
 func (d *daemon) load() (*config.Config, error) {
 	cfg, err := d.build.loadConfig(d.options.ConfigFile, d.options.MoreConfig...)
 	if err != nil {
@@ -205,7 +206,7 @@ func (d *daemon) load() (*config.Config, error) {
 	return cfg, nil
 }
 
-// applySelected puts the policies that were selected in the place of the configuration's.
+// applySelected replaces the configuration's policies by the selected ones.
 func (d *daemon) applySelected() (lapsed []string, err error) {
 	all, err := d.data.selectedPolicies()
 	if err != nil {
@@ -216,7 +217,7 @@ func (d *daemon) applySelected() (lapsed []string, err error) {
 	return lapsed, err
 }
 
-// open makes everything, listeners first: a taken port should not cost a recovery.
+// open creates everything, listeners first, so that a port in use fails before a recovery.
 func (d *daemon) open(ctx context.Context) (err error) {
 	start := time.Now()
 	limits := limitsOf(d.cfg)
@@ -248,7 +249,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// Which modules run stands in the journal, which is not open yet.
+	// The journal says which modules run, and it is not open yet.
 	d.build.guests.deferred = true
 	made, err := d.build.assemble(ctx, d.cfg)
 	if err != nil {
@@ -258,7 +259,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.cfg.Redaction == config.RedactionKept {
 		options.Known = []string{config.LiteLLMCallback}
 	}
-	options.Journal.Postgres.Fleet = d.fleet.member // nil: the relay is alone
+	options.Journal.Postgres.Fleet = d.fleet.member // nil if the relay is alone
 	if options.Proofs.Key, err = d.proofKey(); err != nil {
 		return err
 	}
@@ -294,7 +295,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// serverOptions are those of a server for d's runtime, which is open.
+// serverOptions returns the options of a server for d's runtime, which is open.
 func (d *daemon) serverOptions(listener, socket net.Listener, others sources.Set) http.Options {
 	o := http.Options{
 		Runtime: d.rt, Config: d.cfg, Listener: listener, Socket: socket, Limits: limitsOf(d.cfg), Version: d.options.Version, Logger: d.log,
@@ -326,13 +327,13 @@ func (d *daemon) tellOpened(took time.Duration) {
 	}
 }
 
-// serve answers until ctx ends, then drains: while deliveries go on the relay
-// still answers who asks how far it is.
+// serve serves requests until ctx ends, then drains. During the drain it still answers requests
+// for its progress.
 func (d *daemon) serve(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	var wg sync.WaitGroup
-	// One source that breaks ends the relay: a supervisor starts it with all of them.
+	// One failed source ends the relay, so that a supervisor restarts it with all sources.
 	broken, breaks := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer breaks(nil)
 	wg.Go(func() { d.ways.Run(serving, breaks) })
@@ -364,7 +365,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	deadline := d.drainDeadline()
 	d.log.Info("stopping: deliveries go on, and events are taken until they have ended", "deadline", deadline)
 	d.stopChanges()
-	d.ways.Stop() // what a source fetched is drained with the rest
+	d.ways.Stop() // fetched events are drained with the others
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
 	defer cancel()
 	d.drain(bounded)
@@ -376,10 +377,10 @@ func (d *daemon) serve(ctx context.Context) error {
 	return errYield
 }
 
-// handover is how long a relay whose callbacks go on elsewhere waits for deliveries.
+// handover is how long a relay waits for deliveries whose callbacks continue on another relay.
 const handover = time.Second
 
-// notOpened says what is to follow where a relay of a fleet could not open the journal.
+// notOpened decides what to do when a relay of a fleet could not open the journal.
 func (d *daemon) notOpened(ctx context.Context, err error) error {
 	member := d.fleet.member
 	switch {
@@ -389,17 +390,17 @@ func (d *daemon) notOpened(ctx context.Context, err error) error {
 		d.log.Info("another relay of the fleet has the journal", "error", err)
 		return errYield
 	case member.Passing(err):
-		return err // no other configuration would have opened it
+		return err // it would fail with any configuration
 	}
-	// Others go on with another configuration, if they have one.
+	// Relays with another configuration take over, if there are any.
 	if failed := member.Fail(context.WithoutCancel(ctx), err); failed != nil {
 		d.log.Error("the fleet was not told that this relay cannot lead", "error", failed)
 	}
 	return err
 }
 
-// watchJournal reports a journal that has failed. Only opening it anew tells what
-// is durable, and a supervisor does that best: it starts the whole relay again.
+// watchJournal reports a failed journal. Only opening it again shows what is durable. A
+// supervisor does that best by restarting the relay.
 func (d *daemon) watchJournal(ctx context.Context, failed chan<- error) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()

@@ -13,24 +13,24 @@ import (
 	"auditrelay/runtime"
 )
 
-// dataDir is the directory that holds all that the daemon keeps. Beside the
-// journal, which the runtime makes, there are the key of the configuration's
-// digests, and the digest of the last configuration.
+// dataDir is the directory of all the daemon's data. Besides the journal, which the runtime
+// creates, it has the key of the configuration's digests, and the digest of the last
+// configuration.
 type dataDir string
 
 func (d dataDir) file(name string) string { return filepath.Join(string(d), name) }
 
-// guestCache is where compiled modules are kept: the relay's alone.
+// guestCache is the directory of compiled modules. Only the relay may have access.
 func (d dataDir) guestCache() string { return d.file("cache") }
 
-// backups is beside the directory, not in it: a backup of a backup helps nobody.
+// backups returns the directory of backups. It is beside the data directory, so that a backup
+// contains no other backups.
 func (d dataDir) backups() string { return filepath.Clean(string(d)) + "-backups" }
 
 const digestKeyBytes = 32
 
-// digestKey reads the key of configuration digests, and creates directory and key the
-// first time. Without the key, a digest cannot be used to guess secrets in the
-// configuration.
+// digestKey reads the key of configuration digests. On first use it creates the directory and
+// the key. Without the key, nobody can use a digest to guess secrets in the configuration.
 func (d dataDir) digestKey() ([]byte, error) {
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return nil, fmt.Errorf("the data directory: %w", err)
@@ -54,8 +54,8 @@ func (d dataDir) digestKey() ([]byte, error) {
 	return key, nil
 }
 
-// redaction is how LiteLLM's callbacks are redacted with this directory, as the first
-// start that could say so wrote it: preset, or kept as before. Empty: none has yet.
+// redaction returns how LiteLLM's callbacks are redacted with this directory, as the first
+// start stored it: preset, or kept as before. It is empty if nothing is stored.
 func (d dataDir) redaction() string {
 	text, err := os.ReadFile(d.file(redactionFile))
 	if err != nil {
@@ -66,9 +66,8 @@ func (d dataDir) redaction() string {
 
 const redactionFile = "litellm.redaction"
 
-// keepsUnredacted reports whether callbacks from LiteLLM's file deliver unredacted, since
-// they did so before: with a revision that knew no other way; and whether a start has
-// said so.
+// keepsUnredacted reports whether callbacks from LiteLLM's file deliver unredacted because an
+// older version did so, and whether a start has logged a warning.
 func (d dataDir) keepsUnredacted() (keeps, warned bool) {
 	if said := d.redaction(); said != "" {
 		return said == config.RedactionKept, true
@@ -76,7 +75,7 @@ func (d dataDir) keepsUnredacted() (keeps, warned bool) {
 	return d.lastConfig() != "", false
 }
 
-// setRedaction writes what the first start decided.
+// setRedaction stores the decision of the first start.
 func (d dataDir) setRedaction(redaction string) error {
 	if d.redaction() != "" {
 		return nil
@@ -87,7 +86,7 @@ func (d dataDir) setRedaction(redaction string) error {
 	return writeFile(d.file(redactionFile), []byte(redaction+"\n"))
 }
 
-// lastConfig is the digest of the configuration that ran last, empty at first.
+// lastConfig returns the digest of the last configuration, or "" at first.
 func (d dataDir) lastConfig() string {
 	digest, err := os.ReadFile(d.file("config.digest"))
 	if err != nil {
@@ -100,15 +99,15 @@ func (d dataDir) setLastConfig(digest string) error {
 	return writeFile(d.file("config.digest"), []byte(digest+"\n"))
 }
 
-// takenBackFile names the rollout that somebody took back while the journal could not record
-// it: a line with its id, and one with who did.
+// takenBackFile names the rollout that a user rolled back while the journal could not record
+// it: one line with its id, and one with the user.
 const takenBackFile = "rollout.taken-back"
 
 func (d dataDir) setTakenBack(taken *runtime.TakenBackError) error {
 	return writeFile(d.file(takenBackFile), []byte(taken.ID+"\n"+taken.By+"\n"))
 }
 
-// takenBack says that the rollout id was taken back so; nil if it was not.
+// takenBack returns the rollback of the rollout id, or nil if there is none.
 func (d dataDir) takenBack(id string) *runtime.TakenBackError {
 	text, err := os.ReadFile(d.file(takenBackFile))
 	if err != nil {
@@ -121,7 +120,7 @@ func (d dataDir) takenBack(id string) *runtime.TakenBackError {
 	return &runtime.TakenBackError{ID: id, By: by, Err: errors.New("the journal failed")}
 }
 
-// writeFile puts a file in place whole or not at all.
+// writeFile replaces a file as a whole or not at all.
 func writeFile(name string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// OpenDetectors returns the detectors of a configuration, or the shipped ones where
-// there are no files.
+// OpenDetectors returns the detectors of a configuration, or the shipped ones if there are no
+// files.
 func OpenDetectors(files []string, sinks map[string]SinkMaker) (*detect.Catalogue, error) {
 	if len(files) == 0 {
 		return detect.Shipped(), nil
@@ -30,11 +30,11 @@ func OpenDetectors(files []string, sinks map[string]SinkMaker) (*detect.Catalogu
 	return detect.Shipped(), nil
 }
 
-// Found is one finding in a file: where it is, and what found it. It never holds the
-// value, but its digest, as exceptions name it.
+// Found is one finding in a file: its place and its detector. It has the digest of the value,
+// as exceptions name it, but never the value.
 type Found struct {
 	Line     int    `json:"line"`
-	Path     string `json:"path,omitempty"` // in an event; with key, the key itself was found
+	Path     string `json:"path,omitempty"` // in an event; with key set, the key itself was found
 	Key      bool   `json:"key,omitempty"`
 	Detector string `json:"detector"`
 	Start    int    `json:"start"` // in the decoded text, in bytes
@@ -42,8 +42,8 @@ type Found struct {
 	SHA256   string `json:"sha256"`
 }
 
-// FindIn returns what the detectors find in one line: in every key and value of it
-// where it is an event, and in its text where it is none.
+// FindIn returns the findings in one line: in every key and value of an event, or in the text
+// of any other line.
 func FindIn(c *detect.Catalogue, set *detect.Set, number int, line []byte) (all []Found) {
 	add := func(text []byte, name detect.Name, path string, key bool) {
 		for _, f := range set.Append(nil, text, name) {

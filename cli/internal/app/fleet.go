@@ -22,21 +22,21 @@ import (
 	"auditrelay/runtime"
 )
 
-// fleet is this process as one relay of several: what it keeps from one term as the leader
-// to the next. Its zero value is a relay that has not joined; it may be alone.
+// fleet is this process as one relay of a fleet: the state that it keeps from one term as
+// leader to the next. The zero value has not joined; it may be alone.
 type fleet struct {
-	member           *runtime.Fleet // nil: alone
+	member           *runtime.Fleet // nil if it is alone
 	name             string
 	listener, socket *retained
-	told             bool // that it listens
+	told             bool // whether its listening was logged
 
-	kept map[string][]byte // the small files as the database has them
+	kept map[string][]byte // the small files as stored in the database
 }
 
-// errYield ends a term: another relay of the fleet is to lead.
+// errYield ends a term: another relay of the fleet must lead.
 var errYield = errors.New("another relay of the fleet leads from now on")
 
-// retained is a listener that outlives the servers on it. Meanwhile the system keeps new
+// retained is a listener that outlives its servers. Between servers the system keeps new
 // connections waiting.
 type retained struct {
 	net.Listener
@@ -54,8 +54,8 @@ func retain(l net.Listener) (*retained, error) {
 	return &retained{l, d.SetDeadline}, nil
 }
 
-// listen opens what the relay answers on. In a fleet it does so once, and hands it out for
-// each server anew.
+// listen opens the relay's listeners. In a fleet it opens them once and reuses them for each
+// server.
 func (d *daemon) listen(ctx context.Context) (listener, socket net.Listener, err error) {
 	f := d.fleet
 	if f.listener != nil {
@@ -69,7 +69,7 @@ func (d *daemon) listen(ctx context.Context) (listener, socket net.Listener, err
 		return nil, nil, err
 	}
 	if socket, err = http.ListenSocket(ctx, d.cfg.Socket); err != nil {
-		if listener != nil { // none where the socket is alone
+		if listener != nil { // there is none if only the socket is used
 			err = errors.Join(err, listener.Close())
 		}
 		return nil, nil, err
@@ -105,8 +105,7 @@ func (f *fleet) close() error {
 	return errors.Join(errs...)
 }
 
-// join makes this process a relay of the fleet, or tells the fleet of its configuration as
-// it is now.
+// join adds this process to the fleet, or tells the fleet its current configuration.
 func (d *daemon) join() error {
 	f := d.fleet
 	digest := fleetDigest(d.cfg, d.options.Version)
@@ -115,7 +114,7 @@ func (d *daemon) join() error {
 		return nil
 	}
 	c := d.cfg.Journal.Postgres.Fleet
-	host, _ := os.Hostname() // the name is required then
+	host, _ := os.Hostname() // if it fails, the configuration must have a name
 	if f.name = cmp.Or(c.Name, host); f.name == "" {
 		return errors.New("journal.postgres.fleet.name: this machine has no name; give the relay one")
 	}
@@ -125,8 +124,8 @@ func (d *daemon) join() error {
 	return err
 }
 
-// fleetDigest tells apart configurations and versions. The key that signs proofs and the
-// tokens, which all relays have, keep those who see a digest from guessing at secrets.
+// fleetDigest distinguishes configurations and versions. It is keyed with the signing key and
+// the tokens, which all relays have, so that nobody who sees a digest can guess secrets.
 func fleetDigest(cfg *config.Config, v api.Version) string {
 	key := sha256.New()
 	fmt.Fprintf(key, "auditrelay fleet\x00%s\x00", cfg.Proofs.Key.Reveal())
@@ -137,8 +136,8 @@ func fleetDigest(cfg *config.Config, v api.Version) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// follow answers for a relay that does not lead, and returns when it may: ctx has not
-// ended then.
+// follow serves requests while this relay does not lead, and returns when it may lead. If ctx
+// ended, it returns its error.
 func (d *daemon) follow(ctx context.Context) error {
 	if err := d.join(); err != nil {
 		return err
@@ -172,7 +171,7 @@ func (d *daemon) follow(ctx context.Context) error {
 		case <-d.options.Reload:
 			cfg, err := d.load()
 			if err == nil {
-				err = follower.Use(cfg) // a token that was taken away opens nothing here, too
+				err = follower.Use(cfg) // a revoked token must not work here either
 			}
 			if err != nil {
 				d.log.Error("the configuration was not reloaded; the old one stays in force", "error", err)
@@ -184,7 +183,7 @@ func (d *daemon) follow(ctx context.Context) error {
 	}
 }
 
-// tellListening says once that the relay answers.
+// tellListening logs once that the relay listens.
 func (d *daemon) tellListening(address string) {
 	if d.fleet.told {
 		return
@@ -201,7 +200,7 @@ func (d *daemon) tellListening(address string) {
 	notifySupervisor("READY=1")
 }
 
-// term returns a context that ends with ctx, or when another relay of the fleet is to lead.
+// term returns a context that ends with ctx, or when another relay of the fleet must lead.
 func (d *daemon) term(ctx context.Context) (context.Context, context.CancelFunc) {
 	term, end := context.WithCancelCause(ctx)
 	yield := d.fleet.member.Yield()
@@ -216,7 +215,7 @@ func (d *daemon) term(ctx context.Context) (context.Context, context.CancelFunc)
 	return term, func() { end(nil) }
 }
 
-// leader is where requests go.
+// leader returns where to forward requests.
 func (d *daemon) leader() (http.Leader, <-chan struct{}) {
 	changed := d.fleet.member.Changed()
 	v := d.fleet.member.View()
@@ -226,7 +225,7 @@ func (d *daemon) leader() (http.Leader, <-chan struct{}) {
 	return http.Leader{Address: v.Leader.Address, Secret: v.Secret}, changed
 }
 
-// secret is what the relays of the fleet know each other by.
+// secret returns the shared secret by which the fleet's relays authenticate to each other.
 func (d *daemon) secret() string { return d.fleet.member.View().Secret }
 
 // Fleet returns the fleet as this relay last saw it.
@@ -260,7 +259,7 @@ func (d *daemon) Fleet() api.Fleet {
 	return out
 }
 
-// Drain has a relay give the lease up, or lets it have it again, and records that.
+// Drain makes a relay give the lease up, or allows it again with undo, and records that.
 func (d *daemon) Drain(ctx context.Context, name string, undo bool, by runtime.By) (api.Fleet, error) {
 	act := "drain"
 	if undo {
@@ -279,14 +278,14 @@ func (d *daemon) Drain(ctx context.Context, name string, undo bool, by runtime.B
 	return d.Fleet(), nil
 }
 
-// fleetFiles are the small files of the data directory that follow the journal from relay
-// to relay: what was recorded last, which policies were selected, and the saved searches.
+// fleetFiles are the small files of the data directory that follow the journal from relay to
+// relay: the last recorded states, the selected policies, and the saved searches.
 func fleetFiles() []string {
 	return []string{"digest.key", redactionFile, "config.digest", "policies.json", "detectors.json", "keys.json", policiesFile, searchesFile}
 }
 
-// fetchFiles puts the fleet's files into the data directory. The first relay that leads
-// brings its own.
+// fetchFiles writes the fleet's files into the data directory. The first leader contributes its
+// own.
 func (d *daemon) fetchFiles(ctx context.Context) error {
 	kept, err := d.fleet.member.Files(ctx)
 	if err != nil {
@@ -302,10 +301,10 @@ func (d *daemon) fetchFiles(ctx context.Context) error {
 	for _, name := range fleetFiles() {
 		content, ok := kept[name]
 		if !ok && name == searchesFile {
-			continue // earlier versions did not keep it: the first leader brings its own
+			continue // older versions did not store it: the first leader contributes its own
 		}
 		if !ok {
-			// It is another fleet's, or older than this one.
+			// It belongs to another fleet, or is older than this one.
 			if err := os.Remove(d.data.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -318,11 +317,11 @@ func (d *daemon) fetchFiles(ctx context.Context) error {
 	return nil
 }
 
-// errFilesChanged: the relay that led before changed a file after this one had fetched it.
+// errFilesChanged: the previous leader changed a file after this relay had fetched it.
 var errFilesChanged = errors.New("the files of the fleet have changed meanwhile")
 
-// checkFiles refuses to begin with files that are not those of the fleet any more. The
-// journal is open: no other relay changes them now.
+// checkFiles returns an error if the files are no longer those of the fleet. The journal is
+// open, so no other relay changes them now.
 func (d *daemon) checkFiles(ctx context.Context) error {
 	if d.fleet.member == nil {
 		return nil
@@ -334,7 +333,7 @@ func (d *daemon) checkFiles(ctx context.Context) error {
 	return err
 }
 
-// keepFiles brings the files of the data directory that have changed to the fleet.
+// keepFiles stores changed files of the data directory in the fleet.
 func (d *daemon) keepFiles() error {
 	f := d.fleet
 	if f == nil || f.member == nil {
@@ -361,14 +360,14 @@ func (d *daemon) keepFiles() error {
 	return errors.Join(errs...)
 }
 
-// keptFiles is keepFiles where a failure changes nothing but what is recorded again.
+// keptFiles is keepFiles for files whose loss only repeats records.
 func (d *daemon) keptFiles() {
 	if err := d.keepFiles(); err != nil {
 		d.log.Error("files of the data directory do not follow the journal to another relay yet", "error", err)
 	}
 }
 
-// selectPolicies keeps which policies were selected, also for the relay that leads next.
+// selectPolicies stores the selected policies, also for the next leader.
 func (d *daemon) selectPolicies(all selectedPolicies) error {
 	if err := d.data.selectPolicies(all); err != nil {
 		return err

@@ -16,20 +16,19 @@ import (
 	"auditrelay/runtime"
 )
 
-// liveFilter is a guest filter as it runs: its slot, and how a module is loaded
-// for it.
+// liveFilter is a running guest filter: its slot, and how to load a module for it.
 type liveFilter struct {
 	slot   *slot.Slot
 	config *config.Filter
-	digest string // of the configuration, that what did not change goes on
+	digest string // digest of its configuration; an unchanged filter continues
 	load   func(ctx context.Context, code []byte, sha256 string) (*wasm.Module, error)
 
-	before  *liveFilter // of the same name, in whose place this one comes
-	running string      // the digest of the module in the slot, empty without one
-	dropped bool        // a selection no longer holds, and is to be forgotten
+	before  *liveFilter // the filter of the same name that it replaces
+	running string      // digest of the module in the slot; empty if there is none
+	dropped bool        // a selection no longer applies and must be deleted
 }
 
-// source says where the running module comes from.
+// source returns where the running module comes from.
 func (f *liveFilter) source() string {
 	switch {
 	case f.running == "":
@@ -40,19 +39,19 @@ func (f *liveFilter) source() string {
 	return "uploaded"
 }
 
-// guests are the filters that run. live, and what its filters run, change with
-// daemon.mu held, and only by whoever holds daemon.changing.
+// guests are the running filters. live, and what its filters run, change only with daemon.mu
+// held and by the holder of daemon.changing.
 type guests struct {
-	slots atomic.Pointer[map[string]*slot.Slot] // of live, for who may not wait
+	slots atomic.Pointer[map[string]*slot.Slot] // slots of live, for readers that must not wait
 
-	modules  *runtime.Modules // nil where no journal is, as in validate
+	modules  *runtime.Modules // nil if there is no journal, as in validate
 	live     map[string]*liveFilter
-	deferred bool // the journal is not open yet: slots are filled later
+	deferred bool // the journal is not open yet, so slots are filled later
 
-	files map[string]string // modules by filter that stand over everything else, to try them
+	files map[string]string // modules by filter that override everything else, for a trial
 }
 
-// fill loads the module that a filter is to run into its slot.
+// fill loads the filter's module into its slot.
 func (g *guests) fill(ctx context.Context, f *liveFilter) error {
 	if file := g.files[f.config.Name]; file != "" {
 		code, err := readBounded(file, runtime.MaxModuleBytes)
@@ -78,7 +77,7 @@ func (g *guests) fill(ctx context.Context, f *liveFilter) error {
 		}
 	}
 	if f.config.Wasm == "" {
-		return nil // nothing passes until a module is selected
+		return nil // nothing is processed until a module is selected
 	}
 	code, err := readBounded(f.config.Wasm, runtime.MaxModuleBytes)
 	if err != nil {
@@ -87,7 +86,7 @@ func (g *guests) fill(ctx context.Context, f *liveFilter) error {
 	return f.put(ctx, code, cmp.Or(f.config.SHA256, configured))
 }
 
-// adoptBreaker has a module that is loaded anew rest on where it rests.
+// adoptBreaker copies the state of the old module's breaker.
 func (f *liveFilter) adoptBreaker(m *wasm.Module) {
 	if f.before == nil {
 		return
@@ -98,7 +97,7 @@ func (f *liveFilter) adoptBreaker(m *wasm.Module) {
 	f.before = nil
 }
 
-// put loads a module and makes it the one that runs.
+// put loads a module and switches the slot to it.
 func (f *liveFilter) put(ctx context.Context, code []byte, sha256 string) error {
 	m, err := f.load(ctx, code, sha256)
 	if err != nil {
@@ -117,7 +116,7 @@ func (g *guests) discard(filters map[string]*liveFilter) {
 	}
 }
 
-// adopt makes filters the ones that run.
+// adopt makes filters the running ones.
 func (g *guests) adopt(filters map[string]*liveFilter) {
 	g.live = filters
 	slots := make(map[string]*slot.Slot, len(filters))
@@ -127,7 +126,7 @@ func (g *guests) adopt(filters map[string]*liveFilter) {
 	g.slots.Store(&slots)
 }
 
-// forget forgets the selections that no longer hold.
+// forget deletes the selections that no longer apply.
 func (g *guests) forget(log *slog.Logger) {
 	for name, f := range g.live {
 		if !f.dropped {
@@ -141,7 +140,7 @@ func (g *guests) forget(log *slog.Logger) {
 	}
 }
 
-// openGuests fills slots once the journal is open and tells what was selected.
+// openGuests fills slots once the journal is open, and logs the selections.
 func (d *daemon) openGuests(ctx context.Context, filters map[string]*liveFilter, m *runtime.Modules) error {
 	g := &d.build.guests
 	g.modules, g.deferred = m, false
@@ -159,8 +158,8 @@ func (d *daemon) openGuests(ctx context.Context, filters map[string]*liveFilter,
 	return nil
 }
 
-// FilterStates returns the state of every guest filter by its name. It waits for
-// nothing: a scrape does not stand still while a module is compiled.
+// FilterStates returns the state of every guest filter by name. It waits for nothing, so that a
+// scrape does not wait for a compilation.
 func (d *daemon) FilterStates() map[string]http.FilterState {
 	out := map[string]http.FilterState{}
 	slots := d.build.guests.slots.Load()

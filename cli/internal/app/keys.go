@@ -12,17 +12,17 @@ import (
 	"auditrelay/runtime"
 )
 
-// tableKey is the table_name of the relay's own events about keys.
+// tableKey is the table_name of own records about keys.
 const tableKey = "auditrelay_key"
 
-// keyState describes a key in audit events: its versions, each with a keyed fingerprint.
-// Fingerprints distinguish versions and reveal nothing of the key.
+// keyState describes a key in own records: its versions, each with a keyed fingerprint.
+// Fingerprints distinguish versions and reveal nothing about the key.
 type keyState struct {
 	Current  int               `json:"current"`
 	Versions map[string]string `json:"versions"`
 }
 
-// versionDestroyed stands in the place of a destroyed version's fingerprint.
+// versionDestroyed replaces the fingerprint of a destroyed version.
 const versionDestroyed = "destroyed"
 
 func keyStates(keys map[string]config.Key, digestKey []byte) map[string]keyState {
@@ -34,7 +34,7 @@ func keyStates(keys map[string]config.Key, digestKey []byte) map[string]keyState
 				s.Versions[strconv.Itoa(number)] = versionDestroyed
 				continue
 			}
-			// 128 bits, as pseudonyms have.
+			// 128 bits, like pseudonyms.
 			s.Versions[strconv.Itoa(number)] = keyedDigest(digestKey, "key", v.Secret.Reveal())[:32]
 		}
 		states[name] = s
@@ -42,8 +42,8 @@ func keyStates(keys map[string]config.Key, digestKey []byte) map[string]keyState
 	return states
 }
 
-// keyChanges tell of every key that was added, rotated, changed or taken away since
-// the relay last told of it. A key whose current version is another one was rotated.
+// keyChanges returns own records of every key that was added, rotated, changed or removed since
+// the relay last recorded it. A key with another current version was rotated.
 func (d *daemon) keyChanges(by runtime.By, cfg *config.Config) ([]runtime.Change, func()) {
 	return told[keyState]{
 		file: d.data.file("keys.json"), table: tableKey,
@@ -56,9 +56,8 @@ func (d *daemon) keyChanges(by runtime.By, cfg *config.Config) ([]runtime.Change
 	}.changes(d, by, keyStates(cfg.Keys, d.build.digestKey))
 }
 
-// keyedDigest is an HMAC under the relay's key, in hexadecimal, for one purpose: what
-// is digested for another gives another digest, and so do configurations, whose digests
-// begin with a number.
+// keyedDigest returns an HMAC with the relay's key, in hexadecimal, for one purpose. Other
+// purposes give other digests. So do digests of configurations, which begin with a number.
 func keyedDigest(key []byte, purpose, value string) string {
 	mac := hmac.New(sha256.New, key)
 	fmt.Fprintf(mac, "%s\n%s", purpose, value)

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// logQueue bounds what waits to be written, in bytes.
+	// logQueue limits the queued lines, in bytes.
 	logQueue = 1 << 20
-	// logFlush is how long the end of the relay waits for what is left to be written.
+	// logFlush is how long the relay waits at its end for queued lines to be written.
 	logFlush = time.Second
 )
 
@@ -23,16 +23,16 @@ const (
 // when writing works again. If the reader is gone, all lines are lost.
 type logWriter struct {
 	to io.Writer
-	// tell renders the line that says how many were dropped.
+	// tell formats the line with the number of dropped lines.
 	tell func(dropped uint64) []byte
 
 	mu      sync.Mutex
 	lines   [][]byte
 	bytes   int
-	dropped uint64 // since the last time that it was told
+	dropped uint64 // since they were last reported
 	total   uint64
 	closed  bool
-	wake    chan struct{} // cap 1
+	wake    chan struct{} // capacity 1
 	ended   chan struct{}
 }
 
@@ -42,7 +42,7 @@ func newLogWriter(to io.Writer, tell func(uint64) []byte) *logWriter {
 	return w
 }
 
-// Write takes one line. It never blocks and never fails.
+// Write queues one line. It never blocks and never fails.
 func (w *logWriter) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -68,7 +68,7 @@ func (w *logWriter) signal() {
 	}
 }
 
-// Dropped is how many lines were not written since start.
+// Dropped returns the number of dropped lines since start.
 func (w *logWriter) Dropped() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -113,7 +113,7 @@ func (w *logWriter) run() {
 	}
 }
 
-// Close writes what is left, for as long as logFlush. It is called once.
+// Close writes the queued lines for at most logFlush. Call it once.
 func (w *logWriter) Close() {
 	w.mu.Lock()
 	w.closed = true
@@ -127,9 +127,8 @@ func (w *logWriter) Close() {
 	}
 }
 
-// newLog returns the log that the configuration asks for. A file, which may be a pipe, is
-// written to by a goroutine of its own, which writer is, nil otherwise; it has to be
-// closed.
+// newLog returns the configured log. For a file, which may be a pipe, writer writes from a
+// separate goroutine and must be closed; otherwise writer is nil.
 func (d *daemon) newLog() (log *slog.Logger, writer *logWriter) {
 	d.setLevel(d.cfg)
 	to := d.options.Log
@@ -148,7 +147,7 @@ func (d *daemon) newLog() (log *slog.Logger, writer *logWriter) {
 	return slog.New(logHandler(d.cfg.Log.Format, to, &d.level)), writer
 }
 
-// lineBuffer keeps what is written to it.
+// lineBuffer stores what is written to it.
 type lineBuffer []byte
 
 func (b *lineBuffer) Write(p []byte) (int, error) {
@@ -156,7 +155,7 @@ func (b *lineBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// logHandler writes text or JSON. Durations carry their unit in both.
+// logHandler writes text or JSON. Durations have their unit in both.
 func logHandler(format config.LogFormat, w io.Writer, level slog.Leveler) slog.Handler {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Value.Kind() == slog.KindDuration {
@@ -170,7 +169,7 @@ func logHandler(format config.LogFormat, w io.Writer, level slog.Leveler) slog.H
 	return slog.NewTextHandler(w, o)
 }
 
-// setLevel puts the configuration's log level in force; config let it pass.
+// setLevel applies the configuration's log level, which config has checked.
 func (d *daemon) setLevel(cfg *config.Config) {
 	level := slog.LevelInfo
 	_ = level.UnmarshalText([]byte(cfg.Log.Level))

@@ -14,11 +14,11 @@ import (
 	"auditrelay/runtime"
 )
 
-// tableLookUp is the table_name of the relay's own events about look-ups.
+// tableLookUp is the table_name of own records about look-ups.
 const tableLookUp = "auditrelay_lookup"
 
-// LookUp answers the pseudonyms of a value under all versions of the keys in use. That
-// it was asked is durable first; where it cannot be, nothing is answered.
+// LookUp returns the pseudonyms of a value under all versions of the keys in use. It first
+// records the look-up durably; if that fails, it returns nothing.
 func (d *daemon) LookUp(ctx context.Context, want api.LookUp, by runtime.By) (api.LookedUp, error) {
 	d.mu.Lock()
 	cfg, digestKey := d.cfg, d.build.digestKey
@@ -61,15 +61,15 @@ func (d *daemon) LookUp(ctx context.Context, want api.LookUp, by runtime.By) (ap
 	return answer, nil
 }
 
-// keyUse is a key with which a filter makes pseudonyms for a callback; for every
-// callback, where it stands before the journal and callback is empty. separate: for the
-// fields of that callback alone.
+// keyUse is a key with which a filter makes pseudonyms for a callback. callback is empty for
+// filters before the journal, which affect all callbacks. separate: the pseudonyms are only for
+// fields of that callback.
 type keyUse struct {
 	callback, filter, key string
 	separate              bool
 }
 
-// keyUses are those that a look-up is about, in the configuration's order.
+// keyUses returns the uses that a look-up covers, in the configuration's order.
 func keyUses(cfg *config.Config, want api.LookUp) ([]keyUse, error) {
 	if _, known := cfg.Keys[want.Key]; !known && want.Key != "" {
 		return nil, refusal(http.StatusNotFound, api.ReasonNotFound, "keys in the configuration lists what there is", "there is no key of this name")
@@ -86,7 +86,7 @@ func keyUses(cfg *config.Config, want api.LookUp) ([]keyUse, error) {
 					continue
 				}
 				made, separate := usedAs(byName[name], key)
-				if made { // what was delivered before the policy was separate has it, too
+				if made { // data from before the policy was separate has it too
 					uses = append(uses, keyUse{callback, name, key, false})
 				}
 				if separate {
@@ -109,15 +109,15 @@ func keyUses(cfg *config.Config, want api.LookUp) ([]keyUse, error) {
 	return uses, nil
 }
 
-// usedAs reports whether a filter makes pseudonyms with a key, and whether some are of one
-// callback and field each.
+// usedAs reports whether a filter makes pseudonyms with a key, and whether some are separate by
+// callback and field.
 func usedAs(f *config.Filter, key string) (made, separate bool) {
 	if !f.Native() {
 		return true, false
 	}
 	o, err := redactOptions(*f.Redact)
 	if err != nil {
-		return true, false // it was read before
+		return true, false // already checked
 	}
 	for i := range o.Rules {
 		if r := &o.Rules[i]; r.Key == key && r.Do == redaction.Pseudonym {
@@ -127,11 +127,10 @@ func usedAs(f *config.Filter, key string) (made, separate bool) {
 	return made, separate
 }
 
-// lookUpRecord is what the relay's own event says of a look-up: neither the value nor
-// a pseudonym.
+// lookUpRecord describes a look-up in an own record, without the value and its pseudonyms.
 type lookUpRecord struct {
 	Callbacks []string `json:"callbacks"`
-	Keys      []string `json:"keys"` // with versions, as pseudonyms name them
+	Keys      []string `json:"keys"` // with versions, as in pseudonyms
 }
 
 func lookedUpWith(cfg *config.Config, uses []keyUse) lookUpRecord {
@@ -150,7 +149,7 @@ func lookedUpWith(cfg *config.Config, uses []keyUse) lookUpRecord {
 	return lookUpRecord{Callbacks: sorted(callbacks), Keys: sorted(keys)}
 }
 
-// sorted are the names in a set, never nil.
+// sorted returns the names in a set, never nil.
 func sorted(set map[string]bool) []string {
 	names := slices.AppendSeq([]string{}, maps.Keys(set))
 	slices.Sort(names)

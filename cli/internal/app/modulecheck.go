@@ -26,9 +26,8 @@ func (d *daemon) CheckModule(ctx context.Context, digest, filter string) (api.Mo
 	return d.CheckUpload(ctx, stored.Name, filter, code)
 }
 
-// CheckUpload runs all checks of a module that need not be stored: what Push checks, and
-// with a filter's name what UseModule would require of it. The error is not about the
-// module.
+// CheckUpload runs all checks of a module that need not be stored: those of Push and, with a
+// filter's name, those of UseModule. The error is not about the module.
 func (d *daemon) CheckUpload(ctx context.Context, name, filter string, code []byte) (api.ModuleChecked, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxTrialTime)
 	defer cancel()
@@ -66,7 +65,7 @@ func (d *daemon) CheckUpload(ctx context.Context, name, filter string, code []by
 	return c.ModuleChecked, errors.Join(tooLong(ctx.Err()), err)
 }
 
-// triedModule loads an uploaded module in the place of a guest filter's, for a trial.
+// triedModule loads an uploaded module in place of a guest filter's, for a trial.
 func (d *daemon) triedModule(ctx context.Context, want api.Try) (*wasm.Module, error) {
 	if want.Policy != "" {
 		return nil, badField("module", "expected at most one of policy and module")
@@ -95,7 +94,7 @@ func (d *daemon) triedModule(ctx context.Context, want api.Try) (*wasm.Module, e
 	return m, nil
 }
 
-// moduleChecks gathers results: after the first failure nothing more is run.
+// moduleChecks collects results. After the first failure no further check runs.
 type moduleChecks struct{ api.ModuleChecked }
 
 func (c *moduleChecks) add(check, state, why string) {

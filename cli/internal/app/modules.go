@@ -18,7 +18,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// refusal says no to a request on modules, with the answer that it gets.
+// refusal returns the error response of a rejected request on modules.
 func refusal(status int, reason, hint, format string, args ...any) *api.Error {
 	return &api.Error{Status: status, Reason: reason, Hint: hint, Message: fmt.Sprintf(format, args...)}
 }
@@ -28,9 +28,8 @@ var (
 	digestPrefix = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 )
 
-// Push takes a module in, once it has passed all that loading it checks short of
-// running it; with a filter named, it is loaded and started under that one's
-// configuration too.
+// Push stores a module after all checks of Load that need no run. If a filter is named, it also
+// loads and starts the module with that filter's configuration.
 func (d *daemon) Push(ctx context.Context, name, filter string, code []byte, by runtime.By) (api.Pushed, error) {
 	if !moduleName.MatchString(name) {
 		return api.Pushed{}, refusal(http.StatusBadRequest, api.ReasonBadRequest, "", "name: expected 1 to 64 of a-z, 0-9, - and _, the first a letter or digit")
@@ -74,7 +73,7 @@ func noFilter(name string) *api.Error {
 	return refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay module filters shows those that a callback uses", "no guest filter %.64q runs", name)
 }
 
-// guest returns the filter that runs under a name, and the digest of its module.
+// guest returns the running filter with a name, and the digest of its module.
 func (d *daemon) guest(name string) (live *liveFilter, running string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -84,7 +83,7 @@ func (d *daemon) guest(name string) (live *liveFilter, running string, err error
 	return live, live.running, nil
 }
 
-// users are the callbacks that list a filter.
+// users returns the callbacks that list a filter.
 func (d *daemon) users(filter string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -139,8 +138,7 @@ func (d *daemon) ListModules() ([]api.Module, error) {
 	return all, nil
 }
 
-// InspectModule says what can be told of a module: of an uploaded one, or of one that
-// receipts name.
+// InspectModule returns the properties of an uploaded module, or of one that receipts name.
 func (d *daemon) InspectModule(prefix string) (api.Inspection, error) {
 	stored, err := d.find(prefix)
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Status == http.StatusNotFound {
@@ -166,7 +164,7 @@ func (d *daemon) ModuleContent(prefix string) (sha256 string, code []byte, err e
 	return stored.SHA256, code, err
 }
 
-// keepModule keeps what can be told of an uploaded module, for receipts that name it.
+// keepModule stores the properties of an uploaded module, for receipts that name it.
 func (d *daemon) keepModule(m runtime.StoredModule) error {
 	code, err := d.rt.Modules().Bytes(m.SHA256)
 	if err != nil {
@@ -197,7 +195,7 @@ func (d *daemon) DeleteModule(prefix string, by runtime.By) (api.StoredModule, e
 	return api.StoredModule(stored), err
 }
 
-// ListFilters returns the guest filters that run.
+// ListFilters returns the running guest filters.
 func (d *daemon) ListFilters() ([]api.Filter, error) {
 	type running struct {
 		filter api.Filter
@@ -231,7 +229,7 @@ func (d *daemon) ListFilters() ([]api.Filter, error) {
 	return all, nil
 }
 
-// ResetBreaker has a filter's module judge again at once.
+// ResetBreaker ends the pause of a filter's module at once.
 func (d *daemon) ResetBreaker(name string, by runtime.By) error {
 	live, _, err := d.guest(name)
 	if err != nil {
@@ -253,8 +251,8 @@ func (d *daemon) ResetBreaker(name string, by runtime.By) error {
 	return nil
 }
 
-// UseModule switches a filter to another module, at one sequence of each callback. Loading it comes
-// first, and what was chosen is durable before it is in force.
+// UseModule switches a filter to another module, at one sequence of each callback. It first
+// loads the module. The selection is durable before it is in force.
 func (d *daemon) UseModule(ctx context.Context, name string, want api.Use, by runtime.By) (api.Used, error) {
 	if err := d.rolling(name); err != nil {
 		return api.Used{}, err
@@ -285,7 +283,7 @@ func (d *daemon) useModule(ctx context.Context, name string, want api.Use, by ru
 		return api.Used{}, err
 	}
 	if digest == configured {
-		digest = "" // the configuration's own
+		digest = "" // the configuration's own module
 	}
 	used := api.Used{Filter: name, SHA256: cmp.Or(digest, configured), Previous: before.SHA256}
 	if running == used.SHA256 {
@@ -330,7 +328,7 @@ func (d *daemon) useModule(ctx context.Context, name string, want api.Use, by ru
 	return used, nil
 }
 
-// wanted is the digest of the module that a switch asks for; empty: the configuration's own.
+// wanted returns the digest of the requested module, or "" for the configuration's own.
 func (d *daemon) wanted(live *liveFilter, want api.Use, before runtime.Selection) (string, error) {
 	name := live.config.Name
 	switch {

@@ -5,9 +5,9 @@ import (
 	"os"
 )
 
-// noSyncVariable has the relay acknowledge events without waiting for the disk.
-// It exists so that the power-loss test can show that it notices; nothing
-// documents it to operators.
+// noSyncVariable makes the relay acknowledge events without waiting for the disk. It is only
+// for the power-loss test, which shows that it detects the loss. It is not documented for
+// operators.
 const noSyncVariable = "AUDITRELAY_UNSAFE_NO_SYNC"
 
 func unsafeNoSync(log *slog.Logger) bool {
@@ -18,8 +18,8 @@ func unsafeNoSync(log *slog.Logger) bool {
 	return true
 }
 
-// noFenceVariable lets a relay go on committing after another one has its journal, for the
-// test that shows what the fence is for.
+// noFenceVariable lets a relay commit after another one has taken over its journal, for the
+// test of the fence.
 const noFenceVariable = "AUDITRELAY_UNSAFE_NO_FENCE"
 
 func unsafeNoFence(log *slog.Logger) bool {

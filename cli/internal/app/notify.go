@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// notifySupervisor tells systemd, where it started us with Type=notify, that the
-// state changed. Nobody listening is no failure.
+// notifySupervisor reports the state to systemd if it started the relay with Type=notify. It is
+// no error if nobody listens.
 func notifySupervisor(state string) {
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if socket == "" {

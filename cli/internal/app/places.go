@@ -13,8 +13,8 @@ import (
 	"auditrelay/config"
 )
 
-// s3Places are where the callbacks of cfg deliver in S3, whatever endpoint they use:
-// one store can be reached by several names.
+// s3Places returns where the callbacks of cfg deliver in S3, whatever their endpoint: one store
+// may have several names.
 func s3Places(cfg *config.Config) []ingest.Place {
 	var places []ingest.Place
 	for i := range cfg.Callbacks {
@@ -23,14 +23,14 @@ func s3Places(cfg *config.Config) []ingest.Place {
 			continue
 		}
 		var o s3.Options
-		_ = c.Sink.Options.Decode(&o) // checked when the sink is made
+		_ = c.Sink.Options.Decode(&o) // checked when the sink is created
 		places = append(places, ingest.Place{Callback: c.Name, Bucket: o.Bucket, Prefix: o.Prefix})
 	}
 	return places
 }
 
-// checkPlaces refuses two callbacks that write to one place: both would count as
-// delivered what is there once, or not at all.
+// checkPlaces rejects two callbacks that write to one place. Each could count as delivered what
+// the other overwrote or omitted.
 func (a *assembler) checkPlaces(cfg *config.Config) error {
 	first := map[string]*config.Callback{}
 	var errs []error
@@ -41,7 +41,7 @@ func (a *assembler) checkPlaces(cfg *config.Config) error {
 		}
 		sink, err := a.sink(cfg, c)
 		if err != nil {
-			continue // told already
+			continue // already reported
 		}
 		place := ""
 		if placed, ok := sink.(auditrelay.Placed); ok {
@@ -60,8 +60,8 @@ func (a *assembler) checkPlaces(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// placeOf is a sink's place; that of a file as the system knows it, links in its folder
-// followed where that is there.
+// placeOf returns a sink's place. For a file it resolves links in its folder if the folder
+// exists.
 func placeOf(sink auditrelay.Placed) string {
 	place := sink.Place()
 	path, ok := strings.CutPrefix(place, auditrelay.PlaceFile)
@@ -77,8 +77,8 @@ func placeOf(sink auditrelay.Placed) string {
 	return auditrelay.PlaceFile + path
 }
 
-// checkForward refuses a forward_to that leads into a callback's own bucket where the
-// callback has the whole of it.
+// checkForward rejects a forward_to into a callback's bucket if the callback uses the whole
+// bucket.
 func (a *assembler) checkForward(cfg *config.Config) error {
 	section, given := cfg.Ingest.Sources["s3"]
 	if !given {

@@ -18,18 +18,18 @@ import (
 	"auditrelay/runtime"
 )
 
-// The table_name of the relay's own events about policies, and about the detectors.
+// The table_names of own records about policies, and about the detectors.
 const (
 	tablePolicy    = "auditrelay_policy"
 	tableDetectors = "auditrelay_detectors"
 )
 
-// policyDigests are the policies in force by name, each with its digest.
+// policyDigests has the digest of each policy in force, by name.
 type policyDigests map[string]string
 
-// policyChanges tell of every policy that was made, changed or taken away since the
-// relay last told of it: who did it, and the digests before and after. They do the same
-// for the detectors, which change with the program or with the configuration.
+// policyChanges returns own records of every policy that was created, changed or removed since
+// the relay last recorded it, with the user and both digests. It does the same for the
+// detectors, which change with the program or with the configuration.
 func (d *daemon) policyChanges(by runtime.By, texts []runtime.Text) (all []runtime.Change, recorded func()) {
 	policies, detectors := policyDigests{}, policyDigests{}
 	for _, t := range texts {
@@ -52,18 +52,18 @@ func (d *daemon) policyChanges(by runtime.By, texts []runtime.Text) (all []runti
 	}
 }
 
-// What a kept text is of.
+// The kinds of stored texts.
 const (
 	textPolicy    = "policy"
 	textGate      = "must_not_leave"
 	textDetectors = "detectors"
-	textConfig    = "config" // of a callback with its filters, or the whole
-	textModule    = "module" // what can be told of a guest's module, as JSON
+	textConfig    = "config" // a callback with its filters, or the whole configuration
+	textModule    = "module" // the properties of a guest's module, as JSON
 )
 
-// configTexts are the configuration, by the digest that the relay's own records name, and
-// that of each callback, by the digest that receipts name. Secrets are hidden in them.
-// Beside them stands what can be told of each filter's module.
+// configTexts returns the configuration by its digest in own records, and the part of each
+// callback by its digest in receipts. Secrets are hidden. It also returns the properties of
+// each filter's module.
 func (a *assembler) configTexts(cfg *config.Config) ([]runtime.Text, error) {
 	whole, err := cfg.Text()
 	if err != nil {
@@ -81,7 +81,7 @@ func (a *assembler) configTexts(cfg *config.Config) ([]runtime.Text, error) {
 	for i := range cfg.Filters {
 		f := &cfg.Filters[i]
 		if f.Wasm == "" {
-			continue // native, or uploaded: those are kept themselves
+			continue // native, or uploaded and stored separately
 		}
 		code, err := readBounded(f.Wasm, runtime.MaxModuleBytes)
 		if err != nil {
@@ -96,14 +96,14 @@ func (a *assembler) configTexts(cfg *config.Config) ([]runtime.Text, error) {
 	return all, nil
 }
 
-// moduleText is what can be told of a module.
+// moduleText returns the properties of a module.
 func moduleText(name string, code []byte) (runtime.Text, error) {
 	seen := inspect.Module(name, code)
 	text, err := json.Marshal(seen)
 	return runtime.Text{Digest: seen.SHA256, Kind: textModule, Name: name, Text: string(text)}, err
 }
 
-// keptModule is what is kept of a module that is not uploaded, or no more.
+// keptModule returns the stored properties of a module that is not, or no longer, uploaded.
 func (d *daemon) keptModule(prefix string) (seen api.Inspection, err error) {
 	t, err := d.keptText(prefix, "auditrelay module list; of others it is kept as long as receipts name them", textModule)
 	if err == nil {
@@ -112,19 +112,19 @@ func (d *daemon) keptModule(prefix string) (seen api.Inspection, err error) {
 	return seen, err
 }
 
-// ConfigText returns the text of a configuration, or of a callback's, in force now or
+// ConfigText returns the text of a configuration, or of a callback's part, in force now or
 // before, by its digest.
 func (d *daemon) ConfigText(prefix string) (api.KeptText, error) {
 	return d.keptText(prefix, "receipts name the digest of the callback's configuration; a text goes with the last receipt from its time", textConfig)
 }
 
-// objectDetectors is the object_id of events about a change of the detectors: of the
-// shipped rules, with the program, or of the configuration's own.
+// objectDetectors is the object_id of events about a change of the detectors, whether of the
+// program's rules or of the configuration's.
 const objectDetectors = "detectors"
 
-// policiesOf are the texts of all that decides what is redacted and what may leave: the
-// policies of native filters, by the filter's name, what must not leave a callback, and
-// the detectors, whose digest is part of both.
+// policiesOf returns the texts of everything that decides about redaction and the gate: the
+// policies of native filters by filter name, must_not_leave by callback, and the detectors,
+// whose digest is part of both.
 func policiesOf(cfg *config.Config, native map[string]*nativeFilter) []runtime.Text {
 	detectors := cfg.Catalogue()
 	all := []runtime.Text{{Digest: detectors.Digest(), Kind: textDetectors, Name: objectDetectors, Text: string(detectors.Text())}}
@@ -143,10 +143,10 @@ func policiesOf(cfg *config.Config, native map[string]*nativeFilter) []runtime.T
 	return all
 }
 
-// gateName is the name of a callback's must_not_leave among the texts.
+// gateName returns the name of a callback's must_not_leave among the texts.
 func gateName(callback string) string { return "callbacks/" + callback + "/must_not_leave" }
 
-// gateText is all that a gate goes by, as YAML in one fixed form.
+// gateText returns everything that determines a gate, as YAML in a canonical form.
 func gateText(m *auditrelay.MustNotLeave, detectors string) []byte {
 	var b bytes.Buffer
 	if len(m.Detectors) > 0 {
@@ -162,13 +162,13 @@ func gateText(m *auditrelay.MustNotLeave, detectors string) []byte {
 	return b.Bytes()
 }
 
-// jsonList is a list that YAML and JSON read alike.
+// jsonList returns a list that is valid in YAML and JSON.
 func jsonList(items []string) []byte {
-	text, _ := json.Marshal(items) // strings: it cannot fail
+	text, _ := json.Marshal(items) // cannot fail: strings only
 	return text
 }
 
-// inForce tells the runtime which texts decide from now on.
+// inForce tells the runtime which texts are in force from now on.
 func (d *daemon) inForce(texts []runtime.Text) {
 	var digests []string
 	for _, t := range texts {

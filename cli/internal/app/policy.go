@@ -19,12 +19,12 @@ import (
 	"auditrelay/internal/exposure"
 )
 
-// Policy is a policy of the native filter outside a running relay: to be shown, or
-// to be tried on events.
+// Policy is a policy of the native filter outside a running relay, to be shown or to be tried
+// on events.
 type Policy struct {
-	// Name is how it was asked for.
+	// Name is the name by which it was opened.
 	Name string
-	// Text is its YAML as it stands, Preset the name of the preset that it builds on.
+	// Text is its original YAML. Preset is the name of the preset that it extends.
 	Text   []byte
 	Preset string
 
@@ -33,9 +33,9 @@ type Policy struct {
 	document document.Document
 }
 
-// OpenPolicy opens the policy that name names: a preset, a file that holds a policy
-// alone, or FILE:FILTER, a filter of a configuration. A policy that stands alone has
-// no keys: its pseudonyms are made with random ones.
+// OpenPolicy opens the policy with a name: a preset, a file with only a policy, or FILE:FILTER,
+// a filter of a configuration. A policy without a configuration has no keys, so it makes
+// pseudonyms with random ones.
 func OpenPolicy(ctx context.Context, name string, sinks map[string]SinkMaker) (*Policy, error) {
 	section, keys, detectors, err := findPolicy(name, sinks)
 	if err != nil {
@@ -43,12 +43,12 @@ func OpenPolicy(ctx context.Context, name string, sinks map[string]SinkMaker) (*
 	}
 	p, err := newPolicy(ctx, name, section, keys, detectors)
 	if err == nil && slices.Contains(redact.Presets(), name) {
-		p.Text, err = redact.Preset(name) // with its comments
+		p.Text, err = redact.Preset(name) // including its comments
 	}
 	return p, err
 }
 
-// newPolicy opens the policy of a section. Without keys it gets random ones.
+// newPolicy opens the policy of a section. Without keys it uses random ones.
 func newPolicy(ctx context.Context, name string, section config.Section, keys map[string]auditrelay.Key, detectors *detect.Catalogue) (*Policy, error) {
 	p := &Policy{Name: name, Text: section.Text()}
 	o, err := redactOptions(section)
@@ -71,7 +71,7 @@ func newPolicy(ctx context.Context, name string, section config.Section, keys ma
 	return p, err
 }
 
-// Presets are the names of the policies that come with the relay.
+// Presets returns the names of the built-in policies.
 func Presets() []string { return redact.Presets() }
 
 func findPolicy(name string, sinks map[string]SinkMaker) (config.Section, map[string]auditrelay.Key, *detect.Catalogue, error) {
@@ -129,14 +129,14 @@ func cutLast(s string, sep byte) (before, after string, ok bool) {
 	return s, "", false
 }
 
-// Digest identifies what the policy does.
+// Digest identifies the policy's effect.
 func (p *Policy) Digest() string { return p.filter.Digest() }
 
-// Redacted is what a policy makes of one event.
+// Redacted is the result of a policy for one event.
 type Redacted struct {
 	Data    []byte
 	Touched []filter.Touch
-	Leaves  map[string]string // the values, as JSON, by path, through strings
+	Leaves  map[string]string // the exposed values, as JSON, by path, including paths inside strings
 }
 
 // Redact applies the policy to an event.

@@ -19,9 +19,9 @@ func NewPolicyChange(before, after *Policy) *PolicyChange {
 	}}
 }
 
-// Compare applies both policies to an event and counts the difference. was and is are
-// what they make of it; changed is false if that is the same, or if the new policy fails
-// and so exposes nothing.
+// Compare applies both policies to an event and counts the difference. was and is are their
+// results. changed is false if the results are equal, or if the new policy fails and so exposes
+// nothing.
 func (c *PolicyChange) Compare(ctx context.Context, before, after *Policy, event *auditrelay.Event) (was, is []byte, changed bool, err error) {
 	c.Events++
 	old, err := before.Redact(ctx, event.Data)

@@ -11,9 +11,9 @@ import (
 	"auditrelay/config"
 )
 
-// withPoliciesOf returns cfg with the policies that policy use selected in its data
-// directory, as serve would apply them. Notes say which they are. A data directory that
-// this user may not read is left out, with a note.
+// withPoliciesOf returns cfg with the policies that policy use selected in its data directory,
+// as serve would apply them. Notes list them. It skips a data directory that this user may not
+// read, with a note.
 func withPoliciesOf(cfg *config.Config) (*config.Config, error) {
 	note := func(level slog.Level, format string, args ...any) config.Note {
 		return config.Note{File: cfg.DataDir, Level: level, Text: fmt.Sprintf(format, args...)}

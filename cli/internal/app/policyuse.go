@@ -21,22 +21,22 @@ import (
 	"auditrelay/runtime"
 )
 
-// selectedPolicies are the policies that stand in for those of the configuration, by
-// filter. They are kept in a file of the data directory, which is read before anything
-// judges, and which backups contain.
+// selectedPolicies are the policies that replace those of the configuration, by filter. A file
+// of the data directory has them. It is read before any event is processed, and backups contain
+// it.
 type selectedPolicies map[string]selectedPolicy
 
-// selectedPolicy is the policy in force of one native filter. It holds as long as the
-// configuration has the policy that it had when this one was selected.
+// selectedPolicy is the policy in force of one native filter. It applies while the
+// configuration has the policy that it had at the selection.
 type selectedPolicy struct {
-	Configured string `json:"configured"`         // the SHA-256 of the configuration's policy
-	Policy     string `json:"policy,omitempty"`   // YAML; empty: the configuration's
-	Previous   string `json:"previous,omitempty"` // the one before; empty: the configuration's
-	// From is the first sequence that it sees, by callback.
+	Configured string `json:"configured"`         // SHA-256 of the configuration's policy
+	Policy     string `json:"policy,omitempty"`   // YAML; empty means the configuration's
+	Previous   string `json:"previous,omitempty"` // the previous policy; empty means the configuration's
+	// From is the first sequence that it processes, by callback.
 	From map[string]uint64 `json:"from,omitempty"`
 	At   time.Time         `json:"at"`
 	By   string            `json:"by"`
-	// For the own record, which a crash may keep from being written before the next start.
+	// For the own record, which the next start writes after a crash.
 	Address    string `json:"address,omitempty"`
 	Credential string `json:"credential,omitempty"`
 	Reason     string `json:"reason,omitempty"`
@@ -70,8 +70,8 @@ func (d dataDir) selectPolicies(all selectedPolicies) error {
 	return writeFile(d.file(policiesFile), append(text, '\n'))
 }
 
-// copyPolicies copies the selected policies, if there are any, from one directory to
-// another: into a backup, or out of one.
+// copyPolicies copies the selected policies, if there are any, from one directory to another:
+// into a backup, or out of one.
 func copyPolicies(from, to string) error {
 	text, err := os.ReadFile(filepath.Join(from, policiesFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -83,8 +83,8 @@ func copyPolicies(from, to string) error {
 	return writeFile(filepath.Join(to, policiesFile), text)
 }
 
-// withSelected returns cfg with the policies that were selected. lapsed are the filters
-// whose policy in the configuration has changed since: there the configuration's holds.
+// withSelected returns cfg with the selected policies. lapsed are the filters whose policy in
+// the configuration has changed since; there the configuration's policy applies.
 func withSelected(cfg *config.Config, all selectedPolicies) (_ *config.Config, lapsed []string, err error) {
 	for name, s := range all {
 		if !s.holds(cfg, name) {
@@ -113,7 +113,7 @@ func readPolicy(cfg *config.Config, text string) (config.Section, *redact.Filter
 	return section, f, section.Explain(err)
 }
 
-// readSelected reads a selected policy of filter f; an empty one is its configuration's.
+// readSelected parses a selected policy of filter f. An empty one means the configuration's.
 func readSelected(cfg *config.Config, f config.Filter, policy string) (*redact.Filter, error) {
 	if policy != "" {
 		_, filter, err := readPolicy(cfg, policy)
@@ -123,15 +123,15 @@ func readSelected(cfg *config.Config, f config.Filter, policy string) (*redact.F
 	return filter, f.Redact.Explain(err)
 }
 
-// holds reports whether the selection of a filter holds under a configuration.
+// holds reports whether the selection of a filter applies under a configuration.
 func (s selectedPolicy) holds(cfg *config.Config, filter string) bool {
 	i := slices.IndexFunc(cfg.Filters, func(f config.Filter) bool { return f.Name == filter && f.Native() })
 	return i >= 0 && !s.At.IsZero() && s.Configured == digestOfText(cfg.Filters[i].Redact.Text())
 }
 
-// UsePolicy puts another policy of a native filter in force. The callbacks that list the
-// filter change between two chunks; nothing else of the configuration changes, whatever
-// its file says by now.
+// UsePolicy puts another policy of a native filter in force. The callbacks that list the filter
+// change between two chunks. Nothing else of the configuration changes, even if its file has
+// changed.
 func (d *daemon) UsePolicy(ctx context.Context, name string, want api.UsePolicy, by runtime.By) (api.PolicyUsed, error) {
 	if err := d.rolling(name); err != nil {
 		return api.PolicyUsed{}, err
@@ -151,7 +151,7 @@ func (d *daemon) usePolicy(ctx context.Context, name string, want api.UsePolicy,
 	if len(want.Policy) > maxPolicy {
 		return api.PolicyUsed{}, badField("policy", "%d bytes, at most %d", len(want.Policy), maxPolicy)
 	}
-	plain := d.configured // holding changing, it may be read
+	plain := d.configured // changing is held, so it may be read
 	i := slices.IndexFunc(plain.Filters, func(f config.Filter) bool { return f.Name == name && f.Native() })
 	if i < 0 {
 		return api.PolicyUsed{}, refusal(http.StatusNotFound, api.ReasonNotFound, "auditrelay policy list --running shows those that there are", "no native filter %.64q", name)
@@ -182,7 +182,7 @@ func (d *daemon) usePolicy(ctx context.Context, name string, want api.UsePolicy,
 		return used, fmt.Errorf("policy of filter %s: %w", name, err)
 	}
 	changed := maps.Clone(all)
-	if used.Before != used.Digest { // else the way back stays, and that it was asked for is on record
+	if used.Before != used.Digest { // otherwise the previous policy stays, and the request is on record
 		changed[name] = next
 	}
 	if err := d.applyPolicies(ctx, plain, all, changed, by); err != nil || used.Before == used.Digest {
@@ -191,14 +191,14 @@ func (d *daemon) usePolicy(ctx context.Context, name string, want api.UsePolicy,
 	used.Changed, used.From = true, d.rt.Begins(d.users(name))
 	next.From = used.From
 	changed[name] = next
-	if err := d.data.selectPolicies(changed); err != nil { // it holds all the same
+	if err := d.data.selectPolicies(changed); err != nil { // it applies nevertheless
 		d.log.Error("the sequence from which a policy holds was not kept", "filter", name, "error", err)
 	}
 	d.log.Info("a filter has another policy", "filter", name, "before", used.Before, "after", used.Digest, "from", used.From, "by", by.Principal)
 	return used, nil
 }
 
-// applyPolicies puts the configuration in force with other selected policies, all or none.
+// applyPolicies puts the configuration with other selected policies in force, all or none.
 func (d *daemon) applyPolicies(ctx context.Context, plain *config.Config, before, after selectedPolicies, by runtime.By) error {
 	cfg, _, err := withSelected(plain, after)
 	if err != nil {
@@ -208,7 +208,7 @@ func (d *daemon) applyPolicies(ctx context.Context, plain *config.Config, before
 	if err != nil {
 		return err
 	}
-	// Durable before it is in force: a crash in between leaves the new one.
+	// Durable before it is in force: after a crash in between, the new one applies.
 	if err := d.selectPolicies(after); err != nil {
 		d.discard(made)
 		return fmt.Errorf("select a policy: %w", err)
@@ -219,12 +219,12 @@ func (d *daemon) applyPolicies(ctx context.Context, plain *config.Config, before
 	return nil
 }
 
-// attribute names who selected a policy in the own records of a start: the relay was
+// attribute sets the user who selected a policy in the own records of a start, if the relay was
 // killed between the selection and its record.
 func (d *daemon) attribute(changes []runtime.Change) {
 	all, err := d.data.selectedPolicies()
 	if err != nil {
-		return // the start fails with it
+		return // the start reports the error
 	}
 	for i := range changes {
 		c := &changes[i]
@@ -234,7 +234,7 @@ func (d *daemon) attribute(changes []runtime.Change) {
 	}
 }
 
-// policyDigest is the digest of the policy in force of a filter, "" if there is none.
+// policyDigest returns the digest of a filter's policy in force, or "" if there is none.
 func (d *daemon) policyDigest(name string) string {
 	all, err := d.ListPolicies()
 	if err != nil {
@@ -253,8 +253,8 @@ func digestOfText(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// forgetPolicies forgets selections that no longer hold, so that they do not hold again
-// once the configuration is as it was.
+// forgetPolicies deletes selections that no longer apply, so that they do not apply again if
+// the configuration changes back.
 func (d *daemon) forgetPolicies(lapsed []string) {
 	if len(lapsed) == 0 {
 		return

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// proofKey returns the key that signs the logs: the configuration's, or one of the data
-// directory, which is made the first time. Empty: nothing is to be signed.
+// proofKey returns the key that signs the logs: the configuration's, or the data directory's,
+// which it creates on first use. Empty means that nothing is signed.
 func (d *daemon) proofKey() (string, error) {
 	switch p := &d.cfg.Proofs; {
 	case p.Unsigned, p.KMS.URL != "":

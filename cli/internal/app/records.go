@@ -10,20 +10,20 @@ import (
 	"auditrelay/runtime"
 )
 
-// The table_names of the relay's own records about its process and its configuration.
+// The table_names of own records about the process and its configuration.
 const (
 	tableRelay  = "auditrelay_relay"
 	tableConfig = "auditrelay_config"
 )
 
-// digestOf shows a configuration in own records.
+// digestOf is a configuration in own records.
 type digestOf struct {
 	Digest string `json:"digest"`
 }
 
-// startChanges are the own records of a start: they are durable before a callback runs.
-// recorded is to be called once they are. What the first start decides about redaction
-// stands before the configuration's digest: without it, the digest means an older revision.
+// startChanges returns the own records of a start, which are durable before a callback runs.
+// Call recorded once they are. What the first start decides about redaction is stored before
+// the configuration's digest, since a digest without it means an older version.
 func (d *daemon) startChanges(made *assembled) (all []runtime.Change, recorded func()) {
 	file := byFile()
 	last := d.data.lastConfig()
@@ -48,7 +48,8 @@ func (d *daemon) startChanges(made *assembled) (all []runtime.Change, recorded f
 	}
 }
 
-// reloadChanges are the own records of a reload, or of another act that changes the configuration, in the write that puts it in force.
+// reloadChanges returns the own records of a reload, or of another act that changes the
+// configuration. The write that puts it in force contains them.
 func (d *daemon) reloadChanges(made *prepared, act string, by runtime.By) (all []runtime.Change, recorded func()) {
 	all = []runtime.Change{{By: by, Act: act, Action: auditrelay.ActionUpdated, Table: tableConfig, Object: "config",
 		Before: digestOf{d.digest}, After: digestOf{made.digest}, MakesRoom: true}}
@@ -68,14 +69,14 @@ func (d *daemon) reloadChanges(made *prepared, act string, by runtime.By) (all [
 
 func byFile() runtime.By { return runtime.By{Principal: byConfigFile} }
 
-// recordStop records an orderly stop, while the runtime still takes records.
+// recordStop records an orderly stop while the runtime still accepts records.
 func (d *daemon) recordStop(ctx context.Context) {
 	if d.options.silent {
 		return
 	}
 	by := runtime.By{Principal: bySignal}
 	if ctx.Err() == nil {
-		by.Principal = "relay" // an input broke
+		by.Principal = "relay" // an input failed
 	}
 	d.record(ctx, runtime.Change{By: by, Act: "stop", Action: auditrelay.ActionUpdated, Table: tableRelay, Object: "relay", MakesRoom: true})
 	if err := d.data.setRunning(false); err != nil {
@@ -83,14 +84,14 @@ func (d *daemon) recordStop(ctx context.Context) {
 	}
 }
 
-// record records what has happened or was not done; a failure is logged.
+// record records an act that happened or failed. It logs an error.
 func (d *daemon) record(ctx context.Context, c runtime.Change) {
 	if err := d.rt.Record(ctx, c); err != nil {
 		d.log.Error("it could not be recorded", "act", c.Act, "table", c.Table, "error", err)
 	}
 }
 
-// running reports whether the last stop of the relay is not on record.
+// running reports whether the relay's last stop is not on record.
 func (d dataDir) running() bool {
 	_, err := os.Lstat(d.file(runningFile))
 	return err == nil

@@ -7,7 +7,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// JournalOf returns where the journal of a configuration is, and how it is encrypted.
+// JournalOf returns where a configuration's journal is, and how it is encrypted.
 func JournalOf(files []string, sinks map[string]SinkMaker) (runtime.JournalPlace, error) {
 	makers, err := sinkMakers(sinks)
 	if err != nil {

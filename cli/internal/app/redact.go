@@ -10,7 +10,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// nativeFilter is a filter that is no guest.
+// nativeFilter is a filter that is not a guest.
 type nativeFilter struct {
 	filter *redact.Filter
 	config *config.Filter
@@ -20,7 +20,7 @@ func (f *nativeFilter) step() runtime.Step {
 	return runtime.Step{Name: f.config.Name, Filter: f.filter, OnError: f.config.OnError}
 }
 
-// native makes the native filters of a configuration.
+// native creates the native filters of a configuration.
 func (a *assembler) native(cfg *config.Config) (map[string]*nativeFilter, error) {
 	made := map[string]*nativeFilter{}
 	var errs []error
@@ -39,7 +39,7 @@ func (a *assembler) native(cfg *config.Config) (map[string]*nativeFilter, error)
 	return made, errors.Join(errs...)
 }
 
-// makeRedact makes the filter of a policy.
+// makeRedact creates the filter of a policy.
 func makeRedact(section config.Section, keys map[string]auditrelay.Key, detectors *detect.Catalogue) (*redact.Filter, error) {
 	o, decoded := redactOptions(section)
 	f, err := redact.NewWith(o, keys, detectors)
@@ -49,8 +49,8 @@ func makeRedact(section config.Section, keys map[string]auditrelay.Key, detector
 	return f, nil
 }
 
-// redactOptions decodes a policy and puts it on top of its preset. What it returns beside
-// an error is what could be read.
+// redactOptions decodes a policy and merges it with its preset. With an error it returns what
+// could be decoded.
 func redactOptions(section config.Section) (redact.Options, error) {
 	var o redact.Options
 	err := section.Decode(&o)

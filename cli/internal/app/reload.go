@@ -12,18 +12,18 @@ import (
 	"auditrelay/runtime"
 )
 
-// The actors of changes that no token made.
+// The actors of changes without a token.
 const (
 	byConfigFile = "config file"
 	bySignal     = "signal"
 )
 
-// reloads reads the configuration again whenever it is told to.
+// reloads reloads the configuration at each signal.
 func (d *daemon) reloads(ctx context.Context) {
 	for {
 		select {
 		case <-d.options.Reload:
-			// The outcome is logged by Reload itself.
+			// Reload itself logs the result.
 			_, _ = d.Reload(ctx, runtime.By{Principal: bySignal})
 		case <-ctx.Done():
 			return
@@ -31,16 +31,15 @@ func (d *daemon) reloads(ctx context.Context) {
 	}
 }
 
-// Reload puts the configuration in force as it stands now: all of it or none. It
-// is recorded as an audit event of the relay's own. The end of the relay gives it up
-// while nothing has changed yet.
+// Reload puts the current configuration file in force: all of it or nothing. An own record
+// records it. If the relay stops before anything has changed, Reload gives up.
 func (d *daemon) Reload(ctx context.Context, by runtime.By) (api.Reloaded, error) {
 	ctx, done, err := d.change(ctx)
 	if err != nil {
 		return api.Reloaded{}, err
 	}
 	defer done()
-	if err := by.Check(d.digest); err != nil { // who holds changing may read it
+	if err := by.Check(d.digest); err != nil { // changing is held, so it may be read
 		return api.Reloaded{}, fmt.Errorf("the configuration: %w", err)
 	}
 	made, err := d.read(ctx)
@@ -66,7 +65,7 @@ func (d *daemon) Reload(ctx context.Context, by runtime.By) (api.Reloaded, error
 	return told, nil
 }
 
-// enforce puts in force what was prepared, or discards it.
+// enforce puts a prepared configuration in force, or discards it.
 func (d *daemon) enforce(ctx context.Context, made *prepared, act string, by runtime.By) (api.Reloaded, error) {
 	if err := errors.Join(d.rt.Texts().Keep(made.texts...), d.step("callbacks in force")); err != nil {
 		d.discard(made)
@@ -87,15 +86,15 @@ func (d *daemon) enforce(ctx context.Context, made *prepared, act string, by run
 type prepared struct {
 	*assembled
 	cfg     *config.Config
-	plain   *config.Config // cfg as it was read, without selected policies
-	lapsed  []string       // filters whose selected policies no longer hold
+	plain   *config.Config // cfg as read, without selected policies
+	lapsed  []string       // filters whose selected policies no longer apply
 	digest  string
 	sources sources.Change
 	stores  []store
-	serves  string // the store that is searched
+	serves  string // the store that the audit API reads
 }
 
-// read prepares the configuration as its file is now.
+// read prepares the configuration from its current file.
 func (d *daemon) read(ctx context.Context) (*prepared, error) {
 	if err := d.step("configuration"); err != nil {
 		return nil, err
@@ -119,9 +118,9 @@ func (d *daemon) read(ctx context.Context) (*prepared, error) {
 	return made, err
 }
 
-// prepare makes all that a configuration names. Whatever can fail fails here, before the
-// first change; compiling guests may take minutes, and no lock that a request needs is
-// held.
+// prepare creates everything that a configuration names. Everything that can fail fails here,
+// before the first change. Compiling guests may take minutes, so prepare holds no lock that
+// requests need.
 func (d *daemon) prepare(ctx context.Context, plain, cfg *config.Config) (made *prepared, err error) {
 	made = &prepared{cfg: cfg, plain: plain}
 	made.digest = made.cfg.Digest(d.build.digestKey)
@@ -156,8 +155,8 @@ func (d *daemon) discard(made *prepared) {
 	made.sources.Discard()
 }
 
-// put puts in force what was prepared, once the runtime has its callbacks. Nothing of
-// it fails.
+// put puts a prepared configuration in force, after the runtime has its callbacks. It cannot
+// fail.
 func (d *daemon) put(made *prepared) api.Reloaded {
 	d.rt.SetIngest(made.ingest)
 	d.rt.SetApprovals(approvalsOf(made.cfg))
@@ -182,8 +181,8 @@ func (d *daemon) put(made *prepared) api.Reloaded {
 	return told
 }
 
-// change waits for its turn to change what runs: one change at a time. The context
-// ends with the relay too.
+// change waits for its turn, since only one change runs at a time. The context also ends with
+// the relay.
 func (d *daemon) change(ctx context.Context) (_ context.Context, done func(), err error) {
 	select {
 	case d.changing <- struct{}{}:
@@ -201,7 +200,7 @@ func (d *daemon) change(ctx context.Context) (_ context.Context, done func(), er
 	}, nil
 }
 
-// step is where a test makes a reload fail.
+// step lets a test make a reload fail.
 func (d *daemon) step(name string) error {
 	if d.options.step == nil {
 		return nil
@@ -211,8 +210,8 @@ func (d *daemon) step(name string) error {
 
 func restart(key string) string { return key + " changed: it takes a restart" }
 
-// takesRestart names what changed and is read at start alone. The new values are
-// in force after the next start.
+// takesRestart returns the changed options that are only read at the start. Their new values
+// apply after the next start.
 func takesRestart(before, after *config.Config) []string {
 	var notes []string
 	changed := func(key string, yes bool) {

@@ -16,13 +16,13 @@ import (
 	"auditrelay/runtime"
 )
 
-// The kinds of what is rolled out, and tried in shadows.
+// The kinds of versions in rollouts and shadows.
 const (
 	kindModule = "module"
 	kindPolicy = "policy"
 )
 
-// StartRollout has a new version of a filter judge a share of the events.
+// StartRollout starts a rollout: a new version of a filter processes a share of the events.
 func (d *daemon) StartRollout(ctx context.Context, want api.StartRollout, by runtime.By) (api.Rollout, error) {
 	ctx, done, err := d.change(ctx)
 	if err != nil {
@@ -62,7 +62,7 @@ func (d *daemon) StartRollout(ctx context.Context, want api.StartRollout, by run
 	return newRollout(&status), err
 }
 
-// rolloutPolicy opens a policy that is to be rolled out, and keeps its text: receipts name it.
+// rolloutPolicy opens a policy for a rollout, and stores its text, since receipts name it.
 func (d *daemon) rolloutPolicy(ctx context.Context, o *runtime.Rollout) (filter.Filter, error) {
 	if len(o.Policy) > maxPolicy {
 		return nil, badField("policy", "%d bytes, at most %d", len(o.Policy), maxPolicy)
@@ -78,7 +78,7 @@ func (d *daemon) rolloutPolicy(ctx context.Context, o *runtime.Rollout) (filter.
 	return after.filter, nil
 }
 
-// rolloutModule loads an uploaded module that is to be rolled out.
+// rolloutModule loads an uploaded module for a rollout.
 func (d *daemon) rolloutModule(ctx context.Context, cfg *config.Config, digest string, o *runtime.Rollout) (filter.Filter, error) {
 	stored, err := d.find(digest)
 	if err != nil {
@@ -105,8 +105,8 @@ func (d *daemon) rolloutModule(ctx context.Context, cfg *config.Config, digest s
 	return m, nil
 }
 
-// loadRollout loads a module beside the one that its filter runs. Its memory is apart from
-// that of the guests that run: as much as one more filter of the same callbacks may take.
+// loadRollout loads a module in addition to the one that its filter runs. Its memory has a
+// separate budget, for one more filter of the same callbacks.
 func (d *daemon) loadRollout(ctx context.Context, cfg *config.Config, f *config.Filter, digest string) (*wasm.Module, error) {
 	code, err := d.rt.Modules().Bytes(digest)
 	if err != nil {
@@ -128,14 +128,14 @@ func (a *assembler) loadRollout(ctx context.Context, cfg *config.Config, f *conf
 	if err != nil {
 		return nil, err
 	}
-	if err := a.requireCases(ctx, f, m); err != nil { // which closed it
+	if err := a.requireCases(ctx, f, m); err != nil { // requireCases closed the module
 		return nil, err
 	}
 	return m, nil
 }
 
-// openRollout opens the version of the rollout that was under way when the relay ended.
-// code returns an uploaded module's bytes.
+// openRollout opens the version of the rollout that was in progress when the relay ended. code
+// returns an uploaded module's bytes.
 func (d *daemon) openRollout(ctx context.Context, code func(digest string) ([]byte, error), o runtime.Rollout) (filter.Filter, error) {
 	i := slices.IndexFunc(d.cfg.Filters, func(f config.Filter) bool { return f.Name == o.Filter })
 	if i < 0 || d.cfg.Filters[i].Native() != (o.Kind == kindPolicy) {
@@ -149,7 +149,7 @@ func (d *daemon) openRollout(ctx context.Context, code func(digest string) ([]by
 		section, version, err := readPolicy(d.cfg, o.Policy)
 		switch {
 		case err != nil:
-			return nil, err // and no *redact.Filter that is nil
+			return nil, err // not a nil *redact.Filter
 		case string(section.Text()) == string(f.Redact.Text()):
 			return version, runtime.ErrRolloutInForce
 		}
@@ -164,7 +164,7 @@ func (d *daemon) openRollout(ctx context.Context, code func(digest string) ([]by
 	}
 	m, err := d.build.loadRollout(ctx, d.cfg, f, bytes, o.Digest)
 	if err != nil {
-		return nil, err // and no *wasm.Module that is nil: the runtime closes what it is given
+		return nil, err // not a nil *wasm.Module, since the runtime closes what it gets
 	}
 	return m, nil
 }
@@ -172,7 +172,7 @@ func (d *daemon) openRollout(ctx context.Context, code func(digest string) ([]by
 // PromoteRollout puts the version of a rollout in force for all events.
 func (d *daemon) PromoteRollout(ctx context.Context, name string, by runtime.By) (api.Rollout, error) {
 	status, err := d.rt.Promote(ctx, name, by, func(o runtime.Rollout) (err error) {
-		by.Seen = "" // it names the rollout, and was looked at
+		by.Seen = "" // it names the rollout and is already checked
 		if o.Kind == kindPolicy {
 			_, err = d.usePolicy(ctx, name, api.UsePolicy{Policy: o.Policy}, by)
 		} else {
@@ -183,7 +183,7 @@ func (d *daemon) PromoteRollout(ctx context.Context, name string, by runtime.By)
 	return newRollout(&status), err
 }
 
-// RollBack has the version in force judge all events again.
+// RollBack makes the version in force process all events again.
 func (d *daemon) RollBack(ctx context.Context, name string, by runtime.By) (api.Rollout, error) {
 	status, err := d.rt.RollBack(ctx, name, by)
 	taken, ok := errors.AsType[*runtime.TakenBackError](err)
@@ -202,7 +202,7 @@ func (d *daemon) RollBack(ctx context.Context, name string, by runtime.By) (api.
 	return api.Rollout{}, refusal(http.StatusServiceUnavailable, api.ReasonUnavailable, hint, "the new version judges no event any more, but the journal cannot record that yet")
 }
 
-// ListRollouts returns the rollout that is under way, or the last one.
+// ListRollouts returns the rollout in progress, or the last one.
 func (d *daemon) ListRollouts() ([]api.Rollout, error) {
 	status, err := d.rt.LastRollout()
 	switch {
@@ -225,7 +225,7 @@ func newRollout(s *runtime.RolloutStatus) api.Rollout {
 	return out
 }
 
-// rolling refuses to change a filter while a rollout of it is under way.
+// rolling rejects a change of a filter while its rollout is in progress.
 func (d *daemon) rolling(name string) error {
 	last, err := d.rt.LastRollout()
 	if err != nil || last.State != runtime.RolloutRunning || last.Filter != name {

@@ -41,7 +41,7 @@ func (d *daemon) ListSearches() ([]api.SavedSearch, error) {
 	return all, nil
 }
 
-// SaveSearch saves a search that the caller checked.
+// SaveSearch saves a search that the caller has checked.
 func (d *daemon) SaveSearch(ctx context.Context, want api.SaveSearch, by runtime.By) (api.SavedSearch, error) {
 	s := api.SavedSearch{Name: want.Name, Query: want.Query, By: by.Principal, Saved: time.Now().UTC()}
 	return s, d.changeSearches(ctx, by, "save", s.Name, func(all []api.SavedSearch) ([]api.SavedSearch, error) {
@@ -64,7 +64,7 @@ func (d *daemon) ForgetSearch(ctx context.Context, name string, by runtime.By) e
 	})
 }
 
-// changeSearches records a change, and makes it.
+// changeSearches makes a change and records it.
 func (d *daemon) changeSearches(ctx context.Context, by runtime.By, act, name string, change func([]api.SavedSearch) ([]api.SavedSearch, error)) error {
 	ctx, done, err := d.change(ctx)
 	if err != nil {

@@ -20,13 +20,13 @@ import (
 // tableShadow is the table_name of own records about shadows.
 const tableShadow = "auditrelay_shadow"
 
-// trial is what a shadow tries.
+// trial is the version that a shadow tries.
 type trial struct {
 	filter  string
-	module  string // the digest, or
-	policy  string // the YAML
+	module  string // the module's digest, or
+	policy  string // the policy's YAML
 	digest  string
-	running string // the digest of what ran when it started
+	running string // digest of the running version when the shadow started
 	by      string
 }
 
@@ -37,7 +37,7 @@ func (t *trial) kind() string {
 	return "policy"
 }
 
-// StartShadow runs another module or policy beside a filter's own on live events.
+// StartShadow runs another module or policy on live events, in parallel with a filter's own.
 func (d *daemon) StartShadow(ctx context.Context, want api.StartShadow, by runtime.By) (api.Shadow, error) {
 	ctx, done, err := d.change(ctx)
 	if err != nil {
@@ -98,7 +98,7 @@ func badField(field, format string, args ...any) *api.Error {
 	return &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
-// shadowed returns the callback on which a filter is tried.
+// shadowed returns the callback for a shadow of a filter.
 func (d *daemon) shadowed(cfg *config.Config, filter, name string) (*config.Callback, error) {
 	var users []string
 	var found *config.Callback
@@ -118,11 +118,11 @@ func (d *daemon) shadowed(cfg *config.Config, filter, name string) (*config.Call
 	return nil, refusal(http.StatusNotFound, api.ReasonNotFound, hintFilters, "no callback lists a filter %.64q", filter)
 }
 
-// hintFilters tells where a filter's callbacks are listed.
+// hintFilters is the hint for finding a filter's callbacks.
 const hintFilters = "auditrelay callbacks --json lists the callbacks with their filters"
 
-// standIns makes what t tries, and a copy of every other guest of the callback: a shadow
-// shares no worker and no breaker with what runs. It completes t.
+// standIns creates the version that t tries, and a copy of every other guest of the callback,
+// since a shadow shares no worker and no breaker with running filters. It completes t.
 func (d *daemon) standIns(ctx context.Context, cfg *config.Config, callback *config.Callback, t *trial, want api.StartShadow) (with map[string]filter.Filter, err error) {
 	with = map[string]filter.Filter{}
 	defer func() {
@@ -141,7 +141,7 @@ func (d *daemon) standIns(ctx context.Context, cfg *config.Config, callback *con
 		f := &cfg.Filters[i]
 		switch {
 		case f.Native() && name != t.filter:
-			continue // it has no state: it is shared
+			continue // without state, so it can be shared
 		case f.Native() && want.Policy == "":
 			return with, badField("policy", "filter %s is native: give a policy", name)
 		case f.Native():
@@ -205,8 +205,8 @@ func (d *daemon) shadowModule(ctx context.Context, cfg *config.Config, f *config
 	return m, nil
 }
 
-// shadowBudget is the memory of a shadow's guests: one instance of each, and one while it
-// is replaced. It is apart from that of the guests that run.
+// shadowBudget returns the memory budget of a shadow's guests: one instance of each, and one
+// while it is replaced. It is separate from that of running guests.
 func (d *daemon) shadowBudget(cfg *config.Config, callback *config.Callback) *wasm.Budget {
 	var each auditrelay.ByteSize
 	for i := range cfg.Filters {
@@ -217,7 +217,7 @@ func (d *daemon) shadowBudget(cfg *config.Config, callback *config.Callback) *wa
 	return wasm.NewBudget(each)
 }
 
-// shadowChange is the own record of an act on a shadow.
+// shadowChange returns the own record of an act on a shadow.
 func (d *daemon) shadowChange(by runtime.By, act string, action auditrelay.Action, callback string, t *trial) runtime.Change {
 	type tried struct {
 		Filter  string `json:"filter"`
@@ -235,7 +235,7 @@ func (d *daemon) shadowChange(by runtime.By, act string, action auditrelay.Actio
 	return c
 }
 
-// ListShadows returns what shadows found so far.
+// ListShadows returns the shadows' results so far.
 func (d *daemon) ListShadows() []api.Shadow {
 	results := d.rt.Shadows()
 	d.mu.Lock()
@@ -291,7 +291,7 @@ func (d *daemon) trial(callback string) (*trial, error) {
 	return nil, fmt.Errorf("callback %s: %w", callback, runtime.ErrNoShadow)
 }
 
-// UseShadow puts in force what a shadow tries.
+// UseShadow puts a shadow's version in force.
 func (d *daemon) UseShadow(ctx context.Context, callback string, by runtime.By) (api.ShadowUsed, error) {
 	t, err := d.trial(callback)
 	if err != nil {
@@ -308,7 +308,7 @@ func (d *daemon) UseShadow(ctx context.Context, callback string, by runtime.By) 
 	return api.ShadowUsed{Filter: t.filter, Digest: t.digest}, d.forgetShadow(callback)
 }
 
-// DropShadow ends a shadow and forgets its result.
+// DropShadow ends a shadow and deletes its result.
 func (d *daemon) DropShadow(ctx context.Context, callback string, by runtime.By) error {
 	t, err := d.trial(callback)
 	if err != nil {
@@ -331,8 +331,8 @@ func (d *daemon) forgetShadow(callback string) error {
 	return nil
 }
 
-// endShadows ends the shadows of callbacks that list a filter: what they compare with has
-// changed.
+// endShadows ends the shadows of callbacks that list a filter, since the version that they
+// compare with has changed.
 func (d *daemon) endShadows(filter string) {
 	for _, callback := range d.users(filter) {
 		if err := d.rt.EndShadow(callback, "filter "+filter+" was switched to another version"); err != nil && !errors.Is(err, runtime.ErrNoShadow) {

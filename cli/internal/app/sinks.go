@@ -24,13 +24,13 @@ import (
 	"auditrelay/config"
 )
 
-// SinkMaker makes a sink of one type from its options in the configuration. It
-// does no I/O, since it is called to check a configuration too: what it made is
-// then closed, where it can be, and thrown away.
+// SinkMaker creates a sink of one type from its options in the configuration. It must do no
+// I/O, since it is also called to check a configuration. The sink is then closed if possible
+// and dropped.
 type SinkMaker func(config.Section) (auditrelay.Sink, error)
 
-// sinkMakers are the built-in sinks and those that a program brings, by the name
-// under which a callback's sink stands in YAML.
+// sinkMakers returns the makers of the built-in sinks and of the program's own, by their name
+// in YAML.
 func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 	makers := map[string]SinkMaker{
 		"s3": maker(s3.New, func(o *s3.Options, path func(string) string) {
@@ -91,8 +91,8 @@ func sinkMakers(more map[string]SinkMaker) (map[string]SinkMaker, error) {
 	return makers, nil
 }
 
-// maker makes sinks of one type. relative makes the names of files in its options relative
-// to the configuration's file, by path.
+// maker creates sinks of one type. relative makes the file names in its options relative to the
+// configuration's file, with path.
 func maker[O any, S auditrelay.Sink](build func(O) (S, error), relative func(o *O, path func(string) string)) SinkMaker {
 	return func(section config.Section) (auditrelay.Sink, error) {
 		var o O
@@ -103,8 +103,8 @@ func maker[O any, S auditrelay.Sink](build func(O) (S, error), relative func(o *
 	}
 }
 
-// made returns the sink that was constructed. Where its options did not decode, what the
-// constructor says of the rest is told as well, so that one run shows all.
+// made returns the constructed sink. If its options did not decode, it also returns the
+// constructor's errors, so that one run reports all.
 func made[S auditrelay.Sink](s S, decoded, constructed error) (auditrelay.Sink, error) {
 	if constructed == nil && decoded != nil {
 		decoded = errors.Join(decoded, closeSink(s))

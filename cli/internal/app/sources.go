@@ -10,15 +10,15 @@ import (
 	"auditrelay/config"
 )
 
-// sourceKind is a way in with a section of its own under ingest.
+// sourceKind is an input with its own section under ingest.
 type sourceKind struct {
 	key   string
 	check config.SourceCheck
 	make  func(*sources.Host) sources.Source
 }
 
-// sourceKinds are all of them. POST /v1/events is the server's own, and ingest.sockets are
-// the configuration's.
+// sourceKinds returns all of them, except POST /v1/events, which belongs to the server, and
+// ingest.sockets, which belongs to the configuration.
 func sourceKinds() []sourceKind {
 	return []sourceKind{
 		{"kafka", kafka.Check(kafkaTargets), func(h *sources.Host) sources.Source { return kafka.NewSource(h) }},
@@ -27,12 +27,12 @@ func sourceKinds() []sourceKind {
 	}
 }
 
-// kafkaTargets are the topics that callbacks deliver to.
+// kafkaTargets returns the topics to which callbacks deliver.
 func kafkaTargets(cfg *config.Config) (all []kafka.Target) {
 	for i := range cfg.Callbacks {
 		one := &cfg.Callbacks[i]
 		var to kafkasink.Options
-		if one.Sink.Type == "kafka" && one.Sink.Options.Decode(&to) == nil { // what is wrong is told where it stands
+		if one.Sink.Type == "kafka" && one.Sink.Options.Decode(&to) == nil { // errors are reported elsewhere
 			all = append(all, kafka.Target{Callback: one.Name, Brokers: to.Brokers, Topic: to.Topic})
 		}
 	}

@@ -13,17 +13,17 @@ import (
 	"auditrelay/runtime"
 )
 
-// tableStore is the table_name of the relay's own events about stores.
+// tableStore is the table_name of own records about stores.
 const tableStore = "auditrelay_store"
 
-// keepEvery is how often stores are held to what they are to keep.
+// keepEvery is the interval of the stores' maintenance.
 const keepEvery = time.Hour
 
-// keepAgain is how soon it is tried again where that failed.
+// keepAgain is the interval after a failure.
 const keepAgain = time.Minute
 
-// keepStores tends stores, at start and once an hour: those of an earlier version are
-// brought up to date, what they are not to keep is deleted, and what they lost is told.
+// keepStores maintains stores at the start and once an hour. It updates stores of an older
+// version, deletes records beyond keep, and reports lost transactions.
 func (d *daemon) keepStores(ctx context.Context) {
 	failing := map[string]bool{}
 	for {
@@ -54,11 +54,11 @@ func (d *daemon) keepStores(ctx context.Context) {
 	}
 }
 
-// tend does to one store what has to be done now and then.
+// tend maintains one store.
 func (d *daemon) tend(ctx context.Context, l *liveStore, now time.Time) error {
 	if l.file != "" {
 		if _, err := os.Stat(l.file); errors.Is(err, fs.ErrNotExist) {
-			return nil // nothing has been delivered yet
+			return nil // nothing was delivered yet
 		}
 	}
 	s, err := l.maintain(ctx)
@@ -78,7 +78,7 @@ func (d *daemon) tend(ctx context.Context, l *liveStore, now time.Time) error {
 	return d.purge(ctx, l, s, now)
 }
 
-// fill makes records of an earlier version ready to be searched inside values.
+// fill prepares records of an older version for searches inside values.
 func (d *daemon) fill(ctx context.Context, l *liveStore, s *auditstore.Store) error {
 	missing, err := s.Missing(ctx)
 	if errors.Is(err, auditstore.ErrEarlier) {
@@ -99,13 +99,13 @@ func (d *daemon) fill(ctx context.Context, l *liveStore, s *auditstore.Store) er
 	return nil
 }
 
-// lost is what the relay's own event says of transactions that a store lost.
+// lost describes transactions that a store lost, in an own record.
 type lost struct {
 	Transactions int64  `json:"lost_transactions"`
 	Todo         string `json:"todo"`
 }
 
-// tellLost records that a store came back without what it had acknowledged.
+// tellLost records that a store lost acknowledged transactions.
 func (d *daemon) tellLost(ctx context.Context, l *liveStore, s *auditstore.Store) error {
 	n, err := s.UntoldLost(ctx)
 	if err != nil || n == 0 {
@@ -119,7 +119,7 @@ func (d *daemon) tellLost(ctx context.Context, l *liveStore, s *auditstore.Store
 	return s.ToldLost(ctx, n)
 }
 
-// purged is what the relay's own event says of a purge.
+// purged describes a purge in an own record.
 type purged struct {
 	Rows int64  `json:"rows"`
 	Age  string `json:"keep_age,omitempty"`
@@ -127,11 +127,11 @@ type purged struct {
 	Left int64  `json:"left"`
 }
 
-// purge deletes what l is not to keep and tells how much. What a purge before deleted and
-// did not come to tell is told with it: the count stands in the store.
+// purge deletes records beyond keep and records their number. If an earlier purge deleted
+// records but did not record it, they are included, since the store has the count.
 func (d *daemon) purge(ctx context.Context, l *liveStore, s *auditstore.Store, now time.Time) error {
 	if l.keep.Rows > 0 {
-		// Somebody may have deleted some: by the old count too many would go.
+		// A user may have deleted some. With the old count purge would delete too many.
 		if err := s.Recount(ctx); err != nil {
 			return err
 		}
@@ -140,14 +140,14 @@ func (d *daemon) purge(ctx context.Context, l *liveStore, s *auditstore.Store, n
 	for {
 		n, err := s.Purge(ctx, now, l.keep)
 		if err != nil {
-			failed = err // what was deleted is told nevertheless
+			failed = err // the deletions so far are recorded nevertheless
 			break
 		}
 		if n == 0 {
 			break
 		}
 	}
-	// The end of the relay does not come between a deletion and its record.
+	// The relay's stop must not come between a deletion and its record.
 	ctx = context.WithoutCancel(ctx)
 	n, err := s.Untold(ctx)
 	if err != nil || n == 0 {

@@ -19,28 +19,28 @@ import (
 	"auditrelay/internal/auditstore"
 )
 
-// The types of sinks that are stores: what they deliver can be searched.
+// The types of sinks that are stores, whose records can be searched.
 const (
 	sqliteSink   = "sqlite"
 	postgresSink = "postgres"
 )
 
-// store is a callback whose sink is a store, and how to get at what it holds.
+// store is a callback whose sink is a store, and how to open it.
 type store struct {
 	callback string
-	digest   string // of all that it is made of: what did not change stays open
-	place    string // which database, for errors; two callbacks may not have one
-	file     string // empty: it is none of this machine's
+	digest   string // digest of its options; an unchanged store stays open
+	place    string // the database, for errors; two callbacks must not have the same
+	file     string // empty if it is not on this machine
 	keep     auditstore.Keep
 
-	open     func(ctx context.Context) (*auditstore.Store, error) // for reading
-	maintain func(ctx context.Context) (*auditstore.Store, error) // for deleting
-	view     func(ctx context.Context) (*auditstore.Store, error) // for reading, changing nothing
-	backup   func(ctx context.Context, to string) error           // nil: its database has its own
+	open     func(ctx context.Context) (*auditstore.Store, error) // opens it for reading
+	maintain func(ctx context.Context) (*auditstore.Store, error) // opens it for deleting
+	view     func(ctx context.Context) (*auditstore.Store, error) // opens it for reading without any change
+	backup   func(ctx context.Context, to string) error           // nil if its database has its own backups
 }
 
-// storesOf are the stores of a configuration, and the name of the one that the audit
-// API reads, empty where there is none.
+// storesOf returns the stores of a configuration, and the name of the one that the audit API
+// reads, or "" if there is none.
 func (a *assembler) storesOf(cfg *config.Config) (all []store, serves string, err error) {
 	var errs []error
 	places := map[string]string{}
@@ -72,7 +72,7 @@ func (a *assembler) storesOf(cfg *config.Config) (all []store, serves string, er
 	return all, serves, errors.Join(errs...)
 }
 
-// storeOf is one callback's store, nil where its sink is none.
+// storeOf returns a callback's store, or nil if its sink is not one.
 func (a *assembler) storeOf(cfg *config.Config, c *config.Callback) (*store, error) {
 	switch c.Sink.Type {
 	case sqliteSink:
@@ -120,7 +120,7 @@ func makePostgres(section config.Section) (auditrelay.Sink, error) {
 	return made(sink, decoded, err)
 }
 
-// sqliteOptions are a store's, its file in the data directory unless they say.
+// sqliteOptions returns a store's options. By default its file is in the data directory.
 func sqliteOptions(cfg *config.Config, c *config.Callback) (o sqlite.Options, err error) {
 	if err := c.Sink.Options.Decode(&o); err != nil {
 		return o, err
@@ -131,8 +131,8 @@ func sqliteOptions(cfg *config.Config, c *config.Callback) (o sqlite.Options, er
 	return o, nil
 }
 
-// makeSQLite makes the sink to check its options: where its file is depends on more
-// than those, see sink.
+// makeSQLite creates the sink to check its options. The place of its file depends on more
+// options; see sink.
 func makeSQLite(section config.Section) (auditrelay.Sink, error) {
 	var o sqlite.Options
 	decoded := section.Decode(&o)
@@ -143,7 +143,7 @@ func makeSQLite(section config.Section) (auditrelay.Sink, error) {
 	return made(sink, decoded, err)
 }
 
-// sink makes a callback's sink.
+// sink creates a callback's sink.
 func (a *assembler) sink(cfg *config.Config, c *config.Callback) (auditrelay.Sink, error) {
 	if c.Sink.Type == sqliteSink {
 		o, err := sqliteOptions(cfg, c)
@@ -165,15 +165,16 @@ func (a *assembler) sink(cfg *config.Config, c *config.Callback) (auditrelay.Sin
 	return a.makers[c.Sink.Type](c.Sink.Options)
 }
 
-// markSuffix ends the name of the file that says what a store elsewhere acknowledged.
+// markSuffix is the suffix of the file with the number of transactions that a remote store
+// acknowledged.
 const markSuffix = ".mark"
 
-// storeSuffix ends the name of a store's file where that is the relay's to choose.
+// storeSuffix is the suffix of a store's file if the relay chooses the name.
 const storeSuffix = ".db"
 
 func (d dataDir) stores() string { return d.file("store") }
 
-// stores are those of the configuration in force. They are opened when first read.
+// stores are the stores of the current configuration. They are opened when first read.
 type stores struct {
 	mu     sync.Mutex
 	live   map[string]*liveStore
@@ -185,12 +186,12 @@ type liveStore struct {
 	store
 	mu     sync.Mutex
 	closed bool
-	reader *auditstore.Store // nil while it is not open
+	reader *auditstore.Store // nil while it is closed
 	opened os.FileInfo
 }
 
-// set puts the stores of a configuration in force. What did not change stays open; a
-// search of another that is under way may fail.
+// set puts the stores of a configuration in force. Unchanged stores stay open. A running search
+// of another store may fail.
 func (s *stores) set(all []store, serves string) {
 	s.mu.Lock()
 	before := s.live
@@ -206,7 +207,7 @@ func (s *stores) set(all []store, serves string) {
 	}
 	s.mu.Unlock()
 	for _, l := range before {
-		_ = l.close() // it was read from alone
+		_ = l.close() // it was only open for reading
 	}
 }
 
@@ -234,7 +235,7 @@ func (s *stores) Serving() (http.Store, error) {
 	return l, nil
 }
 
-// Callback is the name of the store's callback.
+// Callback returns the name of the store's callback.
 func (l *liveStore) Callback() string { return l.callback }
 
 // Read returns the store, open for reading.
@@ -245,7 +246,7 @@ func (l *liveStore) Read(ctx context.Context) (*auditstore.Store, error) {
 		return nil, http.ErrNoStore
 	}
 	if l.reader != nil && l.file != "" {
-		// The file may have been moved away, to begin another.
+		// The file may have been moved away to start another.
 		if at, err := os.Stat(l.file); err != nil || !os.SameFile(at, l.opened) {
 			_ = l.reader.Close()
 			l.reader = nil
@@ -278,8 +279,8 @@ func (l *liveStore) close() error {
 	return err
 }
 
-// backupStores copies every store to a folder of the backup in dir. It comes after the
-// journal's: what the journal counts as delivered is in the copy then.
+// backupStores copies every store to a folder of the backup in dir. It runs after the journal's
+// backup, so the copy contains everything that the journal counts as delivered.
 func (s *stores) backupStores(ctx context.Context, dir string) error {
 	for _, l := range s.all() {
 		if l.backup == nil {
@@ -290,16 +291,15 @@ func (s *stores) backupStores(ctx context.Context, dir string) error {
 			return err
 		}
 		err := l.backup(ctx, filepath.Join(folder, l.callback+storeSuffix))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // nothing has been delivered yet
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // nothing was delivered yet
 			return fmt.Errorf("the store of callback %s: %w", l.callback, err)
 		}
 	}
 	return nil
 }
 
-// RestoreStores copies the stores and the selected policies of a backup to where a data
-// directory has them, and returns the names of the stores' callbacks. Nothing is written
-// over.
+// RestoreStores copies the stores and the selected policies of a backup to their places in a
+// data directory, and returns the names of the stores' callbacks. It overwrites nothing.
 func RestoreStores(backup, into string) (callbacks []string, err error) {
 	if err := copyPolicies(backup, into); err != nil {
 		return nil, err
@@ -328,8 +328,7 @@ func RestoreStores(backup, into string) (callbacks []string, err error) {
 	return callbacks, nil
 }
 
-// copyNew copies a file, which no one may write to meanwhile, to a name that must not
-// exist.
+// copyNew copies a file, to which nobody may write meanwhile, to a name that must not exist.
 func copyNew(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// Test is one event or more and what is to become of them on a callback, in a file beside
+// Test has one or more events and their expected results on a callback. It is in a file beside
 // the configuration.
 type Test struct {
 	Name     string `yaml:"name"`
@@ -29,8 +29,7 @@ type Test struct {
 	Event     json.RawMessage `yaml:"event"`
 	EventJSON string          `yaml:"event_json"`
 	Expect    Expected        `yaml:"expect"`
-	// Steps are tried in this order by the same guests, which may keep something from one to
-	// the next.
+	// Steps are tried in order by the same guests, which may keep state from one to the next.
 	Steps []Step `yaml:"steps"`
 
 	Place config.Place `yaml:"-"`
@@ -38,14 +37,14 @@ type Test struct {
 
 // Step is an event of a test.
 type Step struct {
-	// Event is the event as a mapping; EventJSON, in its place, as it comes, byte for byte.
+	// Event is the event as a mapping. EventJSON is the event byte for byte instead.
 	Event     json.RawMessage `yaml:"event"`
 	EventJSON string          `yaml:"event_json"`
 	Expect    Expected        `yaml:"expect"`
 }
 
-// Expected is what a test holds against its event's trial. What it leaves out may be
-// anything, but the outcome.
+// Expected is what a test expects of its event's trial. A field that is not set is not
+// compared, except the outcome.
 type Expected struct {
 	Outcome string             `yaml:"outcome"` // default: delivered
 	Cause   string             `yaml:"cause"`
@@ -53,7 +52,7 @@ type Expected struct {
 	Reason  string             `yaml:"reason"`
 	Data    *json.RawMessage   `yaml:"data"`    // after the filters
 	Record  *json.RawMessage   `yaml:"record"`  // in the callback's format
-	Without []string           `yaml:"without"` // texts that nothing of what leaves may hold
+	Without []string           `yaml:"without"` // texts that must not be in the outgoing data
 	Emitted *[]ExpectedEmitted `yaml:"emitted"`
 }
 
@@ -63,16 +62,16 @@ type ExpectedEmitted struct {
 	Data   json.RawMessage `yaml:"data" json:"data"`
 }
 
-// Problem is one thing that came out otherwise than a test expects.
+// Problem is one difference from what a test expects.
 type Problem struct {
-	Step int             `json:"step,omitempty"` // from 1; 0: the test has one
+	Step int             `json:"step,omitempty"` // from 1; 0 if the test has only one
 	Of   string          `json:"of"`             // outcome, cause, filter, reason, data, record, without, emitted or event
 	Text string          `json:"text,omitempty"`
-	Want json.RawMessage `json:"want,omitempty"` // of documents, members in order
+	Want json.RawMessage `json:"want,omitempty"` // for documents, with members in order
 	Got  json.RawMessage `json:"got,omitempty"`
 }
 
-// rejected is the outcome of an event that does not get past ingest.filters.
+// rejected is the outcome of an event that ingest.filters reject.
 const rejected = "rejected"
 
 var testOutcomes = []string{
@@ -81,8 +80,8 @@ var testOutcomes = []string{
 
 const maxTestFiles = 1000
 
-// TestFiles lists the files that paths name: files as they are, of directories all *.yaml,
-// *.yml and *.json that are not hidden, by name.
+// TestFiles returns the files that paths name: files themselves, and for directories all
+// *.yaml, *.yml and *.json that are not hidden, by name.
 func TestFiles(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {
@@ -117,8 +116,7 @@ func TestFiles(paths []string) ([]string, error) {
 	return files, nil
 }
 
-// ReadTests reads files of tests of these callbacks. What is wrong comes back as
-// config.Errors, all at once.
+// ReadTests reads files of tests of these callbacks. It returns all faults as config.Errors.
 func ReadTests(files, callbacks []string) ([]Test, error) {
 	var all []Test
 	var errs []error
@@ -137,7 +135,7 @@ func ReadTests(files, callbacks []string) ([]Test, error) {
 	return all, nil
 }
 
-// gathered makes one list of errors at places, as they are told.
+// gathered returns one list of errors with places.
 func gathered(err error) error {
 	var all config.Errors
 	var add func(err error) bool
@@ -213,10 +211,10 @@ func readTests(file string, text []byte, callbacks []string) ([]Test, error) {
 	return in.Tests, section.Explain(errors.Join(errs...))
 }
 
-// maxTestSteps bounds the steps of one test, which are tried together.
+// maxTestSteps limits the steps of one test, which are tried together.
 const maxTestSteps = 1000
 
-// check reports what is wrong with a step, and fills in the default outcome.
+// check reports the faults of a step, and sets the default outcome.
 func (s *Step) check(at string, bad func(path, format string, args ...any)) {
 	if (s.Event == nil) == (s.EventJSON == "") {
 		bad(at+".event", "expected one of event (a mapping) and event_json (a text)")
@@ -229,15 +227,15 @@ func (s *Step) check(at string, bad func(path, format string, args ...any)) {
 	}
 }
 
-// Run runs a test: it accepts its events as the relay would, and brings them through the
-// callback, each test with guests of its own. It returns what came out otherwise, none
-// where the test passes. An error means that the test could not be run.
+// Run runs a test. It accepts its events as the relay would, and passes them through the
+// callback, with new guests for each test. It returns the differences, or none if the test
+// passes. An error means that the test could not run.
 func (t *Trier) Run(ctx context.Context, test *Test) ([]Problem, error) {
 	now := time.Now().UTC()
-	trials := make([]*runtime.Trial, len(test.Steps)) // nil: the event was not accepted
+	trials := make([]*runtime.Trial, len(test.Steps)) // nil if the event was not accepted
 	invalid := make([]error, len(test.Steps))
 	var accepted []auditrelay.Event
-	var steps []int // of accepted
+	var steps []int // of accepted events
 	for i := range test.Steps {
 		e, err := t.Parse(test.Steps[i].data())
 		if err != nil {
@@ -296,7 +294,7 @@ func (x *Expected) problems(outcome string, trial *runtime.Trial) (all []Problem
 		}
 	}
 	say("outcome", x.Outcome, outcome, true)
-	if len(all) > 0 { // and why
+	if len(all) > 0 { // with the reason
 		for _, why := range []string{string(trial.Cause), trial.Filter, trial.Reason, errorText(trial.Err)} {
 			if why != "" {
 				all[0].Text += "; " + why
@@ -336,7 +334,7 @@ func (x *Expected) problems(outcome string, trial *runtime.Trial) (all []Problem
 	return all
 }
 
-// holds reports whether a text stands in a document, as written or in one of its strings.
+// holds reports whether a document contains a text, as written or in one of its strings.
 func holds(doc []byte, text string) bool {
 	if bytes.Contains(doc, []byte(text)) {
 		return true
@@ -375,8 +373,8 @@ func decoded(b []byte) (v any, err error) {
 	return v, err
 }
 
-// sameJSON reports whether two documents have the same values, in whatever order their members
-// are.
+// sameJSON reports whether two documents have the same values, whatever the order of their
+// members.
 func sameJSON(a, b []byte) bool {
 	x, errA := decoded(a)
 	y, errB := decoded(b)
@@ -386,7 +384,8 @@ func sameJSON(a, b []byte) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// ordered is a document with its members in order, characters unescaped; what is no JSON stays as it is.
+// ordered returns a document with sorted members and unescaped characters. A text that is not
+// JSON is returned unchanged.
 func ordered(b []byte) []byte {
 	v, err := decoded(b)
 	if err != nil {

@@ -23,34 +23,34 @@ type TryOptions struct {
 	Compiler []string
 	// Worker is as in Options.
 	Worker []string
-	// Modules are files of modules by filter, in the place of the configuration's own.
+	// Modules are files of modules by filter that replace the configuration's.
 	Modules map[string]string
-	// Log receives what the guests say. Nil: nothing does.
+	// Log receives the guests' log lines. Nil: they are dropped.
 	Log io.Writer
 }
 
-// Trier brings events through one callback's filters as serve would.
+// Trier passes events through one callback's filters as serve would.
 type Trier struct {
 	callback runtime.Callback
-	ingest   []runtime.Step // before the journal
+	ingest   []runtime.Step // the filters before the journal
 	limits   runtime.Limits
 	config   *config.Config
 	clean    func()
 
-	// Paths of the policies, those that matched taken out.
+	// Paths of the policies that have not matched yet.
 	unmatched []tracedPath
-	events    int // tried
-	passed    int // the condition
+	events    int // number of tried events
+	passed    int // number of events that passed the condition
 }
 
-// tracedPath is a path of a policy and where it stands.
+// tracedPath is a path of a policy and its place.
 type tracedPath struct {
 	at   string
 	path *document.Path
 }
 
-// NewTrier loads the filters of one of a configuration's callbacks: the one of that
-// name or, where the name is empty, the only one. Close closes them again.
+// NewTrier loads the filters of a configuration's callback with that name or, if name is empty,
+// of its only callback. The caller must call Close.
 func NewTrier(ctx context.Context, files []string, callback string, o TryOptions) (*Trier, error) {
 	all, err := LoadTriers(files, o)
 	if err != nil {
@@ -66,14 +66,15 @@ func NewTrier(ctx context.Context, files []string, callback string, o TryOptions
 	return t, nil
 }
 
-// Triers makes a Trier for each callback of a configuration; they compile a guest once.
+// Triers creates a Trier for each callback of a configuration. They compile a guest once.
 type Triers struct {
 	file  string
 	build *assembler
 	cfg   *config.Config
 }
 
-// LoadTriers reads a configuration. Close removes what its Triers compiled, after theirs.
+// LoadTriers reads a configuration. Close the Triers before Close, which removes the compiled
+// modules.
 func LoadTriers(files []string, o TryOptions) (*Triers, error) {
 	makers, err := sinkMakers(o.Sinks)
 	if err != nil {
@@ -102,10 +103,10 @@ func LoadTriers(files []string, o TryOptions) (*Triers, error) {
 	return &Triers{file: files[0], build: a, cfg: cfg}, nil
 }
 
-// Close removes what was compiled.
+// Close removes the compiled modules.
 func (all *Triers) Close() { _ = os.RemoveAll(all.build.cacheDir) }
 
-// Callbacks are the names of the configuration's callbacks, in its order.
+// Callbacks returns the names of the configuration's callbacks, in its order.
 func (all *Triers) Callbacks() []string {
 	names := make([]string, len(all.cfg.Callbacks))
 	for i := range names {
@@ -114,7 +115,7 @@ func (all *Triers) Callbacks() []string {
 	return names
 }
 
-// Trier is NewTrier for the configuration that was read.
+// Trier is NewTrier for this configuration.
 func (all *Triers) Trier(ctx context.Context, callback string) (*Trier, error) {
 	a, cfg := all.build, all.cfg
 	i, err := pick(cfg.Callbacks, callback)
@@ -139,7 +140,7 @@ func (all *Triers) Trier(ctx context.Context, callback string) (*Trier, error) {
 		clean: func() { a.discard(made) }}, nil
 }
 
-// pick returns the index of the callback that is called name, or of the only one.
+// pick returns the index of the callback with a name, or of the only one.
 func pick(callbacks []config.Callback, name string) (int, error) {
 	var names []string
 	for i, c := range callbacks {
@@ -158,7 +159,7 @@ func pick(callbacks []config.Callback, name string) (int, error) {
 	return 0, fmt.Errorf("no callback is called %q; there are: %s", name, known)
 }
 
-// policyPaths are the paths of the policies that a configuration's only callback lists.
+// policyPaths returns the paths of the policies that a configuration's only callback lists.
 func policyPaths(cfg *config.Config) []tracedPath {
 	var all []tracedPath
 	add := func(at string, paths []string) {
@@ -184,8 +185,8 @@ func policyPaths(cfg *config.Config) []tracedPath {
 	return all
 }
 
-// Unmatched says which paths of the policies, and whether the condition, matched none of
-// the events tried: a slip of the pen, or events that do not show it.
+// Unmatched returns which paths of the policies matched none of the tried events, and whether
+// the condition matched none. They may be misspelt, or the events do not contain them.
 func (t *Trier) Unmatched() []string {
 	if t.events == 0 {
 		return nil
@@ -200,7 +201,7 @@ func (t *Trier) Unmatched() []string {
 	return all
 }
 
-// trace takes out the paths that match in an event that the condition let through.
+// trace removes the paths that match in an event that passed the condition.
 func (t *Trier) trace(events []auditrelay.Event, trials []runtime.Trial) {
 	var d document.Document
 	t.events += len(events)
@@ -214,10 +215,10 @@ func (t *Trier) trace(events []auditrelay.Event, trials []runtime.Trial) {
 	}
 }
 
-// Limits are those of the configuration.
+// Limits returns the configuration's limits.
 func (t *Trier) Limits() runtime.Limits { return t.limits }
 
-// Schema returns the schema of a name; nil, LiteLLM's, for an empty one.
+// Schema returns the schema with a name, or nil, LiteLLM's, for an empty name.
 func (t *Trier) Schema(name string) (*runtime.Schema, error) {
 	if name == "" {
 		return nil, nil
@@ -234,8 +235,8 @@ func (t *Trier) Parse(data []byte) (auditrelay.Event, error) {
 	return runtime.ParseEvent(data, t.limits)
 }
 
-// Try brings events through the callback's condition and filters. Nothing of it is
-// delivered or written anywhere.
+// Try passes events through the callback's condition and filters. It delivers and writes
+// nothing.
 func (t *Trier) Try(ctx context.Context, events []auditrelay.Event) ([]runtime.Trial, error) {
 	trials, err := runtime.Try(ctx, t.callback, t.limits, events)
 	if err == nil {
@@ -244,8 +245,8 @@ func (t *Trier) Try(ctx context.Context, events []auditrelay.Event) ([]runtime.T
 	return trials, err
 }
 
-// Accept brings an event through the filters before the journal. It returns the event as it
-// would be stored, or the trial of one that would be rejected.
+// Accept passes an event through the filters before the journal. It returns the event as it
+// would be stored, or the trial of an event that would be rejected.
 func (t *Trier) Accept(ctx context.Context, e auditrelay.Event) (auditrelay.Event, *runtime.Trial, error) {
 	if len(t.ingest) == 0 {
 		return e, nil, nil
@@ -268,7 +269,7 @@ func (t *Trier) Accept(ctx context.Context, e auditrelay.Event) (auditrelay.Even
 	return stored, nil, nil
 }
 
-// nowhere is the sink of what is only tried.
+// nowhere is the sink of a trial.
 type nowhere struct{}
 
 func (nowhere) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) { return nil, nil }
@@ -277,5 +278,5 @@ func (nowhere) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt,
 	return auditrelay.Receipt{}, errors.New("nothing is delivered")
 }
 
-// Close closes what NewTrier made.
+// Close closes what NewTrier created.
 func (t *Trier) Close() { t.clean() }

@@ -17,15 +17,15 @@ import (
 	"auditrelay/runtime"
 )
 
-// Limits of a trial in the relay: it runs beside deliveries.
+// Limits of a trial in the relay, since it runs in parallel with deliveries.
 const (
 	maxSampled     = 1000 // accepted events
-	maxSent        = 100  // events of the request itself
+	maxSent        = 100  // events in the request itself
 	defaultSampled = 20
 	maxTrialTime   = 20 * time.Second
 )
 
-// asJSON is a record as JSON: as it is, or a line of text as a string.
+// asJSON returns a record as JSON: itself, or a line of text as a string.
 func asJSON(record []byte) json.RawMessage {
 	if len(record) == 0 || record[0] == '{' {
 		return record
@@ -34,7 +34,7 @@ func asJSON(record []byte) json.RawMessage {
 	return quoted
 }
 
-// NewTried is a trial as the API and --json show it. It refers to e's data.
+// NewTried returns a trial in the form of the API and --json. It refers to e's data.
 func NewTried(e *auditrelay.Event, t *runtime.Trial) api.Tried {
 	out := api.Tried{Sequence: e.Sequence, ID: e.ID, Outcome: t.Outcome, Cause: t.Cause, Filter: t.Filter, Reason: t.Reason,
 		Filters: []api.TriedFilter{}, Before: e.Data, After: t.Data, Record: asJSON(t.Record)}
@@ -88,7 +88,7 @@ func (d *daemon) sampled(s api.Sample) ([]auditrelay.Event, error) {
 	return events, nil
 }
 
-// draft makes a native filter of the configuration anew, with another policy.
+// draft creates a native filter of the configuration again, with another policy.
 func (d *daemon) draft(ctx context.Context, name, text string) (before, after *Policy, err error) {
 	d.mu.Lock()
 	cfg := d.cfg
@@ -108,8 +108,8 @@ func (d *daemon) draft(ctx context.Context, name, text string) (before, after *P
 	return before, after, err
 }
 
-// Try runs events through a running callback's filters. A reload or a switch of modules
-// waits for it: both bounded by maxTrialTime.
+// Try runs events through a running callback's filters. A reload or a switch of modules waits
+// for it, at most maxTrialTime.
 func (d *daemon) Try(ctx context.Context, want api.Try) ([]api.Tried, error) {
 	ctx, done, err := d.change(ctx)
 	if err != nil {
@@ -149,7 +149,7 @@ func (d *daemon) Try(ctx context.Context, want api.Try) ([]api.Tried, error) {
 	return out, nil
 }
 
-// tooLong says that a trial ran out of time.
+// tooLong reports that a trial exceeded its time.
 func tooLong(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy,
@@ -158,7 +158,7 @@ func tooLong(err error) error {
 	return err
 }
 
-// PolicyDiff compares a draft with the policy in force, on events.
+// PolicyDiff compares a draft with the policy in force on events.
 func (d *daemon) PolicyDiff(ctx context.Context, want api.PolicyDiff) (api.PolicyChange, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxTrialTime)
 	defer cancel()

@@ -18,14 +18,13 @@ import (
 	"auditrelay/internal/verify"
 )
 
-// IsStore reports whether a place is a store: the file of a SQLite database, or the
-// address of a Postgres database.
+// IsStore reports whether a place is a store: the file of a SQLite database, or the URL of a
+// Postgres database.
 func IsStore(place string) bool {
 	return strings.HasPrefix(place, "postgres://") || strings.HasPrefix(place, "postgresql://") || sqlite.IsDatabase(place)
 }
 
-// VerifyStoreAt verifies the store at a place for which IsStore is true. It changes
-// nothing there.
+// VerifyStoreAt verifies the store at a place for which IsStore is true. It changes nothing.
 func VerifyStoreAt(ctx context.Context, place string, o verify.Options) (*verify.Report, error) {
 	s := store{view: func(ctx context.Context) (*auditstore.Store, error) { return sqlite.View(ctx, place) }}
 	if !sqlite.IsDatabase(place) {
@@ -36,9 +35,8 @@ func VerifyStoreAt(ctx context.Context, place string, o verify.Options) (*verify
 	return s.verify(ctx, o)
 }
 
-// VerifyStores verifies each store of a configuration, and calls each with what came out.
-// Without keys the configuration's own are taken, or that of the data directory, and those
-// whose place it took.
+// VerifyStores verifies each store of a configuration, and calls each with the result. Without
+// keys it uses the configuration's key, or the data directory's, and their previous keys.
 func VerifyStores(ctx context.Context, files []string, sinks map[string]SinkMaker, o verify.Options, each func(callback string, r *verify.Report) error) error {
 	makers, err := sinkMakers(sinks)
 	if err != nil {
@@ -79,7 +77,8 @@ func VerifyStores(ctx context.Context, files []string, sinks map[string]SinkMake
 	return nil
 }
 
-// publicKeys are those of the configuration's signing keys, or of the data directory's.
+// publicKeys returns the public keys of the configuration's signing keys, or of the data
+// directory's.
 func publicKeys(cfg *config.Config) (public []string, err error) {
 	signing := []string{string(cfg.Proofs.PreviousKey), string(cfg.Proofs.Key)}
 	signer, err := cfg.Proofs.KMS.Signer()
@@ -126,7 +125,7 @@ func (s *store) verify(ctx context.Context, o verify.Options) (report *verify.Re
 	return verify.Store(storeRows{ctx, opened}, o)
 }
 
-// storeRows is a store as verify reads it.
+// storeRows is a store in the form that verify reads.
 type storeRows struct {
 	ctx   context.Context
 	store *auditstore.Store
