@@ -11,13 +11,13 @@ import (
 	"auditrelay/runtime"
 )
 
-// as is who a request is made by, and why, for own records. The request's If-Match names
-// the version of the object that its user has seen.
+// as returns the user and the reason of a request, for own records. The request's If-Match has
+// the version of the object that the user has seen.
 func (p principal) as(r *http.Request, reason string) runtime.By {
 	return runtime.By{Principal: p.by(), Address: peerAddress(r), Credential: p.credential, Subject: p.subject, Reason: reason, Seen: etagOf(r.Header.Get("If-Match"))}
 }
 
-// etagOf is the version in an If-Match header, "" for none or any.
+// etagOf returns the version in an If-Match header, or "" for none or any.
 func etagOf(header string) string {
 	header = strings.TrimSpace(header)
 	if header == "*" {
@@ -26,8 +26,8 @@ func etagOf(header string) string {
 	return strings.Trim(header, `"`)
 }
 
-// reasonOf checks a user's reason for a change, which own records contain. It is
-// required where a change gives something up for good.
+// reasonOf checks a user's reason for a change, which own records contain. A change that
+// permanently gives something up requires one.
 func reasonOf(reason string, required bool) *api.Error {
 	fault := func(expected, hint string) *api.Error {
 		return &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Field: "reason", Message: "reason: " + expected, Hint: hint}
@@ -45,11 +45,11 @@ func reasonOf(reason string, required bool) *api.Error {
 	return nil
 }
 
-// code is what the reasons of items in quarantine look like.
+// code matches the form of the reasons of quarantine items.
 var code = regexp.MustCompile(`^[a-z0-9_]+$`)
 
-// checkItems refuses a change of all items whose reason looks like that of items: an
-// earlier version took it for the choice of items, and all of them would be changed.
+// checkItems rejects a change of all items whose reason looks like an item's reason. An older
+// version took it for the selection of items, and all would be changed.
 func checkItems(in api.QuarantineChange) *api.Error {
 	if in.All && in.Cause == "" && code.MatchString(in.Reason) {
 		return &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Field: "reason",

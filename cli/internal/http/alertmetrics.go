@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// alertCollector shows which alerts are raised. The labels are kinds and configured names.
+// alertCollector shows the raised alerts. The labels are kinds and configured names.
 type alertCollector struct {
 	control Control
 	raised  *prometheus.Desc

@@ -8,8 +8,8 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// appendSubmitted is json.Marshal for the one answer that is written for every
-// event: the fields are api.Submitted's.
+// appendSubmitted is json.Marshal for api.Submitted, the one response that is written for every
+// event.
 func appendSubmitted(dst []byte, a *api.Submitted) []byte {
 	dst = slices.Grow(dst, 64+80*len(a.Results))
 	dst = append(dst, `{"accepted":`...)
@@ -71,7 +71,7 @@ func appendResult(dst []byte, r *api.Result) []byte {
 	return append(dst, '}')
 }
 
-// appendString quotes s; ids are plain ASCII as a rule.
+// appendString quotes s. Most ids are plain ASCII.
 func appendString(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
@@ -85,14 +85,14 @@ func appendString(dst []byte, s string) []byte {
 
 func appendMarshalled(dst []byte, v any) []byte {
 	b, err := json.Marshal(v)
-	if err != nil { // strings and numbers: it cannot fail
+	if err != nil { // cannot fail: strings and numbers
 		return append(dst, "null"...)
 	}
 	return append(dst, b...)
 }
 
-// sortResults puts an atomic request's results, which are told in two passes, in
-// the order of the body.
+// sortResults sorts an atomic request's results, which two passes produce, into the order of
+// the body.
 func sortResults(results []api.Result) {
 	slices.SortFunc(results, func(a, b api.Result) int { return a.Index - b.Index })
 }

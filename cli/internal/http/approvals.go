@@ -13,8 +13,8 @@ func (s *Server) getApprovals(_ *http.Request, who principal, _ api.None) ([]api
 	return each(s.rt.Approvals(), who.approval), nil
 }
 
-// postApprove approves a request. The last approval does the act; once begun it is brought
-// to its end.
+// postApprove approves a request. The last approval runs the act, which then continues to its
+// end.
 func (s *Server) postApprove(r *http.Request, who principal, why api.Why) (api.Approval, error) {
 	if refused := s.mayDecide(r, who, why); refused != nil {
 		return api.Approval{}, refused
@@ -31,7 +31,7 @@ func (s *Server) postReject(r *http.Request, who principal, why api.Why) (api.Ap
 	return who.approval(&a), err
 }
 
-// mayDecide refuses who may not do the act that a request is for.
+// mayDecide returns an error if the caller may not do the requested act.
 func (s *Server) mayDecide(r *http.Request, who principal, why api.Why) *api.Error {
 	if refused := reasonOf(why.Reason, false); refused != nil {
 		return refused
@@ -44,7 +44,7 @@ func (s *Server) mayDecide(r *http.Request, who principal, why api.Why) *api.Err
 	return nil
 }
 
-// approval is a request as its viewer may see it.
+// approval returns a request in the form that the viewer may see.
 func (p principal) approval(a *runtime.Approval) api.Approval {
 	reasons := p.roles[roleOperate] || p.roles[roleAuditor]
 	one := func(s *runtime.Approver) api.Approver {
@@ -60,8 +60,8 @@ func (p principal) approval(a *runtime.Approval) api.Approval {
 	}
 }
 
-// approvalFailure is the answer to what waits for approval, or cannot be approved; nil for
-// other errors.
+// approvalFailure returns the response for an act that waits for approval or cannot be
+// approved, or nil for other errors.
 func approvalFailure(err error) *api.Error {
 	if needs, ok := errors.AsType[*runtime.NeedsApprovalError](err); ok {
 		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonApproval, Message: needs.Error(),

@@ -14,27 +14,27 @@ import (
 	"auditrelay/runtime"
 )
 
-// The audit API reads back what a store was given, in the shape of LiteLLM's own.
+// The audit API reads the store in the form of LiteLLM's own API.
 
-// auditTime bounds one search of the store.
+// auditTime limits one search of the store.
 const auditTime = 5 * time.Second
 
-// countedExactly is up to where the total of a search is counted, unless the client asks
-// for all of it.
+// countedExactly is the maximum up to which the total of a search is counted, unless the client
+// requests an exact count.
 const countedExactly = 10_000
 
-// auditSlots bound how many searches and exports there are at a time.
+// auditSlots limit the number of concurrent searches and exports.
 type auditSlots struct{ searches, exports chan struct{} }
 
 func newAuditSlots() auditSlots {
 	return auditSlots{searches: make(chan struct{}, 8), exports: make(chan struct{}, 2)}
 }
 
-// auditHandler answers from an open store. Its error is answered where nothing has been
-// yet, and cuts the answer off otherwise.
+// auditHandler responds from an open store. If it returns an error before any response was
+// sent, the error is the response. Otherwise the response breaks off.
 type auditHandler func(w *auditWriter, r *http.Request, who principal, l Store, from *auditstore.Store) error
 
-// audited gives a handler its store, and a slot.
+// audited calls a handler with its store and a slot.
 func (s *Server) audited(slots chan struct{}, handle auditHandler) func(http.ResponseWriter, *http.Request, principal) {
 	return func(w http.ResponseWriter, r *http.Request, who principal) {
 		l, err := s.serving()
@@ -58,7 +58,7 @@ func (s *Server) audited(slots chan struct{}, handle auditHandler) func(http.Res
 		from, err := l.Read(ctx)
 		err = timedOut(ctx, err)
 		cancel()
-		w.Header().Set("Content-Type", "application/json") // an export has its own
+		w.Header().Set("Content-Type", "application/json") // an export sets its own
 		out := &auditWriter{w: w, out: bufio.NewWriterSize(patientWriter{w, s.patience.write}, 64<<10)}
 		if err == nil {
 			err = handle(out, r, who, l, from)
@@ -70,13 +70,13 @@ func (s *Server) audited(slots chan struct{}, handle auditHandler) func(http.Res
 			return
 		}
 		if out.begun() {
-			panic(http.ErrAbortHandler) // nobody takes the part for the whole
+			panic(http.ErrAbortHandler) // so that nobody takes the part for the whole
 		}
 		respondAuditError(w, s.auditFailure(r, err))
 	}
 }
 
-// respondAuditError says an error in LiteLLM's shape too, for its dashboard.
+// respondAuditError also writes an error in LiteLLM's form, for its dashboard.
 func respondAuditError(w http.ResponseWriter, e *api.Error) {
 	var detail any = map[string]string{"message": e.Message}
 	if e.Invalid != nil {
@@ -95,7 +95,7 @@ func (s *Server) serving() (Store, error) {
 	return s.stores.Serving()
 }
 
-// auditWriter is an answer on its way. Until its buffer is full nothing has been sent.
+// auditWriter is a response in progress. Nothing is sent until its buffer is full.
 type auditWriter struct {
 	w   http.ResponseWriter
 	out *bufio.Writer
@@ -146,9 +146,9 @@ func filling(err error) bool {
 	return ok
 }
 
-// readRow reads one record, and tells the log where it is damaged.
+// readRow reads one record, and logs damage.
 func (s *Server) readRow(ctx context.Context, from *auditstore.Store, position int64) (row auditstore.Row, ok bool, err error) {
-	// A server that stands still ends the answer.
+	// A server that hangs ends the response.
 	ctx, cancel := context.WithTimeout(ctx, auditTime)
 	defer cancel()
 	row, ok, err = from.Row(ctx, position)
@@ -164,7 +164,7 @@ func (s *Server) tellDamage(row *auditstore.Row) {
 	}
 }
 
-// getAudit lists a page of what is stored.
+// getAudit lists a page of stored records.
 func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, _ Store, from *auditstore.Store) error {
 	q, refused := readAuditQuery(r.URL.RawQuery, listParams, who.namespace)
 	if refused != nil {
@@ -185,13 +185,13 @@ func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, _ Stor
 	writeAuditHead(w.out, &q, total, exact, next)
 	rows := 0
 	for _, at := range page.Places {
-		// One at a time: a page of the largest events would take much memory.
+		// One at a time, since a page of the largest events would take much memory.
 		row, ok, err := s.readRow(r.Context(), from, at.Position)
 		if err != nil {
 			return err
 		}
 		if !ok {
-			continue // deleted since
+			continue // deleted meanwhile
 		}
 		if rows > 0 {
 			_ = w.out.WriteByte(',')
@@ -206,7 +206,7 @@ func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, _ Stor
 	return err
 }
 
-// searchPage finds the page's places, and the total where pages are counted.
+// searchPage finds the page's places, and the total if pages are counted.
 func searchPage(ctx context.Context, from *auditstore.Store, q *auditQuery) (page auditstore.Page, total int64, exact bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, auditTime)
 	defer cancel()
@@ -224,8 +224,7 @@ func searchPage(ctx context.Context, from *auditstore.Store, q *auditQuery) (pag
 	return page, total, exact, timedOut(ctx, err)
 }
 
-// timedOut says that a search was too slow: the driver says only that it was
-// interrupted.
+// timedOut reports that a search was too slow, since the driver only reports an interruption.
 func timedOut(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
@@ -258,7 +257,7 @@ func writeAuditHead(out *bufio.Writer, q *auditQuery, total int64, exact bool, n
 	_, _ = out.Write(append(head, `,"audit_logs":[`...))
 }
 
-// getAuditLog answers one stored event by its id.
+// getAuditLog returns one stored event by its id.
 func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, _ Store, from *auditstore.Store) error {
 	id := r.PathValue("id")
 	if len(id) > maxAuditValue {
@@ -287,7 +286,7 @@ func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, _ S
 	return w.out.WriteByte('\n')
 }
 
-// brief is enough of a text that a client gave to tell it by.
+// brief returns enough of a client's text to identify it.
 func brief(text string) string {
 	const most = 128
 	if len(text) <= most {
@@ -296,8 +295,8 @@ func brief(text string) string {
 	return text[:most] + "..."
 }
 
-// postRebuild has the serving store filled from the journal, as far as that reaches: a
-// replay of its callback, through its filters as they are now.
+// postRebuild fills the store from the journal as far as the journal goes back: a replay of the
+// store's callback, with its current filters.
 func (s *Server) postRebuild(r *http.Request, who principal, in api.Rebuild) (api.Rebuilt, error) {
 	l, err := s.serving()
 	if err != nil {

@@ -26,19 +26,19 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// tableExport is the table_name of the relay's own events about exports.
+// tableExport is the table_name of own records about exports.
 const tableExport = "auditrelay_export"
 
-// The trailers that say how an export ended. They come behind the last byte, so that who
-// has them has all of it.
+// The trailers that say how an export ended. They follow the last byte, so a client that has
+// them has everything.
 const (
 	trailerComplete = "Auditrelay-Export-Complete"
 	trailerRecords  = "Auditrelay-Export-Records"
 	trailerDamaged  = "Auditrelay-Export-Damaged"
 )
 
-// exportRecord is what the relay's own event says of an export: which fields it was
-// narrowed by and not to what, since that may be a person's name.
+// exportRecord describes an export in an own record. It names the fields that limit the export
+// but not their values, which may be a person's name.
 type exportRecord struct {
 	Format  string   `json:"format"`
 	Filters []string `json:"filters"`
@@ -47,8 +47,8 @@ type exportRecord struct {
 	Records *int64   `json:"records,omitempty"` // in the record of its end
 }
 
-// getAuditExport streams all that a search finds. That it was asked for is durable first;
-// where it cannot be, nothing goes out. Memory is that of one record, whatever there is.
+// getAuditExport streams all records that a search finds. It first records the export durably;
+// if that fails, it sends nothing. It needs the memory of one record, whatever the number.
 func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, l Store, from *auditstore.Store) error {
 	q, refused := readAuditQuery(r.URL.RawQuery, exportParams, who.namespace)
 	if refused != nil {
@@ -126,19 +126,19 @@ func exportOf(q *auditQuery) exportRecord {
 	return e
 }
 
-// exported is how many records went out, and how many of them are damaged: an export with
-// one is not complete.
+// exported counts the sent records and the damaged ones among them. An export with a damaged
+// record is not complete.
 type exported struct{ records, damaged int64 }
 
-// exportFormat writes records one after the other.
+// exportFormat writes records, one after the other.
 type exportFormat interface {
 	record(row *auditstore.Row) error
 	end(n exported) error
 }
 
-// exportAll goes from page to page, and reads one record at a time.
+// exportAll reads page by page, and one record at a time.
 func (s *Server) exportAll(ctx context.Context, from *auditstore.Store, q *auditQuery, to exportFormat) (n exported, err error) {
-	// What comes in meanwhile is not part of it: an end is in sight.
+	// It excludes records that arrive meanwhile, so that it ends.
 	bound, cancel := context.WithTimeout(ctx, auditTime)
 	newest, err := from.Newest(bound)
 	err = timedOut(bound, err)
@@ -150,7 +150,7 @@ func (s *Server) exportAll(ctx context.Context, from *auditstore.Store, q *audit
 	bounded.Through = max(newest, 1)
 	one := func(position int64) error {
 		row, ok, err := s.readRow(ctx, from, position)
-		if err != nil || !ok { // deleted since
+		if err != nil || !ok { // deleted meanwhile
 			return err
 		}
 		if err := to.record(&row); err != nil {
@@ -164,7 +164,7 @@ func (s *Server) exportAll(ctx context.Context, from *auditstore.Store, q *audit
 	}
 	if bounded.Scattered() {
 		err := exportScattered(ctx, from, &bounded, one)
-		return n, err // in this order: n is counted meanwhile
+		return n, err // in this order, since n is counted meanwhile
 	}
 	var after *auditstore.Place
 	for {
@@ -184,15 +184,15 @@ func (s *Server) exportAll(ctx context.Context, from *auditstore.Store, q *audit
 	}
 }
 
-// exportScattered finds all positions first, sorted once, and keeps them in a file: the
-// client takes its time, and the database would have to keep what it answers meanwhile.
+// exportScattered first finds all positions, sorts them once, and stores them in a file. The
+// client may be slow, and the database would have to keep its result meanwhile.
 func exportScattered(ctx context.Context, from *auditstore.Store, q *auditQuery, one func(position int64) error) error {
 	f, err := os.CreateTemp("", "auditrelay-export-*")
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := os.Remove(f.Name()); err != nil { // it lives as long as it is open
+	if err := os.Remove(f.Name()); err != nil { // the file exists while it is open
 		return err
 	}
 	w := bufio.NewWriterSize(f, 64<<10)
@@ -226,11 +226,11 @@ func exportScattered(ctx context.Context, from *auditstore.Store, q *auditQuery,
 	}
 }
 
-// exportSort bounds how long an export's records are sorted before the first goes out.
+// exportSort limits the sorting of an export's records before the first is sent.
 const exportSort = 2 * time.Minute
 
 func exportPage(ctx context.Context, from *auditstore.Store, q *auditQuery, after *auditstore.Place) (page auditstore.Page, err error) {
-	// An export may take its time with a page; nobody waits for its first one.
+	// An export may take longer for a page, since no user waits for it.
 	ctx, cancel := context.WithTimeout(ctx, 6*auditTime)
 	defer cancel()
 	if after == nil {
@@ -257,14 +257,14 @@ func (e ndjsonExport) end(n exported) error {
 	return err
 }
 
-// csvColumns are those of a CSV export; other holds the event's other fields as JSON.
+// csvColumns are the columns of a CSV export. other has the event's other fields as JSON.
 var csvColumns = []string{
 	"id", "updated_at", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "before_value", "updated_values",
 	"other", "namespace", "journal", "sequence", "received", "tombstone", "integrity", "conflict", "source", "principal",
 }
 
-// What the first cell of the last row says: that it is whole, or that so many records as
-// the third cell says are damaged.
+// The first cell of the last row: the export is complete, or the number of records in the third
+// cell is damaged.
 const (
 	csvEnd     = "#end"
 	csvDamaged = "#damaged"
@@ -296,7 +296,7 @@ func (e *csvExport) record(row *auditstore.Row) error {
 	other := map[string]json.RawMessage{}
 	data := row.Data
 	if row.Integrity == auditstore.Damaged {
-		data = nil // as in JSON, nothing of it is shown
+		data = nil // as in JSON, its data is not shown
 	} else if row.Mapping != nil {
 		data = asLiteLLM(row)
 	}
@@ -351,11 +351,11 @@ func (e *csvExport) end(n exported) error {
 	return e.row(cells)
 }
 
-// guarded keeps a spreadsheet from taking a cell, or a part of it, for a formula: an
-// apostrophe goes before what could begin one, at the start and behind each ; and tab,
-// at which spreadsheets of some languages cut a line, spaces or none between. One goes
-// before an apostrophe too, so that taking one away at these places gives back what was
-// written. A # at the start would be taken for the last row.
+// guarded prevents a spreadsheet from treating a cell, or a part of it, as a formula. It adds
+// an apostrophe before characters that could start one: at the start, and after each ; and tab,
+// where spreadsheets of some languages split a line, with or without spaces in between. It also
+// adds one before an apostrophe, so that removing one at these places restores the text. A # at
+// the start would look like the last row.
 func guarded(cell string) string {
 	var out strings.Builder
 	for start := 0; ; {
@@ -376,7 +376,7 @@ func guarded(cell string) string {
 	}
 }
 
-// formula reports whether a spreadsheet could take text for a formula.
+// formula reports whether a spreadsheet could treat text as a formula.
 func formula(text string) bool {
 	text = strings.TrimLeft(text, " \u00a0")
 	first, _ := utf8.DecodeRuneInString(text)

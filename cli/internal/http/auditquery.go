@@ -17,15 +17,15 @@ import (
 	"auditrelay/internal/auditstore"
 )
 
-// auditQuery is a search as a client asks for it.
+// auditQuery is a client's search.
 type auditQuery struct {
 	auditstore.Query
 	page, pageSize int
-	after          *auditstore.Place // set: page is not
+	after          *auditstore.Place // set for a cursor; page is then not set
 	exactTotal     bool
-	format         string // of an export
+	format         string // format of an export
 	ending         bool
-	confined       string // the one namespace that the reader may see; empty: all
+	confined       string // the only namespace that the reader may see; empty: all
 }
 
 const (
@@ -34,11 +34,11 @@ const (
 	maxAuditValue    = 1024 // bytes of a filter's value
 )
 
-// filterParams are those that both a list and an export take.
+// filterParams are the parameters of both a list and an export.
 var filterParams = []string{"id", "changed_by", "changed_by_api_key", "action", "table_name", "object_id",
 	"object_team_id", "object_team", "object_key_hash", "start_date", "end_date", "sort_by", "sort_order"}
 
-// originParams are those of an export alone: no index has what they ask for.
+// originParams are only for an export, since no index has these fields.
 var originParams = []string{"namespace", "source", "principal"}
 
 // The parameters of each route.
@@ -47,7 +47,7 @@ var (
 	exportParams = append(append([]string{"format", "ending"}, originParams...), filterParams...)
 )
 
-// narrowing are the parameters without which a search finds more.
+// narrowing are the parameters that limit a search.
 var narrowing = append([]string{"cursor", "id", "changed_by", "changed_by_api_key", "action", "table_name", "object_id", "start_date", "end_date", "namespace", "source", "principal"}, insideParams()...)
 
 func insideParams() (names []string) {
@@ -57,27 +57,27 @@ func insideParams() (names []string) {
 	return names
 }
 
-// auditParams reads a query string and gathers all that is wrong with it.
+// auditParams parses a query string and collects all faults.
 type auditParams struct {
 	values   url.Values
 	problems []string
-	invalid  []api.Invalid // of page and page_size
+	invalid  []api.Invalid // faults of page and page_size
 }
 
 func (p *auditParams) bad(name, format string, args ...any) {
 	p.problems = append(p.problems, name+": "+fmt.Sprintf(format, args...))
 }
 
-// readAuditQuery reads a query string strictly: a parameter that is not known would
-// widen the search unseen. namespace is the only one that the reader may see; empty: all.
+// readAuditQuery parses a query string strictly, since ignoring an unknown parameter would
+// silently widen the search. namespace is the only one that the reader may see; empty: all.
 func readAuditQuery(raw string, allowed []string, namespace string) (auditQuery, *api.Error) {
 	p := &auditParams{}
 	var err error
 	if p.values, err = url.ParseQuery(raw); err != nil {
 		return auditQuery{}, badRequest("the query string is malformed", "")
 	}
-	// Whoever exports, or goes on from a cursor, means what it says. A list takes empty for
-	// not given, as LiteLLM does.
+	// An export, and a request with a cursor, must be exact. A list treats an empty value as
+	// missing, as LiteLLM does.
 	strict := slices.Contains(allowed, "format") || p.values.Has("cursor")
 	names := make([]string, 0, len(p.values))
 	for name := range p.values {
@@ -98,7 +98,7 @@ func readAuditQuery(raw string, allowed []string, namespace string) (auditQuery,
 			p.bad(name, "it is empty: leave it out, or everything would be found")
 		}
 		if len(p.problems) >= 20 {
-			break // a request with hundreds is no slip
+			break // a request with hundreds of faults is no typing mistake
 		}
 	}
 	q := auditQuery{page: p.number("page", 1, maxAuditPage), pageSize: p.number("page_size", 10, maxAuditPageSize)}
@@ -209,7 +209,7 @@ func (p *auditParams) filters(q *auditstore.Query) {
 	}
 }
 
-// time reads a time, or a day: the whole of it counts, in UTC.
+// time parses a time or a UTC day. The whole day counts.
 func (p *auditParams) time(name string, end bool) time.Time {
 	text := p.values.Get(name)
 	if text == "" {
@@ -231,9 +231,9 @@ func (p *auditParams) time(name string, end bool) time.Time {
 	return t
 }
 
-// A cursor says where in an order a page ended: nothing that its holder could not read
-// anyway, so that it needs no signature. It is tied to the search that it came from, since
-// in another it would skip or repeat without a word.
+// A cursor says where in an order a page ended. Its holder can read all of it anyway, so it
+// needs no signature. It is bound to its search, since in another search it would silently skip
+// or repeat records.
 const (
 	cursorVersion = 1
 	cursorBytes   = 1 + 8 + 8 + 8
@@ -246,7 +246,7 @@ func (q *auditQuery) cursor(at auditstore.Place) string {
 	return base64.RawURLEncoding.EncodeToString(append(b, q.digest()...))
 }
 
-// parseCursor is the inverse; what is wrong with the cursor otherwise.
+// parseCursor parses a cursor, or returns what is wrong with it.
 func (q *auditQuery) parseCursor(text string) (at auditstore.Place, problem string) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) != cursorBytes || b[0] != cursorVersion {
@@ -263,14 +263,14 @@ func (q *auditQuery) parseCursor(text string) (at auditstore.Place, problem stri
 	return at, ""
 }
 
-// digest is of all that decides which records come in which order.
+// digest returns a digest of everything that determines which records come in which order.
 func (q *auditQuery) digest() []byte {
 	h := sha256.New()
 	for _, f := range auditstore.Filterable() {
 		fmt.Fprintf(h, "%s=%q\n", f, q.Equal[f])
 	}
 	for _, f := range auditstore.Inside() {
-		if value, ok := q.Contains[f]; ok { // cursors of before it was there stay good
+		if value, ok := q.Contains[f]; ok { // so that older cursors without the field stay valid
 			fmt.Fprintf(h, "%s=%q\n", f, value)
 		}
 	}

@@ -12,30 +12,30 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// recordField is the field of an audit log that says what the relay knows of it. A
-// field of the event's own that is called so is left out.
+// recordField is the field of an audit log with the relay's own data about it. A field of the
+// event with that name is omitted.
 const recordField = "auditrelay_record"
 
-// auditRecord is what stands there.
+// auditRecord is the value of that field.
 type auditRecord struct {
 	Namespace string    `json:"namespace"`
 	Journal   string    `json:"journal"`
 	Sequence  uint64    `json:"sequence"`
 	Received  time.Time `json:"received"`
-	// Source and Principal say where the event came from; no event can choose them. They
-	// are left out where an earlier version stored the record; a principal also where the
-	// sender needed no token.
+	// Source and Principal say where the event came from; an event's content cannot change
+	// them. They are missing if an older version stored the record. Principal is also missing
+	// if the sender needed no token.
 	Source    string `json:"source,omitempty"`
 	Principal string `json:"principal,omitempty"`
 	Tombstone bool   `json:"tombstone"`
-	// Conflict: another event with this id and other contents had been accepted before.
+	// Conflict: a different event with this id had been accepted before.
 	Conflict bool `json:"conflict,omitempty"`
-	// Schema is that of an event that is not in LiteLLM's.
+	// Schema is the schema of an event that is not in LiteLLM's.
 	Schema string `json:"schema,omitempty"`
-	// Integrity says whether the record is what was stored. Of a damaged one nothing is
-	// shown but where it stands.
+	// Integrity says whether the record is unchanged since it was stored. Of a damaged record
+	// only its place is shown.
 	Integrity auditstore.Integrity `json:"integrity"`
-	// Others with this id; of one record that is asked for by its id.
+	// Others lists other records with this id. It is set only for a request by id.
 	Others []otherRecord `json:"others,omitempty"`
 }
 
@@ -45,20 +45,19 @@ type otherRecord struct {
 	Journal   string    `json:"journal"`
 	Sequence  uint64    `json:"sequence"`
 	Received  time.Time `json:"received"`
-	Conflict  bool      `json:"conflict"` // with the first of its namespace
+	Conflict  bool      `json:"conflict"` // with the first one of its namespace
 }
 
 func otherRecords(others []auditstore.Other) []otherRecord {
 	return some(others, func(o *auditstore.Other) otherRecord { return otherRecord(*o) })
 }
 
-// valueField is the one field of the object that stands for a value that is none:
-// LiteLLM's model has objects there, or null.
+// valueField is the single field of an object that replaces a value that is not an object,
+// since LiteLLM's model has only objects or null there.
 const valueField = "auditrelay_value"
 
-// auditLog is a stored record as LiteLLM's API shows one: its fields all there and of the
-// types of its model, those that hold JSON in a string as objects, whatever else the
-// event has behind them.
+// auditLog returns a stored record in the form of LiteLLM's API: with all fields of its model
+// and their types, objects instead of strings with JSON, and then the event's other fields.
 func auditLog(row *auditstore.Row, others ...otherRecord) []byte {
 	var b bytes.Buffer
 	b.Grow(len(row.Data) + 512)
@@ -91,7 +90,7 @@ func auditLog(row *auditstore.Row, others ...otherRecord) []byte {
 			field(name, onlyObject(asObject(value)))
 		case "id", "updated_at", "changed_by", "changed_by_api_key", "action", "table_name", "object_id":
 			if value.Type == gjson.Null || name == "updated_at" && value.Str == "" {
-				delete(seen, name) // as if it were not there
+				delete(seen, name) // treated as missing
 			} else if value.Type == gjson.String {
 				field(name, []byte(value.Raw))
 			} else {
@@ -122,9 +121,8 @@ func auditLog(row *auditstore.Row, others ...otherRecord) []byte {
 	return b.Bytes()
 }
 
-// asLiteLLM is an event in another schema as LiteLLM's API shows one: the fields that the
-// schema maps under LiteLLM's names, and the event itself, as it was delivered, as the
-// updated values.
+// asLiteLLM returns an event of another schema in the form of LiteLLM's API: the mapped fields
+// with LiteLLM's names, and the delivered event as the updated values.
 func asLiteLLM(row *auditstore.Row) []byte {
 	c := schema.ColumnsOf(row.Mapping, row.Data)
 	return appendMarshalled(nil, struct {
@@ -138,8 +136,8 @@ func asLiteLLM(row *auditstore.Row) []byte {
 	}{row.ID, isoTime(row.Time), c.ChangedBy, c.Action, c.TableName, c.ObjectID, row.Data})
 }
 
-// asObject is a value that may be an object or a list, or text that holds one. What the
-// text says stays as it is written, but for white space.
+// asObject returns a value that may be an object or a list, or text with one. It does not
+// change the JSON except for white space.
 func asObject(value gjson.Result) []byte {
 	if value.Type != gjson.String {
 		return []byte(value.Raw)
@@ -158,8 +156,7 @@ func asObject(value gjson.Result) []byte {
 	return compact.Bytes()
 }
 
-// onlyObject is value where that is an object or null, and an object that holds it
-// otherwise.
+// onlyObject returns value if it is an object or null, otherwise an object with it.
 func onlyObject(value []byte) []byte {
 	if len(value) == 0 || value[0] == '{' || string(value) == "null" {
 		return value
@@ -167,7 +164,7 @@ func onlyObject(value []byte) []byte {
 	return append(append([]byte(`{"`+valueField+`":`), value...), '}')
 }
 
-// isoTime writes a time as LiteLLM does.
+// isoTime formats a time as LiteLLM does.
 func isoTime(t time.Time) string {
 	t = t.UTC()
 	if t.Nanosecond() == 0 {

@@ -23,21 +23,21 @@ import (
 	"auditrelay/runtime"
 )
 
-// principal is who makes a request.
+// principal is the caller of a request.
 type principal struct {
-	name       string // empty where nobody authenticated
-	subject    string // of an issuer: the same for all tokens of one person; empty for others
+	name       string // empty without authentication
+	subject    string // for an issuer: the same in all tokens of one person; empty for others
 	roles      roleSet
-	credential string // which of its credentials; empty where nobody authenticated
-	// namespace confines it: what it sends is in there, and it sees nothing else. Empty: it
-	// is not confined.
+	credential string // which of its credentials; empty without authentication
+	// namespace confines the principal: its events are in this namespace, and it sees nothing
+	// else. Empty: not confined.
 	namespace string
-	schema    *runtime.Schema // of its events; nil: LiteLLM's
+	schema    *runtime.Schema // schema of its events; nil: LiteLLM's
 	rates     sources.Rates
 }
 
-// scope is the namespace to look in, where a caller asks for one; empty: all. What a caller
-// may not see does not exist.
+// scope returns the namespace to search if the caller asks for one; empty: all. Objects that
+// the caller may not see do not exist for it.
 func (p principal) scope(asked string) (namespace string, err error) {
 	if p.namespace != "" && asked != "" && asked != p.namespace {
 		return "", fmt.Errorf("event: %w", runtime.ErrNotSeen)
@@ -45,7 +45,7 @@ func (p principal) scope(asked string) (namespace string, err error) {
 	return cmp.Or(p.namespace, asked), nil
 }
 
-// unconfined refuses a route that answers for the whole relay.
+// unconfined rejects a route that covers the whole relay.
 func (p principal) unconfined() *api.Error {
 	if p.namespace == "" {
 		return nil
@@ -56,7 +56,7 @@ func (p principal) unconfined() *api.Error {
 	}
 }
 
-// by is the name under which a change is recorded.
+// by returns the name for recording a change.
 func (p principal) by() string {
 	if p.name == "" {
 		return "local"
@@ -64,25 +64,25 @@ func (p principal) by() string {
 	return p.name
 }
 
-// auth decides who may do what. With tokens, a token decides. Without, the
-// daemon listens on loopback alone and every local client has every role; what
-// a browser sends on behalf of a page from elsewhere is refused.
+// auth decides on the rights of callers. With tokens, a token decides. Without tokens, the
+// daemon listens only on loopback and every local client has every role, but requests that a
+// browser sends for a foreign page are rejected.
 type auth struct {
 	tokens  []tokenEntry
 	given   []string // names of tokens with the role ingest itself, and of hooks
 	hooks   map[string]*hook
-	schemas map[config.Sender]*runtime.Schema // of senders that are no tokens; LiteLLM's are left out
-	// tap: live viewing of events is on.
+	schemas map[config.Sender]*runtime.Schema // of senders without tokens; LiteLLM's schema is omitted
+	// tap: live viewing of events is enabled.
 	tap bool
-	// socket is what a connection by the unix socket may do without a token.
+	// socket has the roles of a connection by the unix socket without a token.
 	socket roleSet
-	// origins are those whose pages may read the audit API, with a token.
+	// origins are the origins whose pages may read the audit API with a token.
 	origins []string
-	issuer  *issuer // nil: tokens of none count
+	issuer  *issuer // nil if no issuer is configured
 }
 
-// allowOrigins lets pages of these origins call the audit API from a browser. Without
-// tokens none may.
+// allowOrigins lets pages of these origins call the audit API from a browser. Without tokens no
+// page may.
 func (a *auth) allowOrigins(origins []string) {
 	if !a.open() {
 		a.origins = origins
@@ -91,13 +91,13 @@ func (a *auth) allowOrigins(origins []string) {
 
 type tokenEntry struct {
 	hash        [sha256.Size]byte
-	certificate string    // instead of the hash: a name in a client's certificate
-	expires     time.Time // zero: never
+	certificate string    // instead of the hash: a name in a client certificate
+	expires     time.Time // zero if it never expires
 	who         principal
 }
 
-// minTokenBytes is the shortest token that is taken: shorter ones can be guessed
-// over the network.
+// minTokenBytes is the minimum length of a token, since shorter ones can be guessed over the
+// network.
 const minTokenBytes = 16
 
 // newAuth checks tokens.
@@ -142,7 +142,7 @@ func newAuth(tokens []config.Token) (*auth, error) {
 		}
 		who := principal{name: t.Name, roles: set, credential: "token " + hex.EncodeToString(hash[:4]), namespace: t.Namespace, rates: sources.NewRates(t.Rate)}
 		if other, known := shared[t.Name]; known {
-			who.rates = other // two credentials of one client have one limit
+			who.rates = other // two credentials of one client share one limit
 		}
 		shared[t.Name] = who.rates
 		if t.Certificate != "" {
@@ -153,7 +153,7 @@ func newAuth(tokens []config.Token) (*auth, error) {
 	return a, errors.Join(errs...)
 }
 
-// hashOf is a token's SHA-256, as it is or as the configuration has it.
+// hashOf returns a token's SHA-256, computed or from the configuration.
 func hashOf(token string) (hash [sha256.Size]byte, digest, malformed bool) {
 	text, ok := strings.CutPrefix(token, "sha256:")
 	if !ok {
@@ -166,8 +166,8 @@ func hashOf(token string) (hash [sha256.Size]byte, digest, malformed bool) {
 	return [sha256.Size]byte(raw), true, false
 }
 
-// byCertificate is the entry of the client's certificate, which the listener has
-// verified; -1: none.
+// byCertificate returns the entry of the client certificate, which the listener has verified;
+// -1 if there is none.
 func (a *auth) byCertificate(r *http.Request) int {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return -1
@@ -186,7 +186,7 @@ func (a *auth) byCertificate(r *http.Request) int {
 	return -1
 }
 
-// senders are the names under which events are awaited.
+// senders returns the names of expected senders.
 func (a *auth) senders() []string {
 	if a.open() {
 		return append([]string{principal{}.by()}, a.given...)
@@ -197,7 +197,7 @@ func (a *auth) senders() []string {
 // open reports whether no token is needed.
 func (a *auth) open() bool { return len(a.tokens) == 0 && a.issuer == nil }
 
-// identify returns who makes the request.
+// identify authenticates the caller of the request.
 func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 	if who, ok := a.bySocket(r); ok {
 		return who, nil
@@ -211,7 +211,7 @@ func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 	}
 	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if i := a.byCertificate(r); i >= 0 && r.Header.Get("Authorization") == "" {
-		// A browser shows its certificate on behalf of any page.
+		// A browser sends its certificate for any page.
 		if err := foreignPage(r); err != nil {
 			return principal{}, err
 		}
@@ -226,7 +226,7 @@ func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 	value = strings.TrimSpace(value)
 	presented := sha256.Sum256([]byte(value))
 	found := -1
-	for i := range a.tokens { // all of them, so that the time taken tells nothing
+	for i := range a.tokens { // checks all, so that the time reveals nothing
 		if a.tokens[i].certificate == "" && subtle.ConstantTimeCompare(presented[:], a.tokens[i].hash[:]) == 1 {
 			found = i
 		}
@@ -243,7 +243,7 @@ func (a *auth) identify(r *http.Request) (principal, *api.Error) {
 	return a.valid(found)
 }
 
-// valid is who an entry stands for, unless it has expired.
+// valid returns the principal of an entry, unless the entry has expired.
 func (a *auth) valid(i int) (principal, *api.Error) {
 	if e := a.tokens[i].expires; !e.IsZero() && !time.Now().Before(e) {
 		return principal{name: a.tokens[i].who.name}, &api.Error{
@@ -254,7 +254,7 @@ func (a *auth) valid(i int) (principal, *api.Error) {
 	return a.tokens[i].who, nil
 }
 
-// allow says whether p has the role.
+// allow returns an error unless p has the role.
 func (p principal) allow(role config.Role) *api.Error {
 	if p.roles[role] || role == anyRole {
 		return nil
@@ -269,8 +269,8 @@ func (p principal) allow(role config.Role) *api.Error {
 	}
 }
 
-// localOnly refuses what a browser may have been made to send: another name for
-// this machine in Host (DNS rebinding), or a page from elsewhere as the origin.
+// localOnly rejects requests that a page may have made a browser send: with another name of
+// this machine in Host (DNS rebinding), or with a foreign origin.
 func localOnly(r *http.Request) *api.Error {
 	if !loopbackHost(r.Host) {
 		return &api.Error{
@@ -289,7 +289,7 @@ func localOnly(r *http.Request) *api.Error {
 	return foreignPage(r)
 }
 
-// foreignPage refuses a request that a browser makes for a page from elsewhere.
+// foreignPage rejects a request that a browser sends for a foreign page.
 func foreignPage(r *http.Request) *api.Error {
 	crossSite := false
 	if origin := r.Header.Get("Origin"); origin != "" {
@@ -310,7 +310,7 @@ func foreignPage(r *http.Request) *api.Error {
 	return nil
 }
 
-// loopbackHost reports whether a Host header names this machine itself.
+// loopbackHost reports whether a Host header names this machine.
 func loopbackHost(hostport string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
@@ -324,7 +324,7 @@ func loopbackHost(hostport string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// checkListen says whether the daemon may listen on address without tokens.
+// checkListen returns an error if the daemon may not listen on address without tokens.
 func checkListen(address string, open bool) error {
 	if address == config.NoAddress || strings.HasPrefix(address, socketScheme) {
 		return nil

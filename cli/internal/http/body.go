@@ -10,21 +10,21 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// patience is how long the server waits for slow clients. The tests have less.
+// patience has the server's time limits for slow clients. Tests use shorter ones.
 type patience struct {
-	// header bounds the time until a request's head is there.
+	// header limits the time until a request's headers are complete.
 	header time.Duration
-	// body is a grace, after which a body must have come at least at
-	// bodyBytesPerSec: its connection and its share of the memory are for others.
+	// body is a grace period. After it a body must arrive with at least bodyBytesPerSec, since
+	// its connection and its memory are needed for others.
 	body time.Duration
 	// busy is how long a request waits for its share of the memory.
 	busy time.Duration
-	// write is how long a client may take to read an answer.
+	// write is how long a client may take to read a response.
 	write time.Duration
-	// arriving is how long new connections have to bring their first request once nothing
-	// more is accepted.
+	// arriving is how long new connections may take for their first request after the server
+	// stopped accepting connections.
 	arriving time.Duration
-	// shutdown is how long requests under way have once nothing more is served.
+	// shutdown is how long running requests may take after the server stopped serving.
 	shutdown time.Duration
 }
 
@@ -36,14 +36,14 @@ const bodyBytesPerSec = 64 << 10
 
 var errTooSlow = errors.New("the body comes too slowly")
 
-// pacedReader holds a body to a least speed, by the connection's read deadline.
+// pacedReader enforces a minimum speed of a body with the connection's read deadline.
 type pacedReader struct {
 	r       io.Reader
 	control *http.ResponseController
 	start   time.Time
 	grace   time.Duration
 	read    int64
-	set     time.Time // the deadline that is in force
+	set     time.Time // the current deadline
 }
 
 func newPacedReader(w http.ResponseWriter, r *http.Request, grace time.Duration) *pacedReader {
@@ -54,7 +54,7 @@ func (p *pacedReader) Read(b []byte) (int, error) {
 	allowed := p.grace + time.Duration(p.read/bodyBytesPerSec)*time.Second
 	if deadline := p.start.Add(allowed); deadline.After(p.set) {
 		p.set = deadline
-		// Where it cannot be set, the server's ReadTimeout stays in force.
+		// If it cannot be set, the server's ReadTimeout applies.
 		_ = p.control.SetReadDeadline(deadline)
 	}
 	n, err := p.r.Read(b)
@@ -65,7 +65,7 @@ func (p *pacedReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// paced is h behind the bounds on how slowly a body may come.
+// paced returns h with a minimum speed of bodies.
 func (s *Server) paced(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = struct {

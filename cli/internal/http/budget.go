@@ -7,16 +7,15 @@ import (
 	"sync"
 )
 
-// budget bounds the memory that requests' bodies take together, and shares it among
-// principals: what one holds is at most three times what stays free, so that there is
-// always some left for the next one. A request takes its part before it reads, and waits
-// in line where none is left.
+// budget limits the total memory of requests' bodies, and shares it among principals. A
+// principal may hold at most three times the free memory, so that some is always left for the
+// next one. A request takes its part before it reads, and waits in line if there is none.
 type budget struct {
 	mu    sync.Mutex
 	free  int64
 	total int64
 	held  map[string]int64 // by principal
-	line  list.List        // of *waiter, first come first served
+	line  list.List        // of *waiter, in order of arrival
 }
 
 type waiter struct {
@@ -29,13 +28,13 @@ func newBudget(total int64) *budget {
 	return &budget{free: total, total: total, held: map[string]int64{}}
 }
 
-// share is how many times what stays free one principal may hold.
+// share is the maximum ratio of a principal's memory to the free memory.
 const share = 3
 
-// most is what one principal has at most.
+// most returns the maximum for one principal.
 func (b *budget) most() int64 { return b.total - b.total/(share+1) }
 
-// fits reports whether a principal may have n bytes more now.
+// fits reports whether a principal may take n more bytes now.
 func (b *budget) fits(who string, n int64) bool {
 	return n <= b.free && (b.held[who] == 0 || b.held[who]+n <= share*(b.free-n))
 }
@@ -45,8 +44,8 @@ func (b *budget) take(who string, n int64) {
 	b.held[who] += n
 }
 
-// acquire takes n bytes for a principal, or its whole share where n is more, and returns
-// the function that gives them back. It fails only when ctx ends.
+// acquire takes n bytes for a principal, or its whole share if n is larger, and returns the
+// function that releases them. It fails only if ctx ends.
 func (b *budget) acquire(ctx context.Context, who string, n int64) (release func(), err error) {
 	n = min(n, b.most())
 	b.mu.Lock()
@@ -67,7 +66,7 @@ func (b *budget) acquire(ctx context.Context, who string, n int64) (release func
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
-	case <-w.ready: // served at the same moment
+	case <-w.ready: // granted at the same moment
 		b.give(who, n)
 	default:
 		b.line.Remove(place)
@@ -76,7 +75,7 @@ func (b *budget) acquire(ctx context.Context, who string, n int64) (release func
 	return nil, ctx.Err()
 }
 
-// waits reports whether the principal, or one that has nothing yet, is in line.
+// waits reports whether the principal, or one that holds nothing, waits in line.
 func (b *budget) waits(who string) bool {
 	for e := b.line.Front(); e != nil; e = e.Next() {
 		if w := e.Value.(*waiter); w.who == who || b.held[w.who] == 0 {
@@ -100,8 +99,8 @@ func (b *budget) release(who string, n int64) {
 	b.serve()
 }
 
-// serve lets those in line in while there is room. Who has its share already does not
-// hold up others; who has nothing yet does.
+// serve grants memory to waiters while there is room. A principal that already has its share
+// does not block others. One that has nothing does.
 func (b *budget) serve() {
 	for e := b.line.Front(); e != nil; {
 		w, next := e.Value.(*waiter), e.Next()
@@ -117,7 +116,7 @@ func (b *budget) serve() {
 	}
 }
 
-// holders adds what each principal holds to held.
+// holders adds each principal's memory to held.
 func (b *budget) holders(held map[string]int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -126,7 +125,7 @@ func (b *budget) holders(held map[string]int64) {
 	}
 }
 
-// inUse is how many bytes are taken.
+// inUse returns the memory in use.
 func (b *budget) inUse() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,7 +134,7 @@ func (b *budget) inUse() int64 {
 
 var errBusy = errors.New("too many large requests are under way")
 
-// Reserve waits for memory for a body of a principal, for a while.
+// Reserve waits, for a limited time, for memory for a body of a principal.
 func (s *Server) Reserve(ctx context.Context, principal string, n int64) (release func(), err error) {
 	if n <= smallRequest {
 		return s.acquire(ctx, s.small, principal, n)
@@ -143,9 +142,8 @@ func (s *Server) Reserve(ctx context.Context, principal string, n int64) (releas
 	return s.acquire(ctx, s.large, principal, n)
 }
 
-// Inflate waits for memory for a decompressed body. Its caller holds memory
-// that Reserve gave, so it has a budget of its own: whoever holds some of that waits
-// for nothing else.
+// Inflate waits for memory for a decompressed body. Its caller holds memory from Reserve, so
+// Inflate has a separate budget: a holder of its memory waits for nothing else.
 func (s *Server) Inflate(ctx context.Context, principal string, n int64) (release func(), err error) {
 	return s.acquire(ctx, s.inflated, principal, n)
 }
@@ -154,7 +152,7 @@ func (s *Server) acquire(ctx context.Context, from *budget, principal string, n 
 	ctx, cancel := context.WithTimeout(ctx, s.patience.busy)
 	defer cancel()
 	if release, err = from.acquire(ctx, principal, n); err != nil {
-		if from != s.unknown { // its names are addresses, and anybody's
+		if from != s.unknown { // otherwise the names are addresses, which anyone can choose
 			s.principals.count(principal, func(u *usage) { u.memory++ })
 		}
 		return nil, errBusy

@@ -6,7 +6,7 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// getCaller tells a caller who it is and what it may do.
+// getCaller returns the caller's name and roles.
 func (s *Server) getCaller(_ *http.Request, who principal, _ api.None) (api.Principal, error) {
 	out := api.Principal{Name: who.by(), Roles: []string{}}
 	for _, r := range roles() {

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// canaryCollector shows how the last canary fared. The labels are configured names.
+// canaryCollector shows the last canary's results. The labels are configured names.
 type canaryCollector struct {
 	control      Control
 	masked, sent *prometheus.Desc

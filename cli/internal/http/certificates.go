@@ -11,11 +11,10 @@ import (
 	"auditrelay/config"
 )
 
-// certificates serve the listener's TLS from files that may be replaced while it
-// runs.
+// certificates provide the listener's TLS from files that may be replaced while it runs.
 type certificates struct{ current atomic.Pointer[tls.Config] }
 
-// newCertificates returns nil where cfg asks for no TLS.
+// newCertificates returns nil if cfg has no TLS.
 func newCertificates(cfg config.TLS) (*certificates, error) {
 	if cfg == (config.TLS{}) {
 		return nil, nil
@@ -29,8 +28,8 @@ func newCertificates(cfg config.TLS) (*certificates, error) {
 	return c, nil
 }
 
-// listenerConfig is what the listener is given once; each connection then takes
-// what is current.
+// listenerConfig returns the listener's fixed configuration. Each connection then uses the
+// current certificates.
 func (c *certificates) listenerConfig() *tls.Config {
 	if c == nil {
 		return nil

@@ -33,7 +33,7 @@ func (s *Server) getCompleteness(r *http.Request, _ principal, in api.Completene
 	}, err
 }
 
-// postVerified keeps what a run of auditrelay verify found, as its user says.
+// postVerified stores the result of a run of auditrelay verify, as its user reports it.
 func (s *Server) postVerified(r *http.Request, who principal, in api.VerifyReport) (api.Verified, error) {
 	if refused := reasonOf(in.Reason, false); refused != nil {
 		return api.Verified{}, refused

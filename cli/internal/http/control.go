@@ -12,38 +12,38 @@ import (
 	"auditrelay/runtime"
 )
 
-// Control is the process around the runtime. Its methods are safe for concurrent
-// use. An error that is an *api.Error is the answer; any other is logged and
-// answered as a failure. by names the caller in own records.
+// Control is the process around the runtime. Its methods are safe for concurrent use. If an
+// error is an *api.Error, it is the response. Any other error is logged, and the response is a
+// failure. by names the caller in own records.
 type Control interface {
-	// Reload puts the configuration in force as its file stands, all of it or none.
-	// Its error is about the configuration and goes to the client.
+	// Reload puts the configuration file in force, all of it or nothing. Its error is about the
+	// configuration and is sent to the client.
 	Reload(ctx context.Context, by runtime.By) (api.Reloaded, error)
 	// Backup copies the journal and the stores to a new directory.
 	Backup(ctx context.Context, by runtime.By) (api.BackedUp, error)
 	// LookUp returns a value's pseudonyms once the look-up is recorded.
 	LookUp(ctx context.Context, want api.LookUp, by runtime.By) (api.LookedUp, error)
-	// PolicyText returns what decided about events, by the digest in their receipts: a
-	// policy, a callback's must_not_leave, or the detectors. A prefix of at least eight
-	// digits is enough.
+	// PolicyText returns a text that decided about events, by its digest in receipts: a policy,
+	// a callback's must_not_leave, or the detectors. A prefix of at least eight digits is
+	// enough.
 	PolicyText(digest string) (api.KeptText, error)
-	// ConfigText returns a configuration, or a callback's with its filters, without
-	// secrets, by the digest in own records, or in receipts. A prefix of at least eight
-	// digits is enough.
+	// ConfigText returns a configuration, or a callback's part with its filters, without
+	// secrets, by its digest in own records or receipts. A prefix of at least eight digits is
+	// enough.
 	ConfigText(digest string) (api.KeptText, error)
 	Modules
-	// ListSearches, SaveSearch and ForgetSearch keep searches of the store by name. The
-	// query is checked before.
+	// ListSearches, SaveSearch and ForgetSearch manage named searches of the store. The caller
+	// has checked the query.
 	ListSearches() ([]api.SavedSearch, error)
 	SaveSearch(ctx context.Context, want api.SaveSearch, by runtime.By) (api.SavedSearch, error)
 	ForgetSearch(ctx context.Context, name string, by runtime.By) error
-	// RaisedAlerts returns the alerts that are raised now. It never blocks.
+	// RaisedAlerts returns the raised alerts. It never blocks.
 	RaisedAlerts() []alerts.Alert
-	// CanaryResults returns how the last canary fared by callback, and when it was sent; nil
-	// where none has ended, or none is asked for. It never blocks.
+	// CanaryResults returns the last canary's results by callback, and when it was sent. It
+	// returns nil if none has finished or none is configured. It never blocks.
 	CanaryResults() (results map[string]runtime.CanaryResult, sent time.Time)
-	// Try runs events through a running callback's filters, PolicyDiff through two
-	// policies. Neither changes anything; both answer with contents of events.
+	// Try runs events through a running callback's filters, PolicyDiff through two policies.
+	// Neither changes anything. Both return contents of events.
 	Try(ctx context.Context, want api.Try) ([]api.Tried, error)
 	PolicyDiff(ctx context.Context, want api.PolicyDiff) (api.PolicyChange, error)
 	// ListPolicies returns the policies in force.
@@ -55,12 +55,12 @@ type Control interface {
 	Rollouts
 }
 
-// Rollouts are new versions of filters that judge a share of the events.
+// Rollouts are new versions of filters that process a share of the events.
 type Rollouts interface {
 	StartRollout(ctx context.Context, want api.StartRollout, by runtime.By) (api.Rollout, error)
-	// ListRollouts returns the one that is under way, or the last one; it never blocks.
+	// ListRollouts returns the rollout in progress, or the last one. It never blocks.
 	ListRollouts() ([]api.Rollout, error)
-	// PromoteRollout puts its version in force for all events, RollBack takes it back.
+	// PromoteRollout puts its version in force for all events. RollBack reverts it.
 	PromoteRollout(ctx context.Context, filter string, by runtime.By) (api.Rollout, error)
 	RollBack(ctx context.Context, filter string, by runtime.By) (api.Rollout, error)
 }
@@ -70,23 +70,23 @@ type Shadows interface {
 	StartShadow(ctx context.Context, want api.StartShadow, by runtime.By) (api.Shadow, error)
 	// ListShadows never blocks.
 	ListShadows() []api.Shadow
-	// UseShadow puts in force what a shadow tries; DropShadow forgets it. Both end it.
+	// UseShadow puts a shadow's version in force; DropShadow deletes the shadow. Both end it.
 	UseShadow(ctx context.Context, callback string, by runtime.By) (api.ShadowUsed, error)
 	DropShadow(ctx context.Context, callback string, by runtime.By) error
 }
 
-// Modules are the uploaded WebAssembly modules and the filters that run them. A
-// digest may be a prefix of at least eight digits.
+// Modules are the uploaded WebAssembly modules and the filters that run them. A digest may be a
+// prefix of at least eight digits.
 type Modules interface {
 	Push(ctx context.Context, name, filter string, code []byte, by runtime.By) (api.Pushed, error)
 	ListModules() ([]api.Module, error)
 	InspectModule(digest string) (api.Inspection, error)
-	// CheckModule runs all checks of an uploaded module, with a filter's name also as that
-	// filter and on its cases; CheckUpload those of one that is not stored. Both change
-	// nothing.
+	// CheckModule runs all checks of an uploaded module; with a filter's name also as that
+	// filter and with its cases. CheckUpload does so for a module that is not stored. Both
+	// change nothing.
 	CheckModule(ctx context.Context, digest, filter string) (api.ModuleChecked, error)
 	CheckUpload(ctx context.Context, name, filter string, code []byte) (api.ModuleChecked, error)
-	// ModuleContent returns a module's bytes with its whole digest.
+	// ModuleContent returns a module's bytes and its full digest.
 	ModuleContent(digest string) (sha256 string, code []byte, err error)
 	DeleteModule(digest string, by runtime.By) (api.StoredModule, error)
 
@@ -94,31 +94,31 @@ type Modules interface {
 	// UseModule switches a filter to another module between two events.
 	UseModule(ctx context.Context, filter string, want api.Use, by runtime.By) (api.Used, error)
 	ResetBreaker(filter string, by runtime.By) error
-	// FilterStates returns the state of each guest filter by its name. It never blocks:
-	// a scrape does not wait for a compilation.
+	// FilterStates returns the state of each guest filter by name. It never blocks, so that a
+	// scrape does not wait for a compilation.
 	FilterStates() map[string]FilterState
 }
 
-// FilterState is what the metrics show of a guest filter.
+// FilterState is a guest filter's state for the metrics.
 type FilterState struct {
 	Open, Loaded bool
-	Failures     int64             // in a row
+	Failures     int64             // number in a row
 	Counts       map[string]uint64 // by the guest's own metrics
-	Locks        *wasm.Locks       // nil: its guests run in the relay's process
+	Locks        *wasm.Locks       // nil if its guests run in the relay's process
 	Workers      int
-	Lost         uint64 // workers that ended, or had to be ended, with events
+	Lost         uint64 // number of workers that ended, or were killed, while they had events
 }
 
-// Stores are what the audit API reads.
+// Stores are the stores that the audit API reads.
 type Stores interface {
-	// Serving returns the store that is searched, or ErrNoStore.
+	// Serving returns the store to search, or ErrNoStore.
 	Serving() (Store, error)
 }
 
 // Store is a callback whose sink can be searched.
 type Store interface {
 	Callback() string
-	// Read returns the store, open for reading. It stays its owner's to close.
+	// Read returns the store, open for reading. The owner closes it.
 	Read(ctx context.Context) (*auditstore.Store, error)
 }
 

@@ -7,16 +7,16 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// corsAge is for how long a browser remembers what it may ask, in seconds.
+// corsAge is how long a browser caches the permissions, in seconds.
 const corsAge = "600"
 
-// corsPaths are those that pages of configured origins may read.
+// corsPaths returns the paths that pages of configured origins may read.
 func corsPaths() []string {
 	return []string{api.GetAudit.Path, api.GetAuditLog.Path, api.GetAuditExport.Path}
 }
 
-// allowOrigin lets the page that asks read the answer, where its origin is configured. The
-// token that it must send decides all else: no cookie takes part.
+// allowOrigin lets a page with a configured origin read the response. The token that it must
+// send decides everything else; there are no cookies.
 func (s *Server) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	w.Header().Add("Vary", "Origin")
@@ -28,7 +28,7 @@ func (s *Server) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// preflight answers a browser that asks whether a page may read a path.
+// preflight answers a browser's question whether a page may read a path.
 func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
 	if !s.allowOrigin(w, r) || r.Header.Get("Access-Control-Request-Method") != http.MethodGet {
 		respondError(w, &api.Error{

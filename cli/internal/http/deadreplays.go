@@ -7,11 +7,11 @@ import (
 	"auditrelay/runtime"
 )
 
-// maxRate bounds the rate of a replay of dead letters, in events a second.
+// maxRate limits the rate of a replay of dead letters, in events per second.
 const maxRate = 1e6
 
-// replayDeadLetters gives named dead letters, or all, to their callback at once. By filter,
-// or with a rate, a job does.
+// replayDeadLetters queues named dead letters, or all, at once. With a filter or a rate a job
+// queues them.
 func (s *Server) replayDeadLetters(r *http.Request, who principal, in api.DeadLetterReplay) (api.DeadLetterReplayed, error) {
 	if refused := reasonOf(in.Reason, false); refused != nil {
 		return api.DeadLetterReplayed{}, refused

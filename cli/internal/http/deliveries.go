@@ -33,8 +33,8 @@ func (s *Server) getDeliveries(r *http.Request, who principal, in api.DeliveryQu
 	return out, nil
 }
 
-// hideTexts leaves out what sinks and destinations wrote: a destination may quote the
-// events that it was sent. Statuses, kinds and reasons are codes.
+// hideTexts removes the texts of sinks and destinations, since a destination may quote the
+// events that it got. Statuses, kinds and reasons are codes.
 func hideTexts(attempts []api.Attempt) {
 	for i := range attempts {
 		attempts[i].Error, attempts[i].Answer = "", ""

@@ -12,32 +12,32 @@ import (
 	"auditrelay/runtime"
 )
 
-// tableRequest is the table_name of the relay's own records about denied requests.
+// tableRequest is the table_name of own records about denied requests.
 const tableRequest = "auditrelay_request"
 
-// denials counts denied requests by reason, name and address, and tells of them once a
-// window, in own records and one line of the log: whoever guesses tokens fills neither.
+// denials counts denied requests by reason, name and address. Once a window it writes own
+// records and one log line, so that a client that guesses tokens fills neither.
 type denials struct {
 	rt     *runtime.Runtime
 	log    *slog.Logger
 	window time.Duration
 	mu     sync.Mutex
 	counts map[denial]uint64
-	timer  *time.Timer // nil: no window is open
+	timer  *time.Timer // nil if no window is open
 	closed bool
 }
 
-// denial is what is counted together.
+// denial is the key of a count.
 type denial struct{ reason, name, address string }
 
 const (
 	denialWindow = time.Minute
-	// mostDenials bounds the own records of a window. The rest is counted under the
-	// address "other".
+	// mostDenials limits the own records of a window. The rest counts under the address
+	// "other".
 	mostDenials = 100
 )
 
-// add counts a denied request. name is empty where nobody authenticated.
+// add counts a denied request. name is empty without authentication.
 func (d *denials) add(reason, name, address string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -57,8 +57,8 @@ func (d *denials) add(reason, name, address string) {
 	}
 }
 
-// network is an address as counted: all of an IPv6 network of 64 bits, since its owner
-// has all of them.
+// network returns an address in the form that is counted: the whole 64-bit network for IPv6,
+// since its owner has all addresses in it.
 func network(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil || ip.Unmap().Is4() {
@@ -104,7 +104,7 @@ func (d *denials) tell() {
 	}
 }
 
-// close tells of what is counted, and counts no more.
+// close reports the counts and stops counting.
 func (d *denials) close() {
 	d.mu.Lock()
 	d.closed = true

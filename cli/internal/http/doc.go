@@ -1,4 +1,4 @@
-// Package http serves the relay's HTTP API: it accepts events, and shows and operates
-// callbacks. It works on a runtime, and uses the process around it through the interfaces
-// in control.go.
+// Package http serves the relay's HTTP API. It accepts events, and shows and operates
+// callbacks. It works on a runtime, and uses the process around it through the interfaces in
+// control.go.
 package http

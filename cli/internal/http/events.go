@@ -19,18 +19,18 @@ import (
 )
 
 const (
-	// A request's events are made durable in slices as they come, so that a large
-	// body never stands in memory whole.
+	// A request's events become durable in slices as they arrive, so that a large body is never
+	// in memory as a whole.
 	sliceBytes  = 1 << 20
 	sliceEvents = 1000
 
-	// A request that needs no more memory than this takes it from a budget that
-	// large ones cannot exhaust.
+	// A request that needs at most this much memory takes it from a budget that large requests
+	// cannot exhaust.
 	smallRequest = 256 << 10
 )
 
-// postEvents accepts events; see docs/reference/events.md for the table of what is taken
-// and docs/reference/http.md for the answers.
+// postEvents accepts events. See docs/reference/events.md for the accepted forms and
+// docs/reference/http.md for the responses.
 func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principal) {
 	atomic, err := boolParam(r.URL.Query().Get("atomic"))
 	if err != nil {
@@ -46,7 +46,7 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 	defer held.release()
 	first := held.want(0)
 	if r.Header.Get("Content-Encoding") != "" {
-		first = held.full // a few bytes may become many
+		first = held.full // a few bytes may decompress to many
 	}
 	if held.grow(first) != nil {
 		s.senders.Seen(who.by(), 1)
@@ -62,13 +62,14 @@ func (s *Server) postEvents(w http.ResponseWriter, r *http.Request, who principa
 		rates:     who.rates,
 		from:      auditrelay.Provenance{Source: "http", Principal: who.name, Address: peerAddress(r)},
 	}
-	// Once it has begun, a slice is finished though the client be gone: whether
-	// it was accepted must not hang on when a connection broke.
+	// A slice is finished even if the client disconnects, so that its acceptance does not
+	// depend on when the connection breaks.
 	in.ctx = context.WithoutCancel(in.ctx)
 	in.accept(w, r, in.reader(&heldReader{pacedReader: newPacedReader(w, r, s.patience.body), h: held}, r), who.by())
 }
 
-// reader reads the request's events. What a schema unwraps is framed whole first.
+// reader returns a reader of the request's events. A body that a schema unwraps is first read
+// as a whole.
 func (in *intake) reader(body io.Reader, r *http.Request) *ingest.Reader {
 	limits := in.server.limits.Ingest()
 	if in.schema.Unwraps() {
@@ -77,7 +78,7 @@ func (in *intake) reader(body io.Reader, r *http.Request) *ingest.Reader {
 	return ingest.NewReader(body, r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding"), limits)
 }
 
-// accept takes the events and answers.
+// accept accepts the events and responds.
 func (in *intake) accept(w http.ResponseWriter, r *http.Request, reader *ingest.Reader, sender string) {
 	s := in.server
 	err := in.run(reader)
@@ -87,7 +88,7 @@ func (in *intake) accept(w http.ResponseWriter, r *http.Request, reader *ingest.
 	if err != nil {
 		in.answer.Error = s.failure(r, err)
 	}
-	in.rates.Count(in.seen()) // before the answer, after which the next request may come
+	in.rates.Count(in.seen()) // before the response, after which the next request may arrive
 	s.metrics.submitted(&in.answer)
 	s.senders.Seen(sender, in.seen())
 	status := in.status()
@@ -98,7 +99,7 @@ func (in *intake) accept(w http.ResponseWriter, r *http.Request, reader *ingest.
 	respond(w, status, appendSubmitted(nil, &in.answer))
 }
 
-// checkBody refuses what need not be read to be refused.
+// checkBody rejects requests for reasons known before the body is read.
 func (s *Server) checkBody(r *http.Request) *api.Error {
 	if declared := r.Header.Get("Content-Type"); declared != "" {
 		media, _, err := mime.ParseMediaType(declared)
@@ -125,16 +126,16 @@ func takenMedia(media string) bool {
 	return ok && (strings.HasSuffix(sub, "json") || strings.HasSuffix(sub, "jsonl") || strings.HasSuffix(sub, "jsonlines"))
 }
 
-// memoryOf is what a request's body takes at most while it comes. The journal's copy of an
-// atomic one is not counted: it is short, and one at a time of each principal.
+// memoryOf returns the maximum memory of a request's body while it arrives. It excludes the
+// journal's copy of an atomic body, which is short-lived, one at a time for each principal.
 func (s *Server) memoryOf(r *http.Request, atomic, wrapped bool) int64 {
 	event := int64(s.limits.EventBytes)
-	need := 2*(sliceBytes+event) + event // the slice, its copy in the journal, what the reader holds
+	need := 2*(sliceBytes+event) + event // the slice, its copy in the journal, and the reader's buffer
 	if atomic {
 		need = int64(s.limits.BodyBytes)*5/4 + event
 	}
 	if wrapped {
-		need += 3 * int64(s.limits.BodyBytes) // the wrapper, its events, and those on their way
+		need += 3 * int64(s.limits.BodyBytes) // the wrapper, its events, and the events being submitted
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" {
 		need += ingest.DecompressionMemory(encoding)
@@ -155,41 +156,41 @@ func busy() *api.Error {
 	}
 }
 
-// intake is one request's way into the journal.
+// intake processes one request.
 type intake struct {
 	server    *Server
 	ctx       context.Context
 	atomic    bool
 	from      auditrelay.Provenance
-	namespace string // of the events; empty: the usual one
+	namespace string // namespace of the events; empty: the default one
 	// reserved: events may be own records of another relay.
 	reserved bool
-	schema   *runtime.Schema // of the events; nil: LiteLLM's
-	rates    sources.Rates   // of the sender
-	// lenient: what is no event goes into quarantine, as the whole body where there is much.
+	schema   *runtime.Schema // schema of the events; nil: LiteLLM's
+	rates    sources.Rates   // limits of the sender
+	// lenient: invalid events go into quarantine, or the whole body if there are many.
 	lenient bool
 	whole   []byte
 	bad     []runtime.Quarantined
-	kept    bool // the whole body is among bad
+	kept    bool // bad contains the whole body
 
 	arena   []byte // the slice's events, one after the other
 	pending []pendingEvent
 	batch   []runtime.Submission
 
 	answer      api.Submitted
-	unframeable *ingest.EventError // that ended the body, or of a lone event
+	unframeable *ingest.EventError // the error that ended the body, or that of a single event
 	conflicts   int
-	innocent    int // refused for another event of an atomic request
+	innocent    int // number of events rejected because of another event of an atomic request
 }
 
-// pendingEvent is an event of the slice: its index in the body, and its place in
-// the arena, which moves as it grows.
+// pendingEvent is an event of the slice: its index in the body, and its position in the arena,
+// which moves when it grows.
 type pendingEvent struct{ index, start, end int }
 
-// run takes all events of the body. Its error is one of the runtime's: the
-// events beyond the last result were not looked at.
+// run processes all events of the body. Its error is the runtime's: the events after the last
+// result were not processed.
 func (in *intake) run(reader *ingest.Reader) error {
-	left := in.server.limits.Events // what lists hold counts as well
+	left := in.server.limits.Events // elements of lists count too
 	for {
 		raw, err := reader.Next()
 		if err == io.EOF {
@@ -201,7 +202,7 @@ func (in *intake) run(reader *ingest.Reader) error {
 			left -= len(events)
 		}
 		if err != nil {
-			// Those before come first in the answer.
+			// Earlier events come first in the response.
 			if !in.atomic {
 				if err := in.flush(); err != nil {
 					return err
@@ -240,7 +241,7 @@ func (in *intake) run(reader *ingest.Reader) error {
 	}
 }
 
-// none says that an object of the body held no events, behind what was said of those before.
+// none adds a result for an object of the body without events, after those of earlier objects.
 func (in *intake) none(index int) error {
 	if !in.atomic {
 		if err := in.flush(); err != nil {
@@ -251,7 +252,7 @@ func (in *intake) none(index int) error {
 	return nil
 }
 
-// add adds one event to the slice, and submits that first where it is full.
+// add adds one event to the slice, after submitting the slice if it is full.
 func (in *intake) add(index int, data []byte) error {
 	if !in.atomic && (len(in.arena)+len(data) > sliceBytes || len(in.pending) >= min(sliceEvents, in.server.limits.Events)) {
 		if err := in.flush(); err != nil {
@@ -267,7 +268,7 @@ func (in *intake) add(index int, data []byte) error {
 	return nil
 }
 
-// flush submits the slice and writes down what became of it.
+// flush submits the slice and sets its results.
 func (in *intake) flush() error {
 	if in.atomic {
 		return in.flushAtomic()
@@ -289,7 +290,7 @@ func (in *intake) flush() error {
 	return nil
 }
 
-// flushAtomic submits all events, or none where one was refused already.
+// flushAtomic submits all events, or none if one is already rejected.
 func (in *intake) flushAtomic() error {
 	if len(in.pending) == 0 {
 		return nil
@@ -318,8 +319,8 @@ func (in *intake) flushAtomic() error {
 	return nil
 }
 
-// seen is how many events came, as far as anybody looked; one at least where the
-// request could not be read, or nothing can be taken.
+// seen returns the number of events that arrived, as far as they were read. It returns at least
+// one if the request could not be read or nothing can be accepted.
 func (in *intake) seen() int {
 	n := in.answer.Accepted + in.answer.Duplicates + in.answer.Refused + in.answer.Quarantined
 	if in.answer.Error != nil {
@@ -328,7 +329,7 @@ func (in *intake) seen() int {
 	return n
 }
 
-// errAtomic is why a good event of an atomic request was not stored.
+// errAtomic is the error of a valid event of an atomic request that was not stored.
 var errAtomic = errors.New("another event of this atomic request was refused")
 
 func (in *intake) submissions() []runtime.Submission {
@@ -377,9 +378,9 @@ func (in *intake) refuse(index int, err error) {
 	in.answer.Results = append(in.answer.Results, api.Result{Index: index, Error: why})
 }
 
-// status is the answer's. One that says less than the whole is as bad as the
-// worst that the client has to act on: 503 first, since the request can be sent
-// again as it is; then, where anything was stored, 207.
+// status returns the response's status. For mixed results it is the one on which the client
+// must act first: 503, since the same request can be retried; otherwise 207 if any event was
+// stored.
 func (in *intake) status() int {
 	a := &in.answer
 	stored := a.Accepted + a.Duplicates + a.Quarantined
@@ -409,7 +410,7 @@ func asEventError(err error) *ingest.EventError {
 	return &ingest.EventError{Kind: ingest.Unframeable, Reason: ingest.Unread, Message: "the body could not be read", Offset: -1, Rest: true, Err: err}
 }
 
-// restError is why the rest of a body was not looked at.
+// restError says why the rest of a body was not read.
 func restError(fault *ingest.EventError, limits Limits) *api.Error {
 	e := &api.Error{Status: unframeableStatus(fault.Reason), Reason: string(fault.Reason), Message: fault.Message}
 	switch {

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// failures slow down who presents bad credentials, by address: an address has some
-// mistakes, then each answer waits, and where many wait already it is 429. A good
-// credential from there is answered as ever.
+// failures slow down clients with invalid credentials, by address. An address has some free
+// mistakes. Then each response is delayed, and if many wait already the response is 429. Valid
+// credentials from that address are not affected.
 type failures struct {
-	delay   time.Duration // before an answer
+	delay   time.Duration // before a response
 	mu      sync.Mutex
 	by      map[string]*rate.Limiter
 	waiting map[string]int
@@ -23,15 +23,15 @@ type failures struct {
 }
 
 const (
-	freeFailures   = 20          // at once, of one address
-	failureEvery   = time.Second // after which there is one more
+	freeFailures   = 20          // free mistakes of one address
+	failureEvery   = time.Second // interval after which there is one more
 	failureDelay   = time.Second
 	waitingFailure = 8     // of one address at a time
-	waitingAll     = 128   // of all
-	knownAddresses = 4_096 // bounds the memory; beyond them all count as one
+	waitingAll     = 128   // of all addresses at a time
+	knownAddresses = 4_096 // limits the memory; all further addresses count as one
 )
 
-// slow waits before a refusal is answered, or returns what to answer in its place.
+// slow waits before a rejection is sent, or returns another response.
 func (f *failures) slow(ctx context.Context, address string) *api.Error {
 	from := network(address)
 	f.mu.Lock()
@@ -79,7 +79,7 @@ func (f *failures) slow(ctx context.Context, address string) *api.Error {
 	return nil
 }
 
-// forget drops the addresses that have all their mistakes back.
+// forget removes the addresses that have all their free mistakes again.
 func (f *failures) forget() {
 	for from, limiter := range f.by {
 		if limiter.Tokens() >= freeFailures && f.waiting[from] == 0 {

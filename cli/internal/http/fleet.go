@@ -20,16 +20,16 @@ import (
 	"auditrelay/runtime"
 )
 
-// Fleet is what the process around the runtime knows of a fleet. Its methods are safe for
-// concurrent use.
+// Fleet is the fleet of the process around the runtime. Its methods are safe for concurrent
+// use.
 type Fleet interface {
 	// Fleet returns the fleet as this relay last saw it.
 	Fleet() api.Fleet
-	// Drain has a relay give the lease up; with undo, it may have it again.
+	// Drain makes a relay give the lease up; with undo, it may take it again.
 	Drain(ctx context.Context, name string, undo bool, by runtime.By) (api.Fleet, error)
 }
 
-// alone is the answer of a relay that is in no fleet.
+// alone returns the response of a relay that is in no fleet.
 func alone() *api.Error {
 	return &api.Error{Status: http.StatusNotFound, Reason: api.ReasonNotFound, Message: "this relay is in no fleet", Hint: "journal.postgres.fleet makes it part of one"}
 }
@@ -41,7 +41,7 @@ func (s *Server) getFleet(*http.Request, principal, api.None) (api.Fleet, error)
 	return s.fleet.Fleet(), nil
 }
 
-// drain is the handler that has a relay give the lease up, or lets it have it again.
+// drain returns the handler that makes a relay give the lease up, or allows it again.
 func (s *Server) drain(undo bool) func(*http.Request, principal, api.Why) (api.Fleet, error) {
 	return func(r *http.Request, who principal, why api.Why) (api.Fleet, error) {
 		if s.fleet == nil {
@@ -54,7 +54,7 @@ func (s *Server) drain(undo bool) func(*http.Request, principal, api.Why) (api.F
 	}
 }
 
-// where notes on which relay of a fleet callbacks run: on the one that leads.
+// where adds the relay of a fleet that runs the callbacks, which is the leader.
 func (s *Server) where(statuses ...api.CallbackStatus) []api.CallbackStatus {
 	if s.fleet != nil {
 		name := s.fleet.Fleet().Relay
@@ -65,15 +65,15 @@ func (s *Server) where(statuses ...api.CallbackStatus) []api.CallbackStatus {
 	return statuses
 }
 
-// The headers with which one relay of a fleet sends a request on to the one that leads:
-// that it is one of them, and where the request came from. Nobody else's are heeded.
+// The headers of a request that one relay of a fleet forwards to the leader: a proof that it
+// belongs to the fleet, and the request's origin. From other clients they are ignored.
 const (
 	fleetHeader = "Auditrelay-Fleet"
 	peerHeader  = "Auditrelay-Peer"
 )
 
-// sentOn reads the headers of a request that another relay of the fleet sent on, and takes
-// them out of every other one.
+// sentOn reads the headers of a request that another relay of the fleet forwarded, and removes
+// them from every other request.
 func sentOn(secret func() string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given, peer := r.Header.Get(fleetHeader), r.Header.Get(peerHeader)
@@ -88,9 +88,9 @@ func sentOn(secret func() string, next http.Handler) http.Handler {
 	})
 }
 
-// Leader is where a follower sends requests on to.
+// Leader is the relay to which a follower forwards requests.
 type Leader struct {
-	Address string // its URL; empty: no relay leads
+	Address string // its URL; empty if no relay leads
 	Secret  string
 }
 
@@ -101,26 +101,26 @@ type FollowerOptions struct {
 	Limits           Limits
 	Logger           *slog.Logger
 	Fleet            Fleet
-	// Leader returns who leads, and a channel that is closed when that may have changed.
+	// Leader returns the leader, and a channel that is closed when it may have changed.
 	Leader func() (Leader, <-chan struct{})
-	// Away, if not nil, answers a request for a screen of the page that cannot be sent on, and
-	// returns whether it did. sent: it may have come to the relay that led.
+	// Away, if not nil, responds to a request for a screen of the page that cannot be
+	// forwarded, and returns whether it did. sent says that the former leader may have got it.
 	Away func(w http.ResponseWriter, r *http.Request, why string, sent bool) bool
 }
 
-// Follower answers for a relay of a fleet that does not lead: it sends all requests on to
-// the one that does, except for what is about itself.
+// Follower serves requests for a relay of a fleet that does not lead. It forwards all requests
+// to the leader, except those about itself.
 type Follower struct {
-	s         *Server // for its bounds alone; it has no runtime
+	s         *Server // only for its limits; it has no runtime
 	o         FollowerOptions
 	transport *http.Transport
 }
 
 const (
-	// leaderWait is how long a request waits for a relay that leads: about as long as
-	// another one takes to take over.
+	// leaderWait is how long a request waits for a leader: about as long as another relay takes
+	// to take over.
 	leaderWait = 6 * time.Second
-	// leaderConnections bounds the connections to the leader, which has at most half of its
+	// leaderConnections limits the connections to the leader, which allows at most half of its
 	// own for one address.
 	leaderConnections = 256
 )
@@ -136,7 +136,7 @@ func NewFollower(o FollowerOptions) (*Follower, error) {
 		return nil, err
 	}
 	s := &Server{limits: o.Limits.WithDefaults(), certs: door.certs, log: o.Logger, patience: defaultPatience(), ending: make(chan struct{}), failures: failures{delay: failureDelay}}
-	s.patience.shutdown = time.Second // the relay is to lead
+	s.patience.shutdown = time.Second // the relay must lead soon
 	s.auth.Store(door.auth)
 	return &Follower{s: s, o: o, transport: &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
@@ -145,7 +145,7 @@ func NewFollower(o FollowerOptions) (*Follower, error) {
 	}}, nil
 }
 
-// fleetCA reads whom to trust; nil: whom the system trusts.
+// fleetCA reads the certificates to trust; nil means the system's.
 func fleetCA(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
@@ -170,10 +170,10 @@ func (f *Follower) Use(cfg *config.Config) error {
 	return err
 }
 
-// Address is what the follower listens on.
+// Address returns the follower's listening address.
 func (f *Follower) Address() string { return f.o.Listener.Addr().String() }
 
-// Run answers until ctx ends. It closes the listeners.
+// Run serves requests until ctx ends. It closes the listeners.
 func (f *Follower) Run(ctx context.Context) error {
 	defer f.transport.CloseIdleConnections()
 	mux := http.NewServeMux()
@@ -192,24 +192,24 @@ func (f *Follower) Run(ctx context.Context) error {
 		go func() { ended <- f.s.serve(ctx, l, handler) }()
 	}
 	err := <-ended
-	cancel() // both, or none
+	cancel() // both or none
 	return errors.Join(err, <-ended)
 }
 
-// away is the answer while no relay leads.
+// away returns the response while no relay leads.
 func away(message string) *api.Error {
 	return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: message, RetryAfter: retrySoon}
 }
 
-// away answers a request that cannot be sent on.
+// away responds to a request that cannot be forwarded.
 func (f *Follower) away(w http.ResponseWriter, r *http.Request, why string, sent bool) {
 	if f.o.Away == nil || !f.o.Away(w, r, why, sent) {
 		respondError(w, away(why))
 	}
 }
 
-// sendOn sends a request on to the relay that leads. What waits or is under way ends when
-// another one leads, or this one is to.
+// sendOn forwards a request to the leader. Waiting and running requests end when another relay
+// leads, or this one must.
 func (f *Follower) sendOn(running context.Context) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -262,7 +262,7 @@ func (f *Follower) sendOn(running context.Context) http.Handler {
 	})
 }
 
-// wait returns who leads, as soon as somebody does.
+// wait waits for a leader and returns it.
 func (f *Follower) wait(running, request context.Context) (Leader, <-chan struct{}) {
 	over := time.NewTimer(leaderWait)
 	defer over.Stop()

@@ -8,10 +8,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// fleetStates are what auditrelay_fleet_relays counts over.
+// fleetStates are the label values of auditrelay_fleet_relays.
 var fleetStates = []string{"leads", "standby", "drained", "failed", "gone"}
 
-// fleetCollector reads at each scrape how this relay sees its fleet.
+// fleetCollector reads this relay's view of its fleet at each scrape.
 type fleetCollector struct {
 	fleet                Fleet
 	leads, relays, agree *prometheus.Desc
@@ -47,16 +47,16 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// followerMetrics are those of a relay that does not lead: its process and its fleet. What
-// the journal and the callbacks do, the one that leads tells.
+// followerMetrics are the metrics of a relay that does not lead: its process and its fleet. The
+// leader has those of the journal and the callbacks.
 func followerMetrics(f Fleet) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newFleetCollector(f), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
-// metrics answers GET /metrics of a follower by itself: sent on, one relay's figures would
-// be scraped once for each relay.
+// metrics serves GET /metrics of a follower itself. If it were forwarded, the leader's figures
+// would be scraped once for each relay.
 func (f *Follower) metrics() http.HandlerFunc {
 	handler := followerMetrics(f.o.Fleet)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -66,14 +66,14 @@ func (f *Follower) metrics() http.HandlerFunc {
 	}
 }
 
-// fleet answers GET /v1/fleet.
+// fleet serves GET /v1/fleet.
 func (f *Follower) fleet(w http.ResponseWriter, r *http.Request) {
 	if f.allow(w, r) {
 		respondJSON(w, f.o.Fleet.Fleet())
 	}
 }
 
-// allow reports whether who asks may view the relay, and answers it where it may not.
+// allow reports whether the caller may view the relay. If not, it sends the response.
 func (f *Follower) allow(w http.ResponseWriter, r *http.Request) bool {
 	who, refused := f.s.auth.Load().identify(r)
 	if refused == nil {
