@@ -106,3 +106,13 @@ func (c *checksums) verify(data []byte) *Error {
 	}
 	return nil
 }
+
+// dropChecksums takes away the sums of a body that is not passed on as it came.
+func dropChecksums(h http.Header) {
+	h.Del("Content-Md5")
+	for name := range h {
+		if strings.HasPrefix(strings.ToLower(name), checksumPrefix) {
+			h.Del(name)
+		}
+	}
+}

@@ -1,9 +1,7 @@
 package s3
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"regexp"
@@ -37,17 +35,6 @@ func kindOf(key string) kind {
 		return auditBatch
 	}
 	return auditObject
-}
-
-// isRequestLogs reports whether a batch's first line is a request log and not an audit event.
-// Only a request log names the kind of call.
-func isRequestLogs(batch []byte) bool {
-	line, _, _ := bytes.Cut(bytes.TrimSpace(batch), []byte("\n"))
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(line, &fields) != nil {
-		return false
-	}
-	return fields["call_type"] != nil && fields["action"] == nil && fields["table_name"] == nil
 }
 
 // serveObject serves a request for an object.
@@ -105,13 +92,24 @@ func (h *Handler) putEvents(w http.ResponseWriter, r *request, what kind) *Error
 		return fault
 	}
 	defer func() { p.release() }()
-	if what == auditBatch && isRequestLogs(p.data) {
-		r.operation = opForward
-		if h.forward != nil {
-			return h.forward.put(w, r, p)
-		}
-		return h.other(w, p)
+	var logs []byte
+	if what == auditBatch {
+		p.data, logs = splitBatch(p.data)
 	}
+	if p.data != nil {
+		if fault := h.takeEvents(r, p, until); fault != nil {
+			return fault
+		}
+	}
+	if logs != nil {
+		return h.putLogs(w, r, p, logs)
+	}
+	done(w, r, p)
+	return nil
+}
+
+// takeEvents makes an object's events durable.
+func (h *Handler) takeEvents(r *request, p *payload, until time.Time) *Error {
 	from := auditrelay.Provenance{Source: source, Principal: r.signed.key.Name, Address: peer(r.Request)}
 	count, fault := h.takeHeld(r, p, from, until)
 	h.counts.took(count)
@@ -120,7 +118,6 @@ func (h *Handler) putEvents(w http.ResponseWriter, r *request, what kind) *Error
 		return fault.kept()
 	}
 	h.accepting()
-	done(w, r, p)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,6 +66,56 @@ func TestRequestLogsOfATeamCalledAuditLogs(t *testing.T) {
 		}
 		r.nothing()
 	}
+}
+
+// TestABatchOfBothKinds: a team that is called audit_logs has its request logs in the
+// folder of the audit events, and LiteLLM makes one batch of a folder. Whatever comes first,
+// each event is accepted, no request log is, and none is in quarantine.
+func TestABatchOfBothKinds(t *testing.T) {
+	withNaN := `{"id":"chatcmpl-2","call_type":"acompletion","response_cost":NaN,"messages":["a secret prompt"]}`
+	prompts := `{"id":"chatcmpl-3","messages":[{"role":"user","content":"a secret prompt"}]}`
+	bad := `{"id":"no action"}`
+	for name, lines := range map[string][]string{
+		"a log first": {requestLog, event("a"), withNaN, event("b")}, "an event first": {event("a"), prompts, event("b"), requestLog},
+		"windows": {requestLog + "\r", event("a"), event("b") + "\r", "", withNaN}, "bad": {event("a"), bad, event("b"), requestLog},
+	} {
+		server, to := gateway(t, "logs")
+		to.Bucket = "logs"
+		for option, o := range map[string]Options{"none": {}, "forward": {Forward: &to}, "discard": {DiscardOther: true}} {
+			r := newRelay(t, o, runtime.Options{})
+			var err error
+			for range 2 { // as a client that tries again
+				if _, err = r.put(t.Context(), batchKey, strings.Join(lines, "\n")); (err != nil) != (option == "none") || err != nil && codeOf(err) != "InvalidRequest" {
+					t.Errorf("%s, %s: %v", name, option, err)
+				}
+			}
+			if got := r.stored(); !slices.Equal(got, []string{event("a"), event("b")}) {
+				t.Errorf("%s, %s: the relay holds %q", name, option, got)
+			}
+			if kept := strings.Join(r.quarantined(), " "); strings.Contains(kept, "prompt") || strings.Contains(kept, "no action") != (name == "bad") {
+				t.Errorf("%s, %s: in quarantine: %s", name, option, kept)
+			}
+			if objects, _ := r.h.counts.Discarded(); (objects > 0) != (option == "discard") {
+				t.Errorf("%s, %s: %d discarded", name, option, objects)
+			}
+		}
+		passed := string(server.Objects(t, "logs")[batchKey])
+		for _, line := range lines {
+			isLog := strings.Contains(line, "a secret prompt")
+			if line != "" && line != bad && strings.Contains(passed, line) != isLog {
+				t.Errorf("%s: the bucket holds %q", name, passed)
+			}
+		}
+	}
+	// Batches of one kind pass as they are.
+	whole := requestLog + "\n\n" + withNaN + "\n"
+	server, to := gateway(t, "logs")
+	to.Bucket = "logs"
+	r := newRelay(t, Options{Forward: &to}, runtime.Options{})
+	if _, err := r.put(t.Context(), batchKey, whole); err != nil || string(server.Objects(t, "logs")[batchKey]) != whole {
+		t.Errorf("request logs alone: %v", err)
+	}
+	r.nothing()
 }
 
 // TestDiscardOtherObjects: 200, counted, said once; audit events as ever, and what is
