@@ -10,17 +10,19 @@ import (
 	"auditrelay/internal/ingest"
 )
 
-// holding is the memory that one request's body has. It grows with what has come: who
-// announces much and sends little holds little.
+// holding is the memory that is reserved for the body of one request. The reservation grows
+// with the bytes received, so a client that announces a large body and sends little reserves
+// little.
 type holding struct {
 	server *Server
 	ctx    context.Context
 	who    string
-	full   int64 // what the request takes at most
-	atomic bool  // the body stands in memory whole
-	event  int64 // the largest event
-	copies int64 // of the body beside the first, while it is read
-	// from is where the memory comes from; nil: the server's for requests of its size.
+	full   int64 // maximum for this request
+	atomic bool  // the whole body is kept in memory
+	event  int64 // size of the largest event
+	copies int64 // copies of the body besides the first while it is read
+	// from is the budget that the memory is taken from. If it is nil, the server's budget for
+	// requests of this size is used.
 	from *budget
 
 	n        int64
@@ -28,18 +30,20 @@ type holding struct {
 }
 
 const (
-	// firstMemory is what a reader takes at first. All connections that one address may
-	// have take half of what a principal may: silent ones keep no request of it waiting.
+	// firstMemory is what a reader reserves at first. All connections from one address can
+	// reserve at most half of what one principal can, so idle connections cannot block a
+	// principal's requests.
 	firstMemory = 2 * ingest.FirstBuffer
 	fewMemory   = 36 << 10
 	fewBytes    = 8 << 10
 	someBytes   = 64 << 10
-	// largeAtomic is from where on a principal's atomic requests come one at a time: two
-	// that each hold a part of what both need would wait for each other.
+	// largeAtomic is the size above which atomic requests of one principal run one at a time.
+	// Two such requests could each hold part of the memory that both need and wait for each
+	// other forever.
 	largeAtomic = 2 << 20
 )
 
-// want is how much a body takes after that many bytes.
+// want returns how much memory a body needs after come bytes were received.
 func (h *holding) want(come int64) int64 {
 	switch {
 	case come < ingest.FirstBuffer:
@@ -55,7 +59,7 @@ func (h *holding) want(come int64) int64 {
 	return min(h.full, (1+h.copies)*step+step/4+min(h.event, step))
 }
 
-// grow waits until the request holds n bytes.
+// grow waits until n bytes are reserved for the request.
 func (h *holding) grow(n int64) error {
 	if n <= h.n {
 		return nil
@@ -90,7 +94,7 @@ func (h *holding) release() {
 	h.releases, h.n = nil, 0
 }
 
-// heldReader grows a holding as a body comes.
+// heldReader enlarges a holding while a body is received.
 type heldReader struct {
 	*pacedReader
 	h    *holding
@@ -110,7 +114,7 @@ func (r *heldReader) Read(p []byte) (int, error) {
 			r.err = held
 			return 0, held
 		}
-		r.start = r.start.Add(time.Since(start)) // it is not the client that was slow
+		r.start = r.start.Add(time.Since(start)) // the wait was not the client's fault
 	}
 	return n, err
 }
@@ -120,7 +124,7 @@ var _ io.Reader = (*heldReader)(nil)
 // turns lets each principal do something one at a time.
 type turns struct {
 	mu sync.Mutex
-	of map[string]chan struct{} // one for each principal that there is
+	of map[string]chan struct{} // by principal
 }
 
 func (t *turns) enter(ctx context.Context, who string, patience time.Duration) (leave func(), err error) {

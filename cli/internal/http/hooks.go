@@ -25,10 +25,10 @@ import (
 	"auditrelay/runtime"
 )
 
-// hook is a path of its own for one producer. Its sender rarely reads an answer: what is no
-// event goes into quarantine, and is answered as accepted.
+// hook is a path for one producer (a webhook). Its sender rarely reads an answer, so input that
+// is not a valid event goes into quarantine and is answered as accepted.
 type hook struct {
-	name      string // with hook: before it
+	name      string // with the prefix "hook:"
 	secrets   []string
 	auth      config.HookAuth
 	schema    *runtime.Schema
@@ -36,10 +36,10 @@ type hook struct {
 	rates     sources.Rates
 }
 
-// hookPrefix stands before a hook's name where senders have theirs.
+// hookPrefix precedes a hook's name wherever a sender is named.
 const hookPrefix = "hook:"
 
-// newHooks reads the hooks of a checked configuration.
+// newHooks returns the hooks of a checked configuration.
 func newHooks(cfg *config.Config) (map[string]*hook, error) {
 	hooks := map[string]*hook{}
 	var errs []error
@@ -59,24 +59,25 @@ func newHooks(cfg *config.Config) (map[string]*hook, error) {
 	return hooks, errors.Join(errs...)
 }
 
-// shows reports whether a request's header shows one of the secrets, where it has to.
+// shows reports whether a request's header contains one of the hook's secrets, if the hook
+// requires that.
 func (h *hook) shows(r *http.Request) bool {
 	shown := strings.TrimSpace(r.Header.Get(h.auth.Header))
 	if scheme, value, ok := strings.Cut(shown, " "); ok && strings.EqualFold(scheme, "Bearer") {
 		shown = strings.TrimSpace(value)
 	}
 	presented, found := sha256.Sum256([]byte(shown)), 0
-	for _, secret := range h.secrets { // all of them, so that the time taken tells nothing
+	for _, secret := range h.secrets { // compares with every secret, so that the time taken reveals nothing
 		one := sha256.Sum256([]byte(secret))
 		found |= subtle.ConstantTimeCompare(presented[:], one[:])
 	}
 	return found == 1 && shown != ""
 }
 
-// hashes are those that a signature may be made with.
+// hashes are the hash functions allowed for signatures.
 var hashes = map[config.HMACHash]func() hash.Hash{"sha256": sha256.New, "sha512": sha512.New, "sha1": sha1.New}
 
-// signed reports whether the header has a body's signature by one of the secrets.
+// signed reports whether the header contains a signature of body made with one of the secrets.
 func (h *hook) signed(r *http.Request, body []byte) bool {
 	text, ok := strings.CutPrefix(strings.TrimSpace(r.Header.Get(h.auth.Header)), h.auth.Prefix)
 	signature, err := hex.DecodeString(text)
@@ -103,7 +104,7 @@ func errHook(h *hook) *api.Error {
 	return &api.Error{Status: http.StatusUnauthorized, Reason: api.ReasonUnauthorized, Message: fmt.Sprintf("the header %s %s", h.auth.Header, what)}
 }
 
-// denyHook answers a request that a hook did not let in.
+// denyHook answers a request that failed the hook's authentication.
 func (s *Server) denyHook(w http.ResponseWriter, r *http.Request, h *hook) {
 	err := errHook(h)
 	s.metrics.refused(err.Reason)
@@ -122,10 +123,10 @@ func (s *Server) hook(r *http.Request) (*hook, *api.Error) {
 	return nil, &api.Error{Status: http.StatusNotFound, Reason: api.ReasonNotFound, Message: "there is no hook of this name", Hint: "ingest.hooks of the configuration has them"}
 }
 
-// maxChallenge bounds a challenge, which is repeated in the answer.
+// maxChallenge limits the length of a challenge, which is repeated in the answer.
 const maxChallenge = 1024
 
-// getHook answers a producer that asks whether the hook is its own.
+// getHook answers a producer's request to verify that the hook belongs to it.
 func (s *Server) getHook(w http.ResponseWriter, r *http.Request, _ principal) {
 	h, err := s.hook(r)
 	if err != nil {
@@ -163,8 +164,9 @@ func (s *Server) postHook(w http.ResponseWriter, r *http.Request, _ principal) {
 	defer held.release()
 	reading := held
 	if signs {
-		// Who sends is known when all has come, as it came: until then the memory is that of
-		// unknown senders, by address.
+		// The signature covers the whole body, so the sender is known only after all of it was
+		// received. Until then the memory comes from the budget for unknown senders, by
+		// address.
 		reading = &holding{server: s, ctx: r.Context(), who: network(peerAddress(r)), from: s.unknown, full: min(int64(s.limits.BodyBytes)*9/4, s.unknown.most()), atomic: true, copies: 1}
 		defer reading.release()
 	}
@@ -198,7 +200,7 @@ func (s *Server) postHook(w http.ResponseWriter, r *http.Request, _ principal) {
 	in.accept(w, r, in.reader(bytes.NewReader(body), r), h.name)
 }
 
-// overHook answers a request beyond a hook's rate.
+// overHook answers a request above a hook's rate and reports whether there was one.
 func (s *Server) overHook(w http.ResponseWriter, h *hook) bool {
 	refused := beyond(h.rates, "hook")
 	if refused != nil {
@@ -209,7 +211,7 @@ func (s *Server) overHook(w http.ResponseWriter, h *hook) bool {
 	return refused != nil
 }
 
-// hookBody reads a body whole: a signature is of all of it.
+// hookBody reads the whole body, since the signature covers all of it.
 func (s *Server) hookBody(w http.ResponseWriter, r *http.Request, held *holding) ([]byte, *api.Error) {
 	most := int64(s.limits.BodyBytes)
 	if r.ContentLength > most {
@@ -217,7 +219,7 @@ func (s *Server) hookBody(w http.ResponseWriter, r *http.Request, held *holding)
 	}
 	first := held.want(0)
 	if r.Header.Get("Content-Encoding") != "" && held.from == nil {
-		first = held.full // a few bytes may become many
+		first = held.full // a few compressed bytes may become many
 	}
 	if held.grow(first) != nil {
 		return nil, busy()
@@ -236,15 +238,17 @@ func (s *Server) hookBody(w http.ResponseWriter, r *http.Request, held *holding)
 	return body, nil
 }
 
-// maxRefused is how many events of one request go into quarantine each by its own; beyond,
-// the request goes there whole.
+// maxRefused is how many events of one request go into quarantine individually. If there are
+// more, the whole request goes into quarantine.
 const maxRefused = 100
 
-// reasonConflict is why an event is in quarantine whose id is another's.
+// reasonConflict is the quarantine reason of an event whose id belongs to another event.
 const reasonConflict = "conflict"
 
-// quarantineLater puts what is no event aside; nil data: the whole body, once. It reports whether it did: what failed in
-// filters before the journal has a tombstone, and nothing else is to be kept of it.
+// quarantineLater collects an invalid event for quarantine. If data is nil, it collects the
+// whole body once. It reports whether the event will be quarantined: an event that an ingest
+// filter failed on is not, because the journal has a tombstone for it and nothing else of it
+// may be kept.
 func (in *intake) quarantineLater(data []byte, err error) bool {
 	if !in.lenient || errors.Is(err, runtime.ErrIngestFilter) {
 		return false
@@ -272,7 +276,7 @@ func (in *intake) quarantineLater(data []byte, err error) bool {
 	return true
 }
 
-// bury makes durable what was put aside.
+// bury writes the collected items to the quarantine durably.
 func (in *intake) bury() error {
 	if len(in.bad) == 0 {
 		return nil
@@ -280,7 +284,7 @@ func (in *intake) bury() error {
 	return in.server.rt.Quarantine(in.ctx, in.bad...)
 }
 
-// replaySchema is the schema by which a sender's input is read when it is replayed from
+// replaySchema returns the schema for reading a sender's input when the input is replayed from
 // quarantine.
 func (a *auth) replaySchema(from auditrelay.Provenance) *runtime.Schema {
 	if from.Source != "http" {

@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// quarantineCollector reads the quarantine at each scrape. Sources and reasons are
-// the relay's own words.
+// quarantineCollector reads the quarantine on each scrape. The labels source and reason contain
+// only the relay's own words.
 type quarantineCollector struct {
 	rt                          *runtime.Runtime
 	items, bytes, full, arrived *prometheus.Desc
@@ -43,7 +43,7 @@ func (c *quarantineCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// sourceCollector reads the sources at each scrape.
+// sourceCollector reads the sources on each scrape.
 type sourceCollector struct {
 	sources      sources.Set
 	events, seen *prometheus.Desc

@@ -25,13 +25,12 @@ func (s *Server) deletePeriod(r *http.Request, who principal, in api.DestroyQuer
 	if refused := reasonOf(in.Reason, true); refused != nil {
 		return api.Period{}, refused
 	}
-	// Once begun it is brought to its end, whoever waits for it.
+	// Once begun, the operation completes even if the client disconnects.
 	gone, err := s.rt.DestroyPeriod(context.WithoutCancel(r.Context()), number, who.as(r, in.Reason), in.DeadLetters != "")
 	return period(&gone), err
 }
 
-// keyringFailure is the answer to what the keyring stands in the way of, nil where it
-// does not.
+// keyringFailure returns the answer if err is an error of the keyring, otherwise nil.
 func keyringFailure(err error) *api.Error {
 	if held, ok := errors.AsType[*runtime.HeldPeriodError](err); ok {
 		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonHeld, Message: held.Error()}

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// limitConnections holds back Accept while n connections are open. One address has at
-// most half of them, so that a client without a token shuts nobody out. A new connection
-// beyond a limit ends the one that has waited longest without a request; where none
-// waits, it is itself ended, or waits to be accepted.
+// limitConnections makes Accept wait while n connections are open. One address may have at most
+// half of them, so a client without a token cannot lock out the others. A new connection above
+// a limit closes the connection that was idle the longest. If none is idle, a new connection
+// above the limit of its address is closed, and one above the total waits to be accepted.
 func limitConnections(l net.Listener, n int) *limitListener {
 	return &limitListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{}), most: max(n/2, 1), by: map[string]int{}}
 }
@@ -23,11 +23,11 @@ type limitListener struct {
 	closed chan struct{}
 	once   sync.Once
 
-	most int // connections of one address
+	most int // maximum per address
 
 	mu      sync.Mutex
-	by      map[string]int // open ones, by address
-	waiting list.List      // of *limitConn without a request, longest first
+	by      map[string]int // open connections by address
+	waiting list.List      // idle *limitConn, longest idle first
 }
 
 func (l *limitListener) Accept() (net.Conn, error) {
@@ -51,12 +51,12 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		if l.enter(conn) {
 			return conn, nil
 		}
-		_ = c.Close() // it has its share, and all of that is at work
+		_ = c.Close() // the address is at its limit and none of its connections is idle
 		<-l.slots
 	}
 }
 
-// connectionFrom is the network that a connection counts for.
+// connectionFrom returns the network that a connection counts for.
 func connectionFrom(c net.Conn) string {
 	host, _, err := net.SplitHostPort(c.RemoteAddr().String())
 	if err != nil {
@@ -65,7 +65,8 @@ func connectionFrom(c net.Conn) string {
 	return network(host)
 }
 
-// enter counts a connection, in the place of one that waits where its address has no more.
+// enter counts a connection. If its address is at its limit, enter first closes an idle
+// connection of that address.
 func (l *limitListener) enter(c *limitConn) bool {
 	l.mu.Lock()
 	full := l.by[c.from] >= l.most
@@ -80,8 +81,8 @@ func (l *limitListener) enter(c *limitConn) bool {
 	return true
 }
 
-// end ends the connection that has waited longest, of an address unless that is empty.
-// It reports whether there was one.
+// end closes the connection that was idle the longest. A non-empty from selects only
+// connections from that address. It reports whether there was one.
 func (l *limitListener) end(from string) bool {
 	l.mu.Lock()
 	var longest *limitConn
@@ -98,7 +99,7 @@ func (l *limitListener) end(from string) bool {
 	return true
 }
 
-// state is the server's ConnState: it tells which connections wait for a request.
+// state is the server's ConnState callback. It tracks which connections are idle.
 func (l *limitListener) state(c net.Conn, s http.ConnState) {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
@@ -118,7 +119,8 @@ func (l *limitListener) state(c net.Conn, s http.ConnState) {
 	}
 }
 
-// settle waits until no connection waits for a request, at most that long. No more come.
+// settle waits until no connection is idle, for at most the duration most. The caller has
+// closed the listener.
 func (l *limitListener) settle(most time.Duration) {
 	end := time.After(most)
 	look := time.NewTicker(2 * time.Millisecond)
@@ -138,7 +140,7 @@ func (l *limitListener) settle(most time.Duration) {
 	}
 }
 
-// Close ends Accept.
+// Close makes Accept return an error.
 func (l *limitListener) Close() error {
 	var err error
 	l.once.Do(func() {
@@ -154,7 +156,7 @@ type limitConn struct {
 	from string
 	once sync.Once
 
-	place *list.Element // while it waits; under l.mu
+	place *list.Element // position in the idle list while idle; guarded by l.mu
 	gone  bool
 }
 

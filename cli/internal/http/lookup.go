@@ -28,8 +28,8 @@ func (s *Server) postLookUp(w http.ResponseWriter, r *http.Request, who principa
 	respondJSON(w, found)
 }
 
-// readLookUp reads a request for a value's pseudonyms. Its errors say nothing of what
-// the body holds, since that is the value.
+// readLookUp reads a request for a value's pseudonyms. Its errors never quote the body, because
+// the body contains the value.
 func readLookUp(r *http.Request) (want api.LookUp, refused *api.Error) {
 	body, err := io.ReadAll(r.Body)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -41,8 +41,8 @@ func readLookUp(r *http.Request) (want api.LookUp, refused *api.Error) {
 	const hint = `expected {"value": "...", "callback": "...", "key": "..."}, the last two where wanted`
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
-	// Of what decoding replaces, as half of a surrogate pair, the pseudonym would be
-	// another value's.
+	// Decoding replaces invalid text such as half of a surrogate pair. The pseudonym would then
+	// belong to a different value, so such text is refused.
 	if document.Check(body, document.Limits{}) != nil || d.Decode(&want) != nil {
 		return want, badRequest("the body is not the JSON that this path takes, in UTF-8", hint)
 	}

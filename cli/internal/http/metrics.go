@@ -13,10 +13,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are the server's own counts, beside what it reads off the runtime at
-// each scrape. Labels come from closed sets and configured names alone: routes,
-// statuses, callbacks, outcomes, states, causes and kinds of error. Nothing that
-// a producer sends becomes a label.
+// metrics are the counts that the server keeps itself. All others are read from the runtime on
+// each scrape. Labels come only from closed sets and configured names: routes, statuses,
+// callbacks, outcomes, states, causes and kinds of error. Nothing that a producer sends becomes
+// a label.
 type metrics struct {
 	registry  *prometheus.Registry
 	handler   http.Handler
@@ -95,8 +95,8 @@ func (m *metrics) submitted(a *api.Submitted) {
 
 func (m *metrics) refused(reason string) { m.denied.WithLabelValues(reason).Inc() }
 
-// engineCollector reads the runtime at each scrape, so that what is shown is what
-// GET /v1/callbacks shows.
+// engineCollector reads the runtime on each scrape, so the metrics agree with GET
+// /v1/callbacks.
 type engineCollector struct {
 	rt *runtime.Runtime
 
@@ -114,7 +114,7 @@ type engineCollector struct {
 	maxAge, expiring                                  *prometheus.Desc
 }
 
-// states are what auditrelay_callback_state counts over.
+// states are the values of the label state of auditrelay_callback_state.
 var states = []runtime.State{
 	runtime.StateActive, runtime.StatePaused, runtime.StateDegraded, runtime.StateAuthError,
 	runtime.StateMisconfigured, runtime.StateWithholding, runtime.StateDetached, runtime.StateRemoved,
@@ -179,7 +179,7 @@ func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// samples is where a scrape's values go.
+// samples receives the values of a scrape.
 type samples chan<- prometheus.Metric
 
 func (s samples) counter(d *prometheus.Desc, v uint64, labels ...string) {
@@ -198,11 +198,11 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 func (c *engineCollector) collectCallbacks(s samples) {
 	replays := map[string]int{}
 	statuses, err := c.rt.Callbacks()
-	if err != nil { // the scrape says so, rather than show zeros
+	if err != nil { // the scrape fails instead of showing zeros
 		s <- prometheus.NewInvalidMetric(c.assigned, err)
 	}
 	for _, cb := range statuses {
-		if cb.Replay != "" { // ids of replays are no labels: there is no end of them
+		if cb.Replay != "" { // replay ids are unbounded and must not become labels
 			if !cb.Done {
 				replays[cb.Name]++
 			}

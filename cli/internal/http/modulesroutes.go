@@ -21,7 +21,7 @@ func (s *Server) getModule(r *http.Request, _ principal, _ api.None) (api.Inspec
 
 func (s *Server) postModuleCheck(r *http.Request, _ principal, in api.CheckModule) (api.ModuleChecked, error) {
 	select {
-	case s.pushing <- struct{}{}: // it is in memory, and compiled, as one that is pushed
+	case s.pushing <- struct{}{}: // the module is in memory and compiled, as it is for a push
 		defer func() { <-s.pushing }()
 	default:
 		return api.ModuleChecked{}, pushing()
@@ -48,7 +48,7 @@ func (s *Server) postModuleUse(r *http.Request, who principal, in api.Use) (api.
 	if refused := reasonOf(in.Reason, false); refused != nil {
 		return api.Used{}, refused
 	}
-	// Once begun it is brought to its end, whoever waits for it.
+	// Once begun, the operation completes even if the client disconnects.
 	return s.control.UseModule(context.WithoutCancel(r.Context()), r.PathValue("name"), in, who.as(r, in.Reason))
 }
 
@@ -59,7 +59,8 @@ func (s *Server) postReset(r *http.Request, who principal, why api.Why) (api.Cha
 	return api.Changed{Changed: 1}, s.control.ResetBreaker(r.PathValue("name"), who.as(r, why.Reason))
 }
 
-// maxPush bounds a module on its way in: it is held in memory while it is checked.
+// maxPush limits the size of an uploaded module in bytes. The module is kept in memory while it
+// is checked.
 const maxPush = runtime.MaxModuleBytes
 
 func (s *Server) postModule(w http.ResponseWriter, r *http.Request, who principal) {
@@ -128,5 +129,5 @@ func (s *Server) getModuleContent(w http.ResponseWriter, r *http.Request, who pr
 	h.Set("Content-Type", "application/wasm")
 	h.Set("Content-Length", strconv.Itoa(len(wasm)))
 	h.Set("ETag", strconv.Quote(sha256))
-	_, _ = w.Write(wasm) // the client is gone; the next request tells
+	_, _ = w.Write(wasm) // the client disconnected; its next request reports a fault
 }

@@ -13,20 +13,21 @@ import (
 	"auditrelay/config"
 )
 
-// issuer is the OpenID Connect issuer whose tokens count, with what they give.
+// issuer is the OpenID Connect issuer whose tokens are accepted, with the roles that its claims
+// give.
 type issuer struct {
 	*oidc.Issuer
 	credential string
 	grants     []claimed
 }
 
-// claimed is what a claim gives.
+// claimed is what one claim value gives.
 type claimed struct {
 	config.OIDCGrant
 	roles roleSet
 }
 
-// newIssuer returns nil where cfg names no issuer.
+// newIssuer returns nil if cfg names no issuer.
 func newIssuer(cfg config.OIDC, log *slog.Logger) (*issuer, error) {
 	if !cfg.Enabled() {
 		return nil, nil
@@ -46,7 +47,7 @@ func newIssuer(cfg config.OIDC, log *slog.Logger) (*issuer, error) {
 	return i, nil
 }
 
-// identify returns whom a token stands for.
+// identify returns the principal that a token belongs to.
 func (i *issuer) identify(ctx context.Context, token string) (principal, *api.Error) {
 	person, err := i.Verify(ctx, token)
 	switch {
@@ -83,7 +84,7 @@ func (i *issuer) identify(ctx context.Context, token string) (principal, *api.Er
 	return who, nil
 }
 
-// Issuer is where people sign in to the page; nil: nowhere.
+// Issuer returns the issuer where users sign in to the page, or nil if there is none.
 func (s *Server) Issuer() *oidc.Issuer {
 	if i := s.auth.Load().issuer; i != nil && i.Offers() {
 		return i.Issuer

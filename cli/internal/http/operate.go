@@ -15,7 +15,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// getHealth answers while the process can answer at all.
+// getHealth answers 200 as long as the process can answer.
 func (s *Server) getHealth(w http.ResponseWriter, r *http.Request, _ principal) {
 	respond(w, http.StatusOK, []byte("{\"status\":\"ok\"}\n"))
 }
@@ -47,7 +47,7 @@ func (s *Server) getCallback(r *http.Request, who principal, _ api.None) (api.Ca
 	return out, err
 }
 
-// change is a handler for one of the runtime's changes of a callback's state.
+// change returns a handler that changes a callback's state with do.
 func (s *Server) change(reasoned bool, do func(ctx context.Context, name string, by runtime.By) error) func(*http.Request, principal, api.Why) (api.CallbackStatus, error) {
 	return func(r *http.Request, who principal, why api.Why) (api.CallbackStatus, error) {
 		if refused := reasonOf(why.Reason, reasoned); refused != nil {
@@ -97,7 +97,8 @@ func (s *Server) getEvent(r *http.Request, who principal, in api.EventQuery) (ap
 	return out, nil
 }
 
-// getProofs answers with an event's proofs. They let who has them test guesses of it.
+// getProofs answers with an event's proofs. Whoever has the proofs can use them to test guesses
+// about the event's contents.
 func (s *Server) getProofs(r *http.Request, who principal, in api.ProofQuery) ([]api.EventProof, error) {
 	if in.ID == "" {
 		return nil, badRequest("no event is named", "GET /v1/proofs?id=ID")
@@ -119,13 +120,13 @@ func (s *Server) getProofs(r *http.Request, who principal, in api.ProofQuery) ([
 	}), nil
 }
 
-// page is how many entries of a list are answered unless the client says, and at most.
+// Default and maximum number of entries in one page of a list.
 const (
 	page    = 100
 	pageMax = 1000
 )
 
-// pageOf is the size of a page that a client asked for, 0 for the default.
+// pageOf returns the page size for the size that a client asked for. 0 means the default.
 func pageOf(asked int) (int, error) {
 	if asked > pageMax {
 		return 0, badRequest("limit: expected a number from 1 to "+strconv.Itoa(pageMax), "")
@@ -157,7 +158,7 @@ func (s *Server) getDeadLetter(r *http.Request, who principal, _ api.None) (api.
 	return deadLetter(&letter), nil
 }
 
-// deadLetters is a handler for one of the runtime's changes of dead letters.
+// deadLetters returns a handler that changes dead letters with do.
 func (s *Server) deadLetters(reasoned bool, do func(ctx context.Context, callback string, by runtime.By, seqs ...uint64) (int, error)) func(*http.Request, principal, api.DeadLetters) (api.Changed, error) {
 	return func(r *http.Request, who principal, in api.DeadLetters) (api.Changed, error) {
 		if in.All == (len(in.Sequences) > 0) {
@@ -222,7 +223,8 @@ func (s *Server) postReload(r *http.Request, who principal, why api.Why) (api.Re
 		return done, err
 	}
 	if err != nil {
-		// What is wrong with the configuration is for whoever may change it.
+		// Details of a configuration error are only for callers that may change the
+		// configuration.
 		return done, &api.Error{
 			Status: http.StatusUnprocessableEntity, Reason: api.ReasonConfig,
 			Message: err.Error(), Hint: "the old configuration stays in force",
@@ -238,7 +240,7 @@ func notSupported() *api.Error {
 	}
 }
 
-// decode reads a small JSON body; an empty one is the zero request.
+// decode reads a small JSON body. An empty body is the zero request.
 func decode(r *http.Request, into any) *api.Error {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
@@ -266,7 +268,7 @@ func boolParam(s string) (bool, error) {
 	return strconv.ParseBool(s)
 }
 
-// getStored returns accepted events, contents included, from a sequence on.
+// getStored returns accepted events with their contents, from a given sequence on.
 func (s *Server) getStored(r *http.Request, who principal, in api.StoredQuery) (api.Stored, error) {
 	limit, err := pageOf(in.Limit)
 	if err != nil {
@@ -287,8 +289,8 @@ func (s *Server) getStored(r *http.Request, who principal, in api.StoredQuery) (
 	return api.Stored{Next: next, Events: each(events, storedEvent)}, nil
 }
 
-// getControl returns the relay's own records. They contain no event's contents, so that
-// reading them is not recorded.
+// getControl returns the relay's own records. They contain no event contents, so reading them
+// is not recorded.
 func (s *Server) getControl(r *http.Request, _ principal, in api.ControlQuery) (api.ControlRecords, error) {
 	limit, err := pageOf(in.Limit)
 	if err != nil {

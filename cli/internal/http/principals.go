@@ -6,12 +6,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxPrincipals bounds the principals that the metrics name; an issuer may name anybody.
-// Those beyond it count as other.
+// maxPrincipals limits how many principals the metrics name, because an issuer may name any
+// number. Further ones count as "other".
 const maxPrincipals = 200
 
-// principals counts what each principal asked for, and where a limit stopped it. It is safe
-// for concurrent use.
+// principals counts each principal's requests and refusals by a limit. It is safe for
+// concurrent use.
 type principals struct {
 	mu  sync.Mutex
 	all map[string]*usage
@@ -21,7 +21,7 @@ type usage struct {
 	requests, rate, memory uint64
 }
 
-// of returns the counts of a name. The caller holds mu.
+// of returns the counts of a principal. The caller holds mu.
 func (p *principals) of(name string) *usage {
 	if p.all == nil {
 		p.all = map[string]*usage{}
@@ -41,7 +41,7 @@ func (p *principals) count(name string, add func(*usage)) {
 	add(p.of(name))
 }
 
-// principalCollector shows use and limits by principal at each scrape.
+// principalCollector exports use and limits by principal on each scrape.
 type principalCollector struct {
 	s                                                               *Server
 	requests, limited, rate, memory, memoryLimit, quota, quarantine *prometheus.Desc
@@ -81,7 +81,7 @@ func (c *principalCollector) Collect(ch chan<- prometheus.Metric) {
 		out.counter(c.limited, u.memory, name, "memory")
 	}
 	p.mu.Unlock()
-	// gauges adds up what is under names that the counts do not tell apart.
+	// gauges adds up the values of principals that share one label.
 	gauges := func(d *prometheus.Desc, by map[string]int64) {
 		sums := map[string]int64{}
 		for name, n := range by {
@@ -109,7 +109,7 @@ func (c *principalCollector) Collect(ch chan<- prometheus.Metric) {
 	for i := range tokens {
 		who := &tokens[i].who
 		if told[who.name] {
-			continue // its other credential has the same limit
+			continue // the principal's other credential has the same limit
 		}
 		told[who.name] = true
 		if n := who.rates.Requests(); n > 0 {

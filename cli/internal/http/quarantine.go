@@ -44,7 +44,7 @@ func itemNumber(r *http.Request) (uint64, *api.Error) {
 	return number, nil
 }
 
-// itemChange changes one item, and says how many events came of it.
+// itemChange changes one item and returns how many events that produced.
 type itemChange func(ctx context.Context, by runtime.By, number uint64) (events int, err error)
 
 func (s *Server) replayItem(ctx context.Context, by runtime.By, number uint64) (int, error) {
@@ -56,8 +56,9 @@ func (s *Server) deleteItem(ctx context.Context, by runtime.By, number uint64) (
 	return 0, s.rt.DeleteQuarantineItem(ctx, by, number)
 }
 
-// quarantine is a handler for a change of items that are named, or of all that a query
-// matches. Of these it changes a bounded number, and says where to go on.
+// quarantine returns a handler that changes the named items, or all items that match a query.
+// In the second case one request changes a limited number of items and returns where to
+// continue.
 func (s *Server) quarantine(reasoned bool, do itemChange) func(*http.Request, principal, api.QuarantineChange) (api.QuarantineChanged, error) {
 	return func(r *http.Request, who principal, in api.QuarantineChange) (done api.QuarantineChanged, err error) {
 		if refused := reasonOf(in.Reason, reasoned); refused != nil {
@@ -87,7 +88,7 @@ func (s *Server) quarantine(reasoned bool, do itemChange) func(*http.Request, pr
 				done.Next = items[len(items)-1].Number
 			}
 		}
-		if reasoned { // they are given up: one request for all of them
+		if reasoned { // items are discarded: one call discards all of them
 			if err := s.rt.AskQuarantineDelete(who.as(r, in.Reason), numbers...); err != nil {
 				return done, err
 			}
@@ -100,7 +101,7 @@ func (s *Server) quarantine(reasoned bool, do itemChange) func(*http.Request, pr
 				continue
 			}
 			failed := s.itemFailure(r, err)
-			if failed.Status >= statusClientGone || // nor would the next one be changed
+			if failed.Status >= statusClientGone || // the next item would fail as well
 				failed.Status == http.StatusNotFound && len(numbers) == 1 {
 				return done, failed
 			}
@@ -110,8 +111,8 @@ func (s *Server) quarantine(reasoned bool, do itemChange) func(*http.Request, pr
 	}
 }
 
-// postReplacement has an item taken with the request's body in the place of what had
-// come in. Whoever does so writes events, so that it takes the role for that as well.
+// postReplacement replays an item with the request's body instead of its own contents. Since
+// the caller writes events by this, it also needs the role ingest.
 func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who principal) {
 	var why api.Why
 	number, refused := itemNumber(r)
@@ -146,7 +147,7 @@ func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who pri
 		respondError(w, tooLarge(int64(s.limits.BodyBytes)))
 		return
 	}
-	// As with events: once it has begun it is finished.
+	// As with events: once begun, the operation completes even if the client disconnects.
 	results, err := s.rt.ReplayQuarantineItem(context.WithoutCancel(r.Context()), who.as(r, why.Reason), number, body)
 	if err != nil {
 		respondError(w, s.itemFailure(r, err))
@@ -155,7 +156,7 @@ func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who pri
 	respondJSON(w, api.QuarantineChanged{Changed: 1, Events: len(results)})
 }
 
-// itemFailure is why an item was not changed.
+// itemFailure returns the answer for an item that could not be changed.
 func (s *Server) itemFailure(r *http.Request, err error) *api.Error {
 	const hint = "auditrelay quarantine show NUMBER --raw prints the input; correct it and replay with --edit FILE"
 	refused := func(reason, field string) *api.Error {

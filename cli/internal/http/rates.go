@@ -7,11 +7,11 @@ import (
 	"auditrelay/cli/internal/sources"
 )
 
-// over returns the refusal of a request beyond a token's rate.
+// over returns the refusal if the token's rate is exceeded, otherwise nil.
 func (p principal) over() *api.Error { return beyond(p.rates, "token") }
 
-// beyond returns the refusal of a request beyond rates, nil within them. whose is what
-// has them: token or hook.
+// beyond returns the refusal if rates are exceeded, otherwise nil. whose names the owner of the
+// rates: token or hook.
 func beyond(rates sources.Rates, whose string) *api.Error {
 	wait := rates.Over()
 	if wait == 0 {

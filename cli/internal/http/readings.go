@@ -10,28 +10,29 @@ import (
 	"auditrelay/runtime"
 )
 
-// tableReading is the table_name of the relay's own records about readings of contents.
+// tableReading is the table_name of the relay's own records about the reading of contents.
 const tableReading = "auditrelay_reading"
 
-// readings puts every reading of contents on record before it is answered. The readings
-// of one reader within a window are one act with two records: the first says that they
-// begin, the second how many there were. Single events are named as long as they are few.
+// readings records every reading of contents before the answer is sent. The readings of one
+// reader within a window are one act with two records: the first says that they begin, the
+// second how many there were. The first mostNamed readings of single events have a record each,
+// which names the event.
 type readings struct {
 	rt     *runtime.Runtime
 	window time.Duration
-	mu     sync.Mutex // also held while a window's first record is written: later readings wait for it
+	mu     sync.Mutex // also held while a window's first record is written, so later readings wait for it
 	open   map[reader]*window
-	closed bool // no window begins any more
+	closed bool // no new window begins
 }
 
-// reader is whose readings are told together.
+// reader identifies whose readings are recorded together.
 type reader struct {
 	principal, address, credential, what string
 }
 
-// window is one reader's readings for a time.
+// window collects one reader's readings for a limited time.
 type window struct {
-	act      *runtime.Begun // nil: only named readings so far
+	act      *runtime.Begun // nil: so far only readings that name their event
 	named    int
 	requests uint64
 	events   uint64
@@ -42,7 +43,7 @@ const (
 	readingWindow = time.Minute
 	// mostNamed is how many readings of a window name their event.
 	mostNamed = 20
-	// mostReaders bounds the windows. Beyond it each reading has a record of its own.
+	// mostReaders limits the number of windows. Above it each reading has its own record.
 	mostReaders = 1000
 )
 
@@ -50,9 +51,10 @@ func newReadings(rt *runtime.Runtime, length time.Duration) *readings {
 	return &readings{rt: rt, window: length, open: map[reader]*window{}}
 }
 
-// record puts a reading of events on record; what is the kind of contents, object the
-// event's sequence or number, "" for several. An error is the answer: nothing may be
-// shown.
+// record records a reading of events. what is the kind of contents. object is the event's
+// sequence or number, or "" for several events. If refused is not nil, the caller must answer
+// with it and show nothing. Otherwise the caller reports the number of events shown by calling
+// told.
 func (s *Server) record(r *http.Request, who principal, what, object string) (told func(events int), refused *api.Error) {
 	by := who.as(r, "")
 	by.Seen = ""
@@ -122,11 +124,11 @@ func (l *readings) end(key reader, w *window) {
 	w.act = nil
 	l.mu.Unlock()
 	if act != nil {
-		_ = act.End(after, nil) // what cannot be recorded now is recorded at the next start
+		_ = act.End(after, nil) // if this cannot be recorded now, the next start records it
 	}
 }
 
-// close ends all windows. Later readings have a record each.
+// close ends all windows. Each later reading has its own record.
 func (l *readings) close() {
 	l.mu.Lock()
 	l.closed = true

@@ -11,8 +11,8 @@ import (
 	"auditrelay/cli/internal/sources"
 )
 
-// getReady answers 200 while events are accepted. With ?verbose it says why not, and
-// what else is amiss, to those who may know it.
+// getReady answers 200 while events are accepted. With ?verbose it also returns the reason if
+// they are not, and other problems, if the caller may see them.
 func (s *Server) getReady(w http.ResponseWriter, r *http.Request, _ principal) {
 	err := s.rt.Ready()
 	status, body := http.StatusOK, api.Readiness{Status: "ready"}
@@ -31,7 +31,7 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request, _ principal) {
 			}
 			body.Alerts, body.Sources = s.alerts(), s.sources.List()
 			body.Guests = s.guests()
-		case err != nil: // while it is ready a probe without a token is told that much
+		case err != nil: // without a token a probe learns only that the relay is ready
 			respondError(w, refused)
 			return
 		}
@@ -40,7 +40,7 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request, _ principal) {
 	respond(w, status, append(answer, '\n'))
 }
 
-// guests says where they run; nil while none is loaded.
+// guests returns where guests run, or nil while none is loaded.
 func (s *Server) guests() *api.GuestsSandbox {
 	var out *api.GuestsSandbox
 	if s.control == nil {
@@ -58,14 +58,14 @@ func (s *Server) guests() *api.GuestsSandbox {
 	return out
 }
 
-// alerts are what is amiss although events are accepted.
+// alerts returns the problems that exist although events are accepted.
 func (s *Server) alerts() []string {
 	var alerts []string
 	if s.rt.QuarantineStats().Full {
 		alerts = append(alerts, "the quarantine is full: invalid input gets 503; auditrelay quarantine list shows it; replay or delete items, or raise ingest.quarantine")
 	}
 	if i := s.auth.Load().issuer; i != nil {
-		i.Refresh() // for the next time
+		i.Refresh() // for the next request
 		if trouble := i.Trouble(); trouble != "" {
 			alerts = append(alerts, trouble)
 		}
@@ -75,7 +75,7 @@ func (s *Server) alerts() []string {
 			alerts = append(alerts, fmt.Sprintf("alert %s: %s, since %s", a.Kind, a.Subject, a.Raised.UTC().Format(time.RFC3339)))
 		}
 	}
-	callbacks, _ := s.rt.Callbacks() // its failure is that of the journal, which readiness tells
+	callbacks, _ := s.rt.Callbacks() // an error here is one of the journal, which readiness reports
 	for i := range callbacks {
 		if c := &callbacks[i]; c.Expiring {
 			alerts = append(alerts, fmt.Sprintf("callback %s: the oldest pending event is %v old; its destination keeps none of more than %v", c.Name, c.Lag.Round(time.Second), c.MaxAge))

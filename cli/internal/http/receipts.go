@@ -12,10 +12,9 @@ import (
 	"auditrelay/runtime"
 )
 
-// getReceipts streams receipts, one JSON object a line. They are metadata: ids,
-// outcomes, filters and keyed digests, nothing of an event's contents. If it fails
-// midway, the last line is an error and the connection is cut, so that the client does
-// not mistake the part for the whole.
+// getReceipts streams receipts, one JSON object per line. They are metadata: ids, outcomes,
+// filters and keyed digests, without event contents. After a failure midway the last line is an
+// error and the connection is cut, so that the client does not take the part for the whole.
 func (s *Server) getReceipts(w http.ResponseWriter, r *http.Request, who principal) {
 	q, refused := receiptQuery(r.URL.Query())
 	if refused != nil {
@@ -46,7 +45,7 @@ func (s *Server) getReceipts(w http.ResponseWriter, r *http.Request, who princip
 	}
 }
 
-// patientWriter gives the client its time anew with every write.
+// patientWriter extends the client's write deadline on every write.
 type patientWriter struct {
 	w        http.ResponseWriter
 	patience time.Duration

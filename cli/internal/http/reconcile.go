@@ -13,8 +13,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// postReconcile streams what the table that is tailed and the journal do not share, one
-// JSON object a line, of ids and times alone. The last line says that it is whole.
+// postReconcile streams the differences between the tailed table and the journal, one JSON
+// object per line with ids and times only. The last line states that the list is complete.
 func (s *Server) postReconcile(w http.ResponseWriter, r *http.Request, who principal) {
 	want, refused := readReconcile(r)
 	if refused == nil && want.Repair {

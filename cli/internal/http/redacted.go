@@ -2,9 +2,9 @@ package http
 
 import "auditrelay/cli/internal/api"
 
-// What a guest, a producer or a destination can fill with an event's contents is for the
-// role comply. Others get the closed codes beside it: causes, outcomes, reasons of a
-// closed set.
+// Fields that a guest, a producer or a destination can fill with event contents are shown only
+// to the role comply. Other roles see only codes from closed sets: causes, outcomes and
+// reasons.
 
 func (p principal) seesTexts() bool { return p.roles[roleComply] }
 

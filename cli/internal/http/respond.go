@@ -15,7 +15,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// statusClientGone is the logged and counted status of a request whose client
+// statusClientGone is the status that is logged and counted for a request whose client
 // disconnected.
 const statusClientGone = 499
 
@@ -24,14 +24,14 @@ func respond(w http.ResponseWriter, status int, body []byte) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client is gone; the next request tells
+	_, _ = w.Write(body) // the client disconnected; its next request reports a fault
 }
 
 func respondJSON(w http.ResponseWriter, v any) {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false)              // an event's contents go out as they came in
-	if err := encoder.Encode(v); err != nil { // a value of ours that JSON cannot hold
+	encoder.SetEscapeHTML(false)              // the contents of events are sent exactly as they were received
+	if err := encoder.Encode(v); err != nil { // one of our values cannot be encoded as JSON
 		respondError(w, internalError())
 		return
 	}
@@ -40,7 +40,7 @@ func respondJSON(w http.ResponseWriter, v any) {
 
 func respondError(w http.ResponseWriter, e *api.Error) { respondFailure(w, e, api.Failure{Error: e}) }
 
-// respondFailure answers e, with a body that holds it.
+// respondFailure answers with the status and headers of e and with body, which contains e.
 func respondFailure(w http.ResponseWriter, e *api.Error, body any) {
 	errorHead(w, e)
 	text, err := json.Marshal(body)
@@ -50,7 +50,7 @@ func respondFailure(w http.ResponseWriter, e *api.Error, body any) {
 	respond(w, e.Status, append(text, '\n'))
 }
 
-// errorHead sets the headers that go with e.
+// errorHead sets the headers for e.
 func errorHead(w http.ResponseWriter, e *api.Error) {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
@@ -59,7 +59,7 @@ func errorHead(w http.ResponseWriter, e *api.Error) {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="auditrelay"`)
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
-		// What is left of the body is not worth reading.
+		// The rest of the body is not read.
 		w.Header().Set("Connection", "close")
 	}
 }
@@ -75,11 +75,11 @@ func badRequest(message, hint string) *api.Error {
 	return &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Message: message, Hint: hint}
 }
 
-// retrySoon is the default pause before a retry.
+// retrySoon is the default delay before a retry.
 const retrySoon = time.Second
 
-// failure turns an error of the runtime's into an answer. Errors of the relay's
-// own making carry no event data; any other is kept for the log.
+// failure converts an error of the runtime into an answer. Errors that the relay itself creates
+// contain no event data. Any other error is written to the log only.
 func (s *Server) failure(r *http.Request, err error) *api.Error {
 	if refused, ok := errors.AsType[*api.Error](err); ok {
 		return refused
@@ -138,7 +138,8 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 	return internalError()
 }
 
-// absent tells where what there is can be seen, if err is that something is not there.
+// absent returns a hint where existing things are listed, if err says that something was not
+// found.
 func absent(err error) (hint string) {
 	switch {
 	case errors.Is(err, runtime.ErrNoCallback):

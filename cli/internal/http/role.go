@@ -7,12 +7,13 @@ import (
 	"auditrelay/config"
 )
 
-// The roles that a bearer token may have. Ingest submits events and nothing
-// else. View sees everything but contents: states, accounts, metrics, where an
-// event is. Auditor sees what was done to the relay too, and proofs. Comply sees contents too: events and dead letters as accepted.
-// Operate changes what callbacks do: pause, attach, discard, replay. Admin may do
-// all of that, reload the configuration and take backups, which hold contents. Relay is
-// Ingest for another relay, whose own records may come in; nothing brings it along.
+// The roles that a bearer token may have. Ingest submits events and does nothing else. View
+// reads everything except contents: states, accounts, metrics, and where an event is. Auditor
+// also reads what was done to the relay, and proofs. Comply also reads contents: events and
+// dead letters as accepted. Operate controls callbacks: pause, attach, discard, replay. Admin
+// may do all of that, reload the configuration and take backups, which include contents. Relay
+// is Ingest for another relay and also accepts that relay's own records; no other role implies
+// it.
 const (
 	roleIngest  = config.RoleIngest
 	roleView    = config.RoleView
@@ -23,12 +24,12 @@ const (
 	roleRelay   = config.RoleRelay
 )
 
-// roles lists the roles, from least to most.
+// roles returns the roles, from least to most powerful.
 func roles() []config.Role {
 	return []config.Role{roleIngest, roleView, roleAuditor, roleComply, roleOperate, roleAdmin, roleRelay}
 }
 
-// implied are the roles that a role brings with it.
+// implied returns the roles that a role includes.
 func implied(r config.Role) (also []config.Role, ok bool) {
 	switch r {
 	case roleIngest, roleView:
@@ -45,7 +46,7 @@ func implied(r config.Role) (also []config.Role, ok bool) {
 	return nil, false
 }
 
-// roleSet is a set of roles, closed over what they imply.
+// roleSet is a set of roles together with all roles that they imply.
 type roleSet map[config.Role]bool
 
 func newRoleSet(given ...config.Role) (roleSet, error) {

@@ -25,7 +25,7 @@ func (s *Server) promoteRollout(r *http.Request, who principal, why api.Why) (ap
 	if refused := reasonOf(why.Reason, false); refused != nil {
 		return api.Rollout{}, refused
 	}
-	// Once begun it ends, even if the client is gone.
+	// Once begun, the operation completes even if the client disconnects.
 	return s.control.PromoteRollout(context.WithoutCancel(r.Context()), r.PathValue("name"), who.as(r, why.Reason))
 }
 
@@ -36,7 +36,7 @@ func (s *Server) rollBack(r *http.Request, who principal, why api.Why) (api.Roll
 	return s.control.RollBack(context.WithoutCancel(r.Context()), r.PathValue("name"), who.as(r, why.Reason))
 }
 
-// rolloutCollector reads the rollout at each scrape.
+// rolloutCollector reads the rollout on each scrape.
 type rolloutCollector struct {
 	rollouts                           Rollouts
 	running, rolledBack, share, events *prometheus.Desc
@@ -65,7 +65,7 @@ func (c *rolloutCollector) Describe(ch chan<- *prometheus.Desc) {
 func (c *rolloutCollector) Collect(ch chan<- prometheus.Metric) {
 	all, err := c.rollouts.ListRollouts()
 	if err != nil {
-		return // the journal says so elsewhere
+		return // other metrics report the journal's fault
 	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)

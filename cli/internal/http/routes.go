@@ -14,30 +14,28 @@ import (
 	"auditrelay/config"
 )
 
-// noRole marks a route that needs no authentication, anyRole one that needs
-// authentication alone.
+// noRole marks a route that needs no authentication. anyRole marks one that needs
+// authentication but no particular role.
 const (
 	noRole  config.Role = ""
 	anyRole config.Role = "any"
 )
 
-// route is one method and path, and the role that it takes.
+// route is one method and path with the role that it requires.
 type route struct {
 	method, path string
 	role         config.Role
 	handle       func(w http.ResponseWriter, r *http.Request, who principal)
-	// streams: the handler bounds and paces the body itself.
+	// streams: the handler limits and paces the body itself.
 	streams bool
-	// scoped: the handler shows a confined principal nothing beyond its namespace. All other
-	// routes refuse one.
+	// scoped: the handler shows a confined principal nothing outside its namespace. All other
+	// routes refuse such a principal.
 	scoped bool
-	// in and out are the shapes of the request and the answer, for the API's
-	// description.
+	// in and out are the types of the request and the answer, for the description of the API.
 	in, out reflect.Type
 }
 
-// table is all that the daemon answers; the tests hold every line of it against
-// every role.
+// table lists every route of the daemon. The tests check each line against each role.
 func (s *Server) table() []route {
 	metricsRole := roleView
 	if s.public {
@@ -51,9 +49,9 @@ func (s *Server) table() []route {
 		answer(s, api.GetCaller, anyRole, s.getCaller).withinNamespace(),
 
 		at(api.PostEvents, roleIngest, s.postEvents).streaming().withinNamespace(),
-		at(api.PostHook, noRole, s.postHook).streaming(), // the hook's own secret
+		at(api.PostHook, noRole, s.postHook).streaming(), // authenticated by the hook's own secret
 		at(api.GetHook, noRole, s.getHook),
-		answer(s, api.GetEvent, roleView, s.getEvent).withinNamespace(), // comply with ?data=true
+		answer(s, api.GetEvent, roleView, s.getEvent).withinNamespace(), // role comply with ?data=true
 		answer(s, api.FindEvent, roleView, s.getEvent).withinNamespace(),
 		answer(s, api.GetProofs, roleAuditor, s.getProofs).withinNamespace(),
 		at(api.GetReceipts, roleView, s.getReceipts),
@@ -62,7 +60,7 @@ func (s *Server) table() []route {
 		answer(s, api.GetStats, roleView, s.getStats),
 		answer(s, api.GetSources, roleView, s.getSources),
 		at(api.LookUps, roleComply, s.postLookUp),
-		at(api.PostReconcile, roleComply, s.postReconcile), // admin to repair
+		at(api.PostReconcile, roleComply, s.postReconcile), // role admin to repair
 
 		control(s, api.PostBackup, roleAdmin, s.postBackup),
 		control(s, api.PostReload, roleAdmin, s.postReload),
@@ -79,8 +77,8 @@ func (s *Server) table() []route {
 		answer(s, api.DrainRelay, roleOperate, s.drain(false)),
 		answer(s, api.UndrainRelay, roleOperate, s.drain(true)),
 
-		answer(s, api.GetApprovals, roleView, s.getApprovals),  // reasons with operate or auditor
-		answer(s, api.PostApprove, roleOperate, s.postApprove), // admin for a key
+		answer(s, api.GetApprovals, roleView, s.getApprovals),  // reasons are shown to operate and auditor
+		answer(s, api.PostApprove, roleOperate, s.postApprove), // role admin for a key
 		answer(s, api.PostReject, roleOperate, s.postReject),
 
 		answer(s, api.GetControl, roleAuditor, s.getControl),
@@ -89,12 +87,12 @@ func (s *Server) table() []route {
 		answer(s, api.PostVerified, roleAuditor, s.postVerified),
 
 		answer(s, api.GetKeyring, roleAdmin, s.getKeyring),
-		answer(s, api.DestroyPeriod, roleAdmin, s.deletePeriod), // ?dead_letters=discard
+		answer(s, api.DestroyPeriod, roleAdmin, s.deletePeriod), // with ?dead_letters=discard
 	}
 	return slices.Concat(own, s.callbackRoutes(), s.policyRoutes(), s.moduleRoutes())
 }
 
-// callbackRoutes are the routes of callbacks, dead letters and the quarantine.
+// callbackRoutes are the routes for callbacks, dead letters and the quarantine.
 func (s *Server) callbackRoutes() []route {
 	return []route{
 		answer(s, api.GetCallbacks, roleView, s.getCallbacks),
@@ -106,7 +104,7 @@ func (s *Server) callbackRoutes() []route {
 		answer(s, api.ReplayCallback, roleOperate, s.postReplay),
 		answer(s, api.CancelReplay, roleOperate, s.cancelReplay),
 		answer(s, api.TestCallback, roleOperate, s.postTest),
-		answer(s, api.GetDeliveries, roleView, s.getDeliveries), // texts with comply
+		answer(s, api.GetDeliveries, roleView, s.getDeliveries), // texts are shown to comply
 
 		answer(s, api.GetDeadLetters, roleView, s.getDeadLetters),
 		answer(s, api.GetDeadLetter, roleComply, s.getDeadLetter),
@@ -119,11 +117,11 @@ func (s *Server) callbackRoutes() []route {
 		answer(s, api.GetQuarantined, roleComply, s.getQuarantineItem),
 		answer(s, api.ReplayQuarantine, roleOperate, s.quarantine(false, s.replayItem)),
 		answer(s, api.DeleteQuarantine, roleOperate, s.quarantine(true, s.deleteItem)),
-		at(api.ReplaceQuarantined, roleOperate, s.postReplacement).streaming(), // ingest as well
+		at(api.ReplaceQuarantined, roleOperate, s.postReplacement).streaming(), // role ingest as well
 	}
 }
 
-// policyRoutes are the routes of policies, trials and shadows.
+// policyRoutes are the routes for policies, trials and shadows.
 func (s *Server) policyRoutes() []route {
 	return []route{
 		control(s, api.GetPolicies, roleView, s.getPolicies),
@@ -134,7 +132,7 @@ func (s *Server) policyRoutes() []route {
 		control(s, api.GetConfig, roleComply, s.getConfigText),
 
 		control(s, api.StartShadows, roleAdmin, s.startShadow),
-		control(s, api.GetShadows, roleView, s.getShadows), // paths with comply
+		control(s, api.GetShadows, roleView, s.getShadows), // paths are shown to comply
 		control(s, api.GetShadow, roleView, s.getShadow),
 		control(s, api.UseShadow, roleAdmin, s.useShadow),
 		control(s, api.DropShadow, roleOperate, s.dropShadow),
@@ -146,7 +144,7 @@ func (s *Server) policyRoutes() []route {
 	}
 }
 
-// moduleRoutes are the routes of modules and the filters that run them.
+// moduleRoutes are the routes for modules and the filters that run them.
 func (s *Server) moduleRoutes() []route {
 	return []route{
 		at(api.PushModule, roleAdmin, s.postModule).streaming(),
@@ -161,7 +159,8 @@ func (s *Server) moduleRoutes() []route {
 	}
 }
 
-// at is the route of an endpoint whose handler reads and writes by itself.
+// at returns the route of an endpoint whose handler reads the request and writes the answer
+// itself.
 func at[In, Out any](e api.Endpoint[In, Out], role config.Role, handle func(http.ResponseWriter, *http.Request, principal)) route {
 	return route{
 		method: e.Method, path: e.Path, role: role, handle: handle,
@@ -179,8 +178,8 @@ func (rt route) streaming() route {
 	return rt
 }
 
-// answer is the route of an endpoint whose handler is given In and returns Out. An
-// error that is an *api.Error is the answer.
+// answer returns the route of an endpoint whose handler receives In and returns Out. An error
+// that is an *api.Error becomes the answer.
 func answer[In, Out any](s *Server, e api.Endpoint[In, Out], role config.Role, do func(r *http.Request, who principal, in In) (Out, error)) route {
 	return at(e, role, func(w http.ResponseWriter, r *http.Request, who principal) {
 		var in In
@@ -208,7 +207,7 @@ func answer[In, Out any](s *Server, e api.Endpoint[In, Out], role config.Role, d
 	})
 }
 
-// control is answer for what the process around the runtime does.
+// control is like answer, for operations of the process around the runtime.
 func control[In, Out any](s *Server, e api.Endpoint[In, Out], role config.Role, do func(r *http.Request, who principal, in In) (Out, error)) route {
 	return answer(s, e, role, func(r *http.Request, who principal, in In) (Out, error) {
 		if s.control == nil {
@@ -219,13 +218,13 @@ func control[In, Out any](s *Server, e api.Endpoint[In, Out], role config.Role, 
 	})
 }
 
-// smallBody bounds every body but that of POST /v1/events.
+// smallBody limits the size in bytes of every body except that of POST /v1/events.
 const smallBody = 1 << 20
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	// Paths alone stand in a multiplexer of their own: beside the routes proper
-	// some would conflict.
+	// Patterns without a method need their own multiplexer: next to the routes some of them
+	// would conflict.
 	paths := http.NewServeMux()
 	allowed := map[string][]string{}
 	for _, rt := range s.table() {
@@ -247,7 +246,8 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-// untilTheEnd ends what only reads when the server stops: an open page would hold it up.
+// untilTheEnd cancels requests that only read when the server stops. Otherwise an open page
+// would delay the stop.
 func (s *Server) untilTheEnd(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
@@ -283,7 +283,7 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// wrap puts authentication, bounds and accounting around a route.
+// wrap adds authentication, limits and accounting to a route.
 func (s *Server) wrap(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -293,7 +293,7 @@ func (s *Server) wrap(rt route) http.Handler {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				// The value may hold a piece of the request; the stack does not.
+				// The value of a panic may contain part of the request. The stack does not.
 				s.log.Error("request panicked", "method", rt.method, "route", rt.path, "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					respondError(rec, internalError())
@@ -348,8 +348,8 @@ func (s *Server) wrap(rt route) http.Handler {
 	})
 }
 
-// statusRecorder remembers the status that was sent, and gives the client a time
-// to read the answer.
+// statusRecorder stores the status that was sent and sets a deadline for the client to read the
+// answer.
 type statusRecorder struct {
 	http.ResponseWriter
 	patience time.Duration

@@ -11,7 +11,7 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// Limits of a saved search.
+// Limits for a saved search.
 const (
 	maxSearchName  = 64
 	maxSearchQuery = 4096

@@ -26,53 +26,55 @@ import (
 // Options configure a Server.
 type Options struct {
 	Runtime *runtime.Runtime // required
-	// Config says who may come in, and how: tokens, tls, metrics.public, limits.
-	Config *config.Config // required
-	// Listener is what Run answers on, from Listen. Nil: on Socket alone, or Run is not called.
+	// Config sets who may connect and how: tokens, tls, metrics.public, limits. Required.
+	Config *config.Config
+	// Listener, from Listen, is what Run serves on. If it is nil, Run serves on Socket alone,
+	// or the caller does not call Run.
 	Listener net.Listener
-	// Socket is what Run answers on beside it, from ListenSocket; nil: nothing.
+	// Socket, from ListenSocket, is what Run serves on in addition. Nil: no socket.
 	Socket  net.Listener
 	Limits  Limits
 	Version api.Version
 	Logger  *slog.Logger // default slog.Default()
 
-	// DroppedLines counts log lines that were not written, for the metrics; nil: none.
+	// DroppedLines returns how many log lines could not be written, for the metrics. Nil: not
+	// exported.
 	DroppedLines func() uint64
 
-	// Control is the process; nil: what needs it answers 501.
+	// Control controls the process. If it is nil, endpoints that need it answer 501.
 	Control Control
-	// Fleet is the fleet that the relay leads; nil: it is alone. Secret is known to its
-	// relays.
+	// Fleet is the fleet that the relay leads. Nil: the relay belongs to no fleet. The relays
+	// of the fleet share Secret.
 	Fleet  Fleet
 	Secret func() string
-	// Sources are the ways in beside the server's own.
+	// Sources are the sources of events besides the server itself.
 	Sources sources.Set
-	// Stores are what the audit API reads; nil: its routes answer 501.
+	// Stores are what the audit API reads. If it is nil, its routes answer 501.
 	Stores Stores
-	// Pages returns the handler for /ui/, which calls the API by the given handler.
-	// Nil: there are no pages.
+	// Pages returns the handler for /ui/. That handler calls the API through api. If Pages is
+	// nil, there are no pages.
 	Pages func(api http.Handler) http.Handler
 }
 
-// Limits bound what the server takes. The first five are what one request
-// may hold; zero means ingest's default.
+// Limits bound the requests that the server accepts. The first five apply to one request. Zero
+// means the default.
 type Limits struct {
-	BodyBytes  auditrelay.ByteSize // once decompressed; default 16 MiB
+	BodyBytes  auditrelay.ByteSize // after decompression; default 16 MiB
 	Events     int                 // default 10,000
 	EventBytes auditrelay.ByteSize // default 1 MiB
 	Depth      int                 // default 64
 	IDBytes    int                 // default 256
-	// Memory is what the bodies of all large requests may take together. Small
-	// ones have a third of it beside that; compressed S3 objects as much again
-	// for what they decompress to, and so have bodies of senders that are not known yet,
-	// at hooks with a signature. Default 32 MiB.
+	// Memory is the total for the bodies of all large requests. Small requests share another
+	// third of it. Two further shares of the full size exist: one for the decompressed content
+	// of S3 objects, one for bodies at hooks with a signature whose sender is not known yet.
+	// Default 32 MiB.
 	Memory auditrelay.ByteSize
-	// Connections is how many are open at a time; more wait to be let in.
+	// Connections is the maximum number of open connections. Further ones wait to be accepted.
 	// Default 1,024.
 	Connections int
 }
 
-// WithDefaults fills in what is zero.
+// WithDefaults replaces zero fields by their defaults.
 func (l Limits) WithDefaults() Limits {
 	l.BodyBytes = cmp.Or(l.BodyBytes, 16<<20)
 	l.Events = cmp.Or(l.Events, 10_000)
@@ -82,7 +84,7 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// Ingest are the bounds as the parser takes them.
+// Ingest returns the limits in the parser's form.
 func (l Limits) Ingest() ingest.Limits {
 	return ingest.Limits{
 		EventBytes: int64(l.EventBytes), Depth: l.Depth, IDBytes: l.IDBytes,
@@ -90,47 +92,47 @@ func (l Limits) Ingest() ingest.Limits {
 	}
 }
 
-// Server answers HTTP for one runtime.
+// Server serves the HTTP API of one runtime. It is safe for concurrent use.
 type Server struct {
 	rt         *runtime.Runtime
 	auth       atomic.Pointer[auth]
 	certs      *certificates
 	listener   net.Listener
-	socket     net.Listener // nil: there is none
+	socket     net.Listener // nil: no socket
 	socketPath string
 	address    string        // of the listener
-	denied     atomic.Uint64 // requests with events whose token was refused
+	denied     atomic.Uint64 // number of requests with events whose token was refused
 	senders    sources.Senders
 	limits     Limits
 	large      *budget // memory for bodies; see takeMemory
 	small      *budget
-	inflated   *budget // for bodies that are decompressed as a whole; see ReserveInflated
-	unknown    *budget // for bodies whose signature says who sent them, by address until then
+	inflated   *budget // memory for bodies that are decompressed as a whole; see ReserveInflated
+	unknown    *budget // memory for bodies whose sender is known only after the signature check, by address
 	metrics    *metrics
-	sources    sources.Set // the server among them
+	sources    sources.Set // includes the server
 	patience   patience
-	// silentAfter is how long a source may send nothing before /readyz?verbose says so.
+	// silentAfter is how long a source may send nothing before /readyz?verbose reports it.
 	silentAfter time.Duration
-	public      bool // /metrics
+	public      bool // /metrics needs no token
 	version     api.Version
 	log         *slog.Logger
 	control     Control
-	fleet       Fleet         // nil: the relay is alone
-	pushing     chan struct{} // one module at a time is held in memory
+	fleet       Fleet         // nil: the relay belongs to no fleet
+	pushing     chan struct{} // limits uploads so that only one module is in memory at a time
 	stores      Stores
 	audit       auditSlots
 	pages       func(api http.Handler) http.Handler
-	ending      chan struct{} // closed when the server stops: streams end
+	ending      chan struct{} // closed when the server stops, so that streams end
 	end         sync.Once
 	readings    *readings
 	principals  principals
 	denials     denials
 	failures    failures
-	atomics     turns // of large atomic requests
+	atomics     turns // serialises large atomic requests of a principal
 	handler     http.Handler
 }
 
-// New returns a server for o.Runtime, which it does not close.
+// New returns a server for o.Runtime. The caller keeps ownership of the runtime and closes it.
 func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -178,8 +180,8 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// useAuth puts tokens in force; requests under way keep the roles that they came with.
-// Those that were given to send events are awaited to.
+// useAuth replaces the accepted tokens. Requests in progress keep their roles. The source
+// expects events from the tokens that may send.
 func (s *Server) useAuth(a *auth) {
 	if old := s.auth.Load(); a.issuer != nil {
 		if old != nil && old.issuer != nil {
@@ -192,13 +194,14 @@ func (s *Server) useAuth(a *auth) {
 	s.senders.Expect(a.senders()...)
 }
 
-// Address is what the server listens on: host:port, or unix:PATH where it has a socket alone.
+// Address returns the address that the server listens on: host:port, or unix:PATH if it has
+// only a socket.
 func (s *Server) Address() string { return s.address }
 
-// Sources are all ways in, the server's own first.
+// Sources returns all sources, the server itself first.
 func (s *Server) Sources() sources.Set { return s.sources }
 
-// Describe lists the descriptions of all metrics.
+// Describe returns the descriptions of all metrics.
 func (s *Server) Describe() []string {
 	found := make(chan *prometheus.Desc)
 	go func() {
@@ -221,11 +224,11 @@ func (s *Server) CountReload(applied bool) {
 	s.metrics.reloads.WithLabelValues(result).Inc()
 }
 
-// Handler is the server's HTTP handler.
+// Handler returns the server's HTTP handler.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Serve answers on l with h until ctx ends, within the server's bounds, then waits for
-// requests under way. It closes l.
+// Serve serves h on l within the server's limits until ctx ends, then waits for requests in
+// progress. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return s.serve(ctx, l, s.paced(h))
 }
@@ -241,7 +244,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) erro
 		Handler:           h,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: s.patience.header,
-		// Events set deadlines of their own, by their speed; see pacedReader.
+		// Requests with events set their own deadlines by their speed; see pacedReader.
 		ReadTimeout:    s.patience.header + s.patience.body,
 		IdleTimeout:    2 * time.Minute,
 		ConnState:      limited.state,
@@ -263,8 +266,8 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) erro
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	// Shutdown cuts a request off that it finds arriving. So nothing more is accepted first,
-	// and who has just come is answered.
+	// Shutdown would cut off a request that is just arriving. Therefore the listener is closed
+	// first, and requests on connections accepted before that are answered.
 	err := limited.Close()
 	server.SetKeepAlivesEnabled(false)
 	limited.settle(s.patience.arriving)

@@ -38,7 +38,7 @@ func (s *Server) useShadow(r *http.Request, who principal, why api.Why) (api.Sha
 	if refused := reasonOf(why.Reason, false); refused != nil {
 		return api.ShadowUsed{}, refused
 	}
-	// Once begun it ends, even if the client is gone.
+	// Once begun, the operation completes even if the client disconnects.
 	return s.control.UseShadow(context.WithoutCancel(r.Context()), r.PathValue("callback"), who.as(r, why.Reason))
 }
 
@@ -56,7 +56,7 @@ func (s *Server) postPolicyUse(r *http.Request, who principal, in api.UsePolicy)
 	return s.control.UsePolicy(context.WithoutCancel(r.Context()), r.PathValue("name"), in, who.as(r, in.Reason))
 }
 
-// shadow leaves out what events can fill: keys of objects stand in paths.
+// shadow removes what events can fill: paths contain the keys of objects.
 func (p principal) shadow(s api.Shadow) api.Shadow {
 	if !p.seesTexts() {
 		s.Paths, s.Failure = nil, ""
@@ -64,7 +64,7 @@ func (p principal) shadow(s api.Shadow) api.Shadow {
 	return s
 }
 
-// shadowCollector reads the shadows at each scrape.
+// shadowCollector reads the shadows on each scrape.
 type shadowCollector struct {
 	shadows                   Shadows
 	running, events, exposing *prometheus.Desc

@@ -6,9 +6,10 @@ import (
 	"auditrelay/runtime"
 )
 
-// The runtime's types as the API shows them. A test holds that no field is forgotten.
+// This file converts the runtime's types to those of the API. A test checks that no field is
+// forgotten.
 
-// each converts a list; never nil, so that JSON shows an empty list.
+// each converts a list. The result is never nil, so JSON shows an empty list.
 func each[A, B any](list []A, to func(*A) B) []B {
 	out := make([]B, 0, len(list))
 	for i := range list {
@@ -17,7 +18,7 @@ func each[A, B any](list []A, to func(*A) B) []B {
 	return out
 }
 
-// some is each for a list that is left out where it is empty.
+// some is like each, for a list that JSON omits if it is empty.
 func some[A, B any](list []A, to func(*A) B) []B {
 	if len(list) == 0 {
 		return nil

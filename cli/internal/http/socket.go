@@ -10,10 +10,10 @@ import (
 	"auditrelay/config"
 )
 
-// socketScheme begins the address of a socket, as --server of the command line has it.
+// socketScheme is the prefix of a socket's address, as in --server of the command line.
 const socketScheme = "unix:"
 
-// ListenSocket opens the unix socket of a configuration, nil where it has none.
+// ListenSocket opens the Unix socket of a configuration. It returns nil if none is configured.
 func ListenSocket(ctx context.Context, cfg config.Socket) (net.Listener, error) {
 	if cfg.Path == "" {
 		return nil, nil
@@ -25,10 +25,11 @@ func ListenSocket(ctx context.Context, cfg config.Socket) (net.Listener, error) 
 	return l, nil
 }
 
-// peerKey is where a request's context has the peer of a unix socket.
+// peerKey is the context key for the peer of a Unix socket.
 type peerKey struct{}
 
-// withPeer is the server's ConnContext: it notes who connects to a unix socket.
+// withPeer is the server's ConnContext callback. It stores the peer of a connection to a Unix
+// socket.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	limited, ok := c.(*limitConn)
 	if !ok {
@@ -41,8 +42,8 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, unixsocket.Peer(u))
 }
 
-// bySocket is who a request without a token comes from, where it comes by the unix socket and
-// that may do something: the system let its user connect.
+// bySocket returns the principal of a request without a token that came over the Unix socket,
+// if such requests have a role. The file permissions allowed its user to connect.
 func (a *auth) bySocket(r *http.Request) (principal, bool) {
 	peer, ok := r.Context().Value(peerKey{}).(string)
 	if !ok || !a.open() && (r.Header.Get("Authorization") != "" || len(a.socket) == 0) {

@@ -16,22 +16,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The server is the source of POST /v1/events too: its senders are the tokens that may
-// send, its listener is the API's.
+// The server is also the source of POST /v1/events. Its senders are the tokens that may send,
+// and its listener is that of the API.
 
-// Check says what is wrong with the part of a configuration that is the server's.
+// Check validates the part of a configuration that the server uses.
 func Check(cfg *config.Config) error {
 	_, err := newDoor(cfg, cfg.Listen, nil)
 	return err
 }
 
-// doorway is what a configuration says of who may come in, and how.
+// doorway is what a configuration says about who may connect and how.
 type doorway struct {
 	auth  *auth
 	certs *certificates
 }
 
-// newDoor reads tokens, certificates and what stands of an issuer. Without any of them
+// newDoor reads tokens, certificates and the issuer's settings. If none of them is configured,
 // address must be loopback.
 func newDoor(cfg *config.Config, address string, log *slog.Logger) (doorway, error) {
 	accounts, err := newAuth(cfg.Tokens)
@@ -72,8 +72,8 @@ func newDoor(cfg *config.Config, address string, log *slog.Logger) (doorway, err
 	return doorway{accounts, certs}, errors.Join(err, checkListen(address, accounts.open()))
 }
 
-// Listen opens the address of a configuration, once all is well with its tokens and
-// certificates. It returns nil where the configuration has a socket alone.
+// Listen validates the tokens and certificates of a configuration, then opens its address. It
+// returns nil if the configuration has only a socket.
 func Listen(ctx context.Context, cfg *config.Config) (net.Listener, error) {
 	if err := Check(cfg); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func Listen(ctx context.Context, cfg *config.Config) (net.Listener, error) {
 
 const kind = "http"
 
-// Kind is http.
+// Kind returns "http".
 func (*Server) Kind() string { return kind }
 
 // Prepare reads tokens and certificates.
@@ -116,7 +116,7 @@ func (s *Server) Prepare(_ context.Context, cfg *config.Config) (sources.Change,
 	return change, nil
 }
 
-// Run answers on the listener.
+// Run serves on the listener and the socket.
 func (s *Server) Run(ctx context.Context) error {
 	if s.socket != nil && s.listener != nil {
 		s.log.Info("listening on a socket", "path", s.socketPath)
@@ -138,21 +138,21 @@ func (s *Server) Run(ctx context.Context) error {
 		go func() { ended <- s.serve(ctx, l, s.handler) }()
 	}
 	err := <-ended
-	cancel() // both, or none
+	cancel() // if one fails, both end
 	return errors.Join(err, <-ended)
 }
 
-// Stop records what was counted so far of readings and denied requests, while the runtime
-// still takes records. The API keeps answering; the runtime rejects new events.
+// Stop records the readings and denied requests counted so far, while the runtime still accepts
+// records. The API keeps answering; the runtime rejects new events.
 func (s *Server) Stop() {
 	s.readings.close()
 	s.denials.close()
 }
 
-// Status has a line for each token that may send.
+// Status returns an entry for each token that may send.
 func (s *Server) Status() []api.Source { return s.senders.Status(kind) }
 
-// Silence says why nothing may have come.
+// Silence returns possible reasons why no events arrive.
 func (s *Server) Silence() []string {
 	where := "this relay's address and port"
 	if s.address != "" {
@@ -165,7 +165,7 @@ func (s *Server) Silence() []string {
 	return []string{"it sends elsewhere: this relay listens on " + where + ", and events go to POST /v1/events there", token}
 }
 
-// SilenceOf says why nothing may have come from one sender, where that is no LiteLLM.
+// SilenceOf returns possible reasons why a hook sent nothing, and nil for other senders.
 func (s *Server) SilenceOf(name string) []string {
 	hook, ok := strings.CutPrefix(name, hookPrefix)
 	if !ok {
@@ -175,5 +175,5 @@ func (s *Server) SilenceOf(name string) []string {
 		"it shows another secret, or signs with another: denied requests are own records and in the log"}
 }
 
-// Metrics are registered with those of all requests.
+// Metrics returns nil: the metrics of this source are registered with those of all requests.
 func (*Server) Metrics() prometheus.Collector { return nil }

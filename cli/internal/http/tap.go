@@ -15,12 +15,12 @@ import (
 // tableTap is the table_name of the relay's own events about opened taps.
 const tableTap = "auditrelay_tap"
 
-// tapAlive is how often a tap without events sends a line, and looks whether its token is
-// still good.
+// tapAlive is the interval at which a tap without events sends a line and checks that its token
+// is still valid.
 const tapAlive = 5 * time.Second
 
-// getTap shows events as they pass, one JSON object a line, until the client leaves. It is
-// off unless the configuration allows it, and each opening is recorded first.
+// getTap streams events as they pass, one JSON object per line, until the client disconnects.
+// The configuration must allow taps, and each opening is recorded first.
 func (s *Server) getTap(w http.ResponseWriter, r *http.Request, who principal) {
 	var q api.TapQuery
 	refused := api.ReadQuery(r.URL.Query(), &q)
@@ -68,7 +68,7 @@ func (s *Server) tapped(w http.ResponseWriter, r *http.Request, tap *runtime.Tap
 	control := http.NewResponseController(w)
 	alive := time.NewTicker(tapAlive)
 	defer alive.Stop()
-	out := api.TapLine{At: time.Now()} // the first line says that it is open
+	out := api.TapLine{At: time.Now()} // the first line says that the tap is open
 	for {
 		out.Lost = tap.Lost()
 		if encoder.Encode(out) != nil || control.Flush() != nil {

@@ -27,7 +27,7 @@ func (s *Server) postPolicyDiff(r *http.Request, who principal, in api.PolicyDif
 	return s.control.PolicyDiff(r.Context(), in)
 }
 
-// getPolicyHistory lists the texts that decided or decide, without the texts themselves.
+// getPolicyHistory lists the policies that were or are in force, without their text.
 func (s *Server) getPolicyHistory(*http.Request, principal, api.None) ([]api.KeptText, error) {
 	all := slices.DeleteFunc(s.rt.Texts().List(), func(t runtime.Text) bool {
 		return t.Kind != "policy" && t.Kind != "must_not_leave" && t.Kind != "detectors"

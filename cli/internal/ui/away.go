@@ -15,9 +15,9 @@ const awayPage = `<!doctype html>
 </main></body></html>
 `
 
-// Away answers a browser that wants a screen of a relay that does not lead its fleet, while it
-// cannot send the request on. sent: the request may have come to the relay that led. It
-// returns false, and does nothing, for any other request.
+// Away answers a browser that requests a screen from a relay that does not lead its fleet and
+// cannot forward the request. sent means that the request may have reached the previous leader.
+// For any other request Away returns false and does nothing.
 func Away(w http.ResponseWriter, r *http.Request, why string, sent bool) bool {
 	if !strings.HasPrefix(r.URL.Path, "/ui/") || !strings.Contains(r.Header.Get("Accept"), "text/html") || r.Header.Get("HX-Request") != "" {
 		return false
@@ -30,7 +30,7 @@ func Away(w http.ResponseWriter, r *http.Request, why string, sent bool) bool {
 			w.Header().Set("Refresh", "5")
 		}
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_ = page.Execute(w, struct { // the browser left
+		_ = page.Execute(w, struct { // the browser disconnected
 			Why       string
 			Act, Sent bool
 		}{strings.ToUpper(why[:1]) + why[1:], act, sent})

@@ -11,12 +11,12 @@ type completenessView struct {
 	api.Completeness
 	Asked int
 	Days  []dayView
-	Sound bool // nothing is open, and no log has a fault
+	Sound bool // no sequence is open and no log has a fault
 }
 
 type dayView struct{ api.CompleteDay }
 
-// Last is the day's last sequence.
+// Last returns the last sequence of the day.
 func (d dayView) Last() uint64 { return d.Next - 1 }
 
 func (v *visit) completeness() error {

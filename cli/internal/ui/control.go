@@ -8,7 +8,7 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// recentRecords is how far back, in events, the screen of control records begins.
+// recentRecords is how many events before the newest the screen of control records begins.
 const recentRecords = 5000
 
 type controlView struct {
@@ -16,7 +16,7 @@ type controlView struct {
 	Records    []controlRecord
 }
 
-// controlRecord is what the screen shows of an own record of the relay.
+// controlRecord is one of the relay's own records as the screen shows it.
 type controlRecord struct {
 	Sequence uint64
 	ID       string
@@ -44,7 +44,8 @@ func (v *visit) control() error {
 	}
 	out.Next = found.Next
 	for _, e := range found.Records {
-		// What cannot be read, of a later version perhaps, is shown by its sequence alone.
+		// A record that cannot be read, for example one of a later version, is shown by its
+		// sequence only.
 		r := controlRecord{Sequence: e.Sequence, ID: e.ID, Received: e.Received}
 		r.OwnRecord, _ = e.OwnRecord()
 		out.Records = append(out.Records, r)
@@ -52,7 +53,7 @@ func (v *visit) control() error {
 	return v.show("control", "Control records", out)
 }
 
-// number reads a parameter of the address, 0 where there is none.
+// number returns a number from the query string, or 0 if it is missing.
 func (v *visit) number(name string) (uint64, error) {
 	text := v.r.URL.Query().Get(name)
 	if text == "" {

@@ -8,23 +8,23 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// The measures of a graph, in units of its picture.
+// Dimensions of a graph, in SVG units.
 const (
 	nodeWidth, nodeHeight = 150, 46
 	nodeGap, rowGap       = 34, 34
 	nodeText              = 19 // characters that fit
 )
 
-// graph is the way of an event through a callback, as a picture: the journal, each filter,
-// the sink; below them what leaves the way.
+// graph is a picture of an event's path through a callback: the journal, each filter and the
+// sink, and below them the events that leave the path.
 type graph struct {
 	Width, Height int
 	Nodes         []node
 	Edges         []edge
-	Text          string // the same in words
+	Text          string // text alternative
 }
 
-// node is a box. Name is whole, Label what fits.
+// node is a box. Name is the full name, Label the part that fits.
 type node struct {
 	X, Y               int
 	TextX, Line, Line2 int
@@ -54,7 +54,7 @@ func (g *graph) add(column, row int, name, note, class string) {
 	}
 }
 
-// newGraph draws a callback. guests are the guest filters that run.
+// newGraph returns the graph of a callback. guests are the running guest filters.
 func newGraph(s *api.CallbackStatus, guests []api.Filter) graph {
 	g := graph{}
 	n := func(v uint64) string { return grouped(fmt.Sprint(v)) }

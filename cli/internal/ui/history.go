@@ -9,11 +9,11 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// samples is the number of points of a plot: five minutes of a page that is open.
+// samples is the number of points in a plot. They cover five minutes while a page is open.
 const samples = 100
 
-// history keeps the latest rates of each callback for the plots. It is filled while a
-// page is open, by whichever page looks first. It is safe for concurrent use.
+// history stores the latest rates of each callback for the plots. Whichever open page refreshes
+// first adds a sample. It is safe for concurrent use.
 type history struct {
 	mu    sync.Mutex
 	at    time.Time
@@ -25,13 +25,13 @@ type line struct {
 	rates   []float64
 }
 
-// plot is a small picture of a rate. Points is empty if there is nothing to draw yet.
+// plot is a small graph of a rate. Points is empty if there is nothing to draw yet.
 type plot struct {
 	Points string // of an SVG polyline 100 wide and 20 high
-	Now    string // the latest rate, for readers
+	Now    string // the latest rate as text
 }
 
-// part is one outcome's share of all that ended on a callback.
+// part is the share of one outcome among the finished events of a callback.
 type part struct {
 	Name, Class, Percent string
 	X, Width             string // of a bar 100 wide
@@ -61,7 +61,7 @@ func outcomes(a api.Account) (parts []part) {
 
 func historyKey(name, replay string) string { return name + "\x00" + replay }
 
-// sample adds the rates since the last sample, unless that was a moment ago.
+// sample adds the rates since the last sample, unless that sample is very recent.
 func (h *history) sample(now time.Time, callbacks []api.CallbackStatus) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -16,8 +16,8 @@ type inProcess struct {
 	browser *http.Request
 }
 
-// RoundTrip returns as soon as the handler has begun to answer. Close the body, or end the
-// request's context, to end the handler.
+// RoundTrip returns as soon as the handler begins to answer. To end the handler, close the body
+// or cancel the request's context.
 func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	call := r.Clone(ctx)
@@ -31,7 +31,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	go func() {
 		defer cancel()
 		defer func() {
-			// The handler aborts an answer that broke off by a panic.
+			// The handler panics to abort an incomplete answer.
 			var err error
 			if p := recover(); p != nil {
 				err = io.ErrUnexpectedEOF
@@ -60,7 +60,7 @@ func (b body) Close() error {
 	return b.PipeReader.Close()
 }
 
-// answer hands a handler's answer on as it is written.
+// answer passes on a handler's answer as it is written.
 type answer struct {
 	header, sent http.Header
 	status       int
@@ -83,5 +83,5 @@ func (a *answer) Write(b []byte) (int, error) {
 	return a.out.Write(b)
 }
 
-// FlushError does nothing: nothing is held back.
+// FlushError does nothing, because nothing is buffered.
 func (a *answer) FlushError() error { return nil }

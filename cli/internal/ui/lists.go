@@ -32,7 +32,7 @@ func badForm(field string) *api.Error {
 	return &api.Error{Status: http.StatusBadRequest, Reason: api.ReasonBadRequest, Field: field, Message: "the form's field is missing or malformed"}
 }
 
-// selection reads the numbers that were ticked in a list.
+// selection returns the numbers that were selected in a list.
 func (v *visit) selection(field string) ([]uint64, error) {
 	var all []uint64
 	for _, text := range v.r.PostForm[field] {
@@ -59,7 +59,7 @@ type causeCount struct {
 	Count uint64
 }
 
-// byCause sorts figures by their size.
+// byCause sorts counts by size.
 func byCause(all map[string]uint64) (out []causeCount) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		out = append(out, causeCount{name, all[name]})
@@ -84,7 +84,7 @@ func (v *visit) deadLetters() error {
 			out.Callbacks = append(out.Callbacks, c)
 		}
 	}
-	if out.Callback == "" { // the first that has any
+	if out.Callback == "" { // the first callback with dead letters
 		for _, c := range out.Callbacks {
 			if c.Account.DeadLettered > 0 {
 				out.Callback = c.Name
@@ -161,7 +161,8 @@ func (v *visit) changeDeadLetters() error {
 	return v.done("/ui/dead-letters?callback="+url.QueryEscape(name), notice, changed.Changed)
 }
 
-// replayDeadLetters starts, or counts, a replay of the dead letters that a form selects.
+// replayDeadLetters starts a replay of the dead letters that a form selects, or only counts
+// them.
 func (v *visit) replayDeadLetters() error {
 	form := v.r.PostForm
 	name := form.Get("callback")
@@ -283,7 +284,7 @@ func (v *visit) changeQuarantine() error {
 	return v.done("/ui/quarantine", notice, changed.Changed)
 }
 
-// stayed says which items were not changed, and why the first was not.
+// stayed returns an error that lists the items that were not changed and why the first was not.
 func stayed(c api.QuarantineChanged) *api.Error {
 	first := c.Failed[0]
 	return &api.Error{
@@ -292,13 +293,13 @@ func stayed(c api.QuarantineChanged) *api.Error {
 	}
 }
 
-// mend replays an item with the contents of the form in its place.
+// mend replays an item with the contents of the form instead of its own.
 func (v *visit) mend() error {
 	number, err := strconv.ParseUint(v.r.PathValue("number"), 10, 63)
 	if err != nil {
 		return notFound("item")
 	}
-	// A form separates lines by CR LF; JSON does not tell them apart.
+	// A form sends line breaks as CR LF. JSON treats both alike.
 	contents := strings.ReplaceAll(v.r.PostFormValue("contents"), "\r\n", "\n")
 	changed, err := v.api.ReplaceQuarantined(v.r.Context(), number, []byte(contents), v.why())
 	if err != nil {

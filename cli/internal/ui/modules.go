@@ -18,14 +18,14 @@ type modulesView struct {
 	Modules []moduleRow
 }
 
-// moduleRow is an uploaded module with what it asks for, in words.
+// moduleRow is an uploaded module and a description of what it asks for.
 type moduleRow struct {
 	api.Module
 	Asks string
 }
 
-// asked remembers what modules ask for, by digest: to find out, a module is read whole. It
-// is safe for concurrent use.
+// asked caches what modules ask for, by digest, because finding out requires reading the whole
+// module. It is safe for concurrent use.
 type asked struct {
 	mu  sync.Mutex
 	all map[string]string
@@ -54,7 +54,7 @@ func (a *asked) of(ctx context.Context, v *visit, digest string) (string, error)
 	return text, nil
 }
 
-// asksText writes what a manifest asks for.
+// asksText describes what a manifest asks for.
 func asksText(a *api.Asks) string {
 	if a == nil {
 		return "nothing: it has no manifest"
@@ -103,18 +103,18 @@ type moduleView struct {
 	api.Inspection
 	Filters  []api.Filter
 	Grants   []grantsView
-	Stored   *api.Module  // nil: it is not uploaded, or no more
-	Versions []api.Module // of its name, the latest first
-	Running  []api.Filter // that run it
+	Stored   *api.Module  // nil: not stored, or deleted
+	Versions []api.Module // with the same name, newest first
+	Running  []api.Filter // filters that run it
 }
 
-// grantsView is what a filter grants, and what of it a module would lack.
+// grantsView is what a filter grants, and which of the module's requests it does not grant.
 type grantsView struct {
 	Filter           string
 	Granted, Missing []string
 }
 
-// compareGrants holds a module's manifest against what filters grant.
+// compareGrants compares a module's manifest with the grants of filters.
 func compareGrants(asks *api.Asks, filters []api.Filter) (all []grantsView) {
 	for _, f := range filters {
 		g := grantsView{Filter: f.Name}
@@ -123,7 +123,7 @@ func compareGrants(asks *api.Asks, filters []api.Filter) (all []grantsView) {
 				g.Granted = append(g.Granted, what+": "+strings.Join(granted, ", "))
 			}
 			for _, one := range asked {
-				if len(granted) == 0 || what != "write" && !slices.Contains(granted, one) { // paths depend on the event
+				if len(granted) == 0 || what != "write" && !slices.Contains(granted, one) { // which paths are written depends on the event
 					g.Missing = append(g.Missing, what+": "+one)
 				}
 			}
@@ -195,7 +195,8 @@ func (v *visit) checkModule() error {
 	return v.show("module-check", "Checks of a module", moduleCheckView{ModuleChecked: checked, Stored: true})
 }
 
-// pushModule uploads a module, or only checks it. A refused one is shown with all checks.
+// pushModule uploads a module, or only checks it. A refused module is shown with the results of
+// all checks.
 func (v *visit) pushModule() error {
 	file, header, err := v.r.FormFile("module")
 	if err != nil && !errors.Is(err, http.ErrMissingFile) {

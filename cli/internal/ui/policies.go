@@ -18,8 +18,8 @@ type policiesView struct {
 	History []pastPolicy
 }
 
-// pastPolicy is one version of a policy, and the digest of the version before; empty if
-// none is kept.
+// pastPolicy is one version of a policy and the digest of the previous version, which is empty
+// if none is stored.
 type pastPolicy struct {
 	api.KeptText
 	Before string
@@ -35,7 +35,7 @@ func (v *visit) policies() error {
 		return err
 	}
 	out := policiesView{InForce: all}
-	for i, k := range kept { // by name, the latest first
+	for i, k := range kept { // by name, newest first
 		p := pastPolicy{KeptText: k}
 		if i+1 < len(kept) && kept[i+1].Kind == k.Kind && kept[i+1].Name == k.Name {
 			p.Before = kept[i+1].Digest
@@ -50,7 +50,7 @@ func (v *visit) policies() error {
 
 type policyView struct {
 	api.KeptText
-	With  *api.KeptText // the version that it is compared with
+	With  *api.KeptText // the version to compare with
 	Lines []diffLine
 }
 
@@ -70,12 +70,12 @@ func (v *visit) policy() error {
 	return v.show("policy", "Policy", out)
 }
 
-// policyByDigest goes to the text of a digest that somebody typed.
+// policyByDigest opens the policy text with a digest that the user typed.
 func (v *visit) policyByDigest() error {
 	return v.done("/ui/policies/"+url.PathEscape(strings.TrimSpace(v.r.URL.Query().Get("digest"))), "", -1)
 }
 
-// tryView is the form and, after it was sent, its result.
+// tryView is the form and, after it was submitted, its result.
 type tryView struct {
 	Callbacks []api.CallbackStatus
 	Policies  []api.PolicyInForce // of native filters
@@ -100,7 +100,7 @@ type triedView struct {
 
 type diffLine struct{ Class, Text string }
 
-// difference marks the lines of a document that filters took away or put in.
+// difference marks the lines that filters removed from a document or added to it.
 func difference(before, after []byte) (lines []diffLine) {
 	if after == nil || bytes.Equal(before, after) {
 		for _, line := range diff.Lines(before) {
@@ -111,10 +111,10 @@ func difference(before, after []byte) (lines []diffLine) {
 	return marked(diff.Lines(before), diff.Lines(after))
 }
 
-// marked marks the lines that were taken away or put in.
+// marked marks the lines that were removed or added.
 func marked(before, after []string) (lines []diffLine) {
 	var out bytes.Buffer
-	_ = diff.Write(&out, before, after, false) // a buffer
+	_ = diff.Write(&out, before, after, false) // a buffer: no error
 	for line := range strings.Lines(out.String()) {
 		line = strings.TrimSuffix(line, "\n")
 		class := ""
@@ -129,7 +129,7 @@ func marked(before, after []string) (lines []diffLine) {
 	return lines
 }
 
-// tryForm shows the form; try also what came of it.
+// tryForm shows the form, and try also shows the result.
 func (v *visit) tryForm() error {
 	out := tryView{Limit: cmp.Or(v.r.URL.Query().Get("limit"), "20"), Callback: v.r.URL.Query().Get("callback"), Filter: v.r.URL.Query().Get("filter"), From: v.r.URL.Query().Get("from")}
 	return v.showTry(&out)
@@ -168,7 +168,8 @@ func (v *visit) showTry(out *tryView) error {
 	return nil
 }
 
-// try does what the form asks for. A refusal is shown with the form: a draft is not lost.
+// try does what the form asks for. An error is shown together with the form, so that a draft is
+// not lost.
 func (v *visit) try() error {
 	form := v.r.PostForm
 	out := tryView{
@@ -194,12 +195,12 @@ func (v *visit) try() error {
 		err = badForm("do")
 	}
 	if err == nil {
-		return nil // it went on to another screen
+		return nil // another screen answered
 	}
 	return v.tried(&out, err)
 }
 
-// tried shows the form with its result, or with why there is none.
+// tried shows the form with its result, or with the reason why there is none.
 func (v *visit) tried(out *tryView, err error) error {
 	if refused := apiError(err); refused != nil && refused.Status != http.StatusUnauthorized && refused.Status < 500 {
 		out.Refused, out.Asked, err = refused, false, nil
@@ -210,7 +211,8 @@ func (v *visit) tried(out *tryView, err error) error {
 	return v.showTry(out)
 }
 
-// trial compares a draft policy, or runs events through a callback's filters.
+// trial compares a draft policy with the one in force, or runs events through a callback's
+// filters.
 func (v *visit) trial(out *tryView) error {
 	sample, err := out.sample()
 	if err != nil {
@@ -238,8 +240,8 @@ func (v *visit) trial(out *tryView) error {
 	return err
 }
 
-// sample reads which events are meant: those in the form, one or an array or one a line,
-// or accepted ones.
+// sample returns the selected events: those in the form (a single one, an array, or one per
+// line) or accepted events.
 func (t *tryView) sample() (s api.Sample, err error) {
 	if text := strings.TrimSpace(t.Events); text != "" {
 		if strings.HasPrefix(text, "[") {

@@ -21,7 +21,7 @@ type page struct {
 	Title   string
 	Screen  string // the template's name
 	Path    string // of the request, for the navigation
-	URL     string // where the live part comes from
+	URL     string // address of the part that is updated live
 	Who     api.Principal
 	Signed  bool
 	Notice  string
@@ -36,7 +36,7 @@ type page struct {
 // May reports whether the caller has a role.
 func (p *page) May(role string) bool { return p.v != nil && p.v.may(role) }
 
-// Posted reports whether a form was sent.
+// Posted reports whether the request submitted a form.
 func (p *page) Posted() bool { return p.v != nil && p.v.r.Method == http.MethodPost }
 
 type navItem struct {
@@ -44,7 +44,7 @@ type navItem struct {
 	Here        bool
 }
 
-// notices are the texts of what was done, by code. %d is a number of things.
+// notices are the confirmation texts by code. %d is a number of things.
 var notices = map[string]string{
 	"paused":           "Paused. Events are kept until you resume.",
 	"resumed":          "Resumed.",
@@ -109,7 +109,8 @@ func (s *server) loadTemplates() map[string]*template.Template {
 		"join":    strings.Join,
 		"text":    func(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") },
 		"urlpart": url.PathEscape,
-		// query is for a query string that may come from anywhere: only parameters pass.
+		// query accepts a query string from any origin and lets only encoded parameters
+		// through.
 		"query": func(text string) template.URL {
 			values, _ := url.ParseQuery(text)
 			return template.URL(values.Encode()) //nolint:gosec // it is percent-encoded as a whole
@@ -117,7 +118,7 @@ func (s *server) loadTemplates() map[string]*template.Template {
 	}
 	base := template.Must(template.New("layout").Funcs(functions).ParseFS(templateFiles, "templates/layout.html"))
 	all := map[string]*template.Template{}
-	names, _ := fs.Glob(templateFiles, "templates/*.html") // embedded: it cannot fail
+	names, _ := fs.Glob(templateFiles, "templates/*.html") // embedded: no error
 	for _, name := range names {
 		key := strings.TrimSuffix(strings.TrimPrefix(name, "templates/"), ".html")
 		if key != "layout" {
@@ -127,7 +128,7 @@ func (s *server) loadTemplates() map[string]*template.Template {
 	return all
 }
 
-// write renders a page as a whole before it sends anything.
+// write renders the whole page before it sends anything.
 func (s *server) write(w http.ResponseWriter, status int, name string, p *page) {
 	p.Version, p.Screen = s.Version, name
 	part := "layout.html"
@@ -142,16 +143,16 @@ func (s *server) write(w http.ResponseWriter, status int, name string, p *page) 
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(shown(out.Bytes())) // the browser left
+	_, _ = w.Write(shown(out.Bytes())) // the browser disconnected
 }
 
-// unseen reports whether r changes the order of what is shown, or is seen by nobody: with it
-// a text looks like another one. No template has any.
+// unseen reports whether r is invisible or changes the order of the displayed text. Such a
+// character makes one text look like another. No template contains one.
 func unseen(r rune) bool {
 	return r >= 0x80 && unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// spellOut appends text with its unseen characters spelled out.
+// spellOut appends text and writes its invisible characters as escapes.
 func spellOut(out *strings.Builder, text string) {
 	from := 0
 	for i, r := range text {
@@ -164,8 +165,8 @@ func spellOut(out *strings.Builder, text string) {
 	out.WriteString(text[from:])
 }
 
-// shown spells unseen characters out in the text of a page: not in attributes, whose values
-// are sent back, and not in text areas.
+// shown escapes invisible characters in the text of a page. It leaves attributes alone, because
+// their values are sent back, and text areas.
 func shown(page []byte) []byte {
 	if !bytes.ContainsFunc(page, unseen) {
 		return page
@@ -230,7 +231,7 @@ func moment(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
-// span is a duration as people say it.
+// span formats a duration for people.
 func span(d time.Duration) string {
 	switch {
 	case d <= 0:
@@ -247,7 +248,7 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }
 
-// size is a number of bytes as people say it.
+// size formats a number of bytes for people.
 func size(bytes int64) string {
 	if bytes < 1024 {
 		return fmt.Sprintf("%d B", bytes)
@@ -259,7 +260,7 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%.1f %s", n, []string{"KiB", "MiB", "GiB", "TiB"}[unit])
 }
 
-// grouped separates thousands.
+// grouped inserts separators between thousands.
 func grouped(n string) string {
 	for i := len(n) - 3; i > 0; i -= 3 {
 		n = n[:i] + "," + n[i:]

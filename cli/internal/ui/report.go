@@ -22,13 +22,13 @@ type reportView struct {
 	OpenDays int
 }
 
-// reportCallback is a callback's counts, the largest first.
+// reportCallback is a callback's counts, largest first.
 type reportCallback struct {
 	Callback                          string
 	Outcomes, Causes, Edits, Versions []causeCount
 }
 
-// report shows a period on one page, made to be printed.
+// report shows a period on one page for printing.
 func (v *visit) report() error {
 	q := v.r.URL.Query()
 	out := reportView{FromDay: q.Get("from"), LastDay: q.Get("to"), Checked: true}
@@ -73,7 +73,7 @@ func (v *visit) report() error {
 	return v.show("report", "Report", out)
 }
 
-// Withheld reports how many events did not leave.
+// Withheld returns how many events did not leave the relay.
 func (r reportView) Withheld() (n uint64) {
 	for _, c := range r.Callbacks {
 		for _, o := range slices.Collect(maps.Keys(c.Outcomes)) {

@@ -12,7 +12,7 @@ import (
 
 type rolloutsView struct {
 	Rollouts []rolloutView
-	Filters  []api.Filter // guests, of which a module can be rolled out
+	Filters  []api.Filter // guest filters whose module can be rolled out
 	Modules  []api.Module
 }
 
@@ -23,7 +23,7 @@ type rolloutView struct {
 	Counts       []rolloutCount
 }
 
-// rolloutCount is what a rollout came to on one callback.
+// rolloutCount is a rollout's counts on one callback.
 type rolloutCount struct {
 	api.RolloutCount
 	From  uint64
@@ -44,7 +44,7 @@ func newRolloutView(o *api.Rollout) rolloutView {
 
 func percent(share float64) string { return fmt.Sprintf("%.3g %%", 100*share) }
 
-// rolloutsOf returns the rollout that is under way, or the last one.
+// rolloutsOf returns the current rollout, or the last one.
 func (v *visit) rolloutsOf(ctx context.Context) ([]api.Rollout, error) {
 	all, err := v.api.Rollouts(ctx)
 	if alone(err) {
@@ -53,14 +53,14 @@ func (v *visit) rolloutsOf(ctx context.Context) ([]api.Rollout, error) {
 	return all, err
 }
 
-// alone reports whether a call failed since the runtime has no program around it: it has
-// none of what was asked for.
+// alone reports whether a call failed because no process surrounds the runtime. Then nothing of
+// the requested kind exists.
 func alone(err error) bool {
 	refused := apiError(err)
 	return refused != nil && refused.Status == http.StatusNotImplemented
 }
 
-// rollouts shows the rollout that is under way, or the last one, and offers to start one.
+// rollouts shows the current rollout, or the last one, and a form to start one.
 func (v *visit) rollouts() error {
 	ctx := v.r.Context()
 	all, err := v.api.Rollouts(ctx)
@@ -82,7 +82,7 @@ func (v *visit) rollouts() error {
 	return v.show("rollouts", "Rollouts", out)
 }
 
-// startRollout rolls a module out; policies come from the screen Try.
+// startRollout rolls out a module. Policies are rolled out from the screen Try.
 func (v *visit) startRollout() error {
 	return v.rollOut(api.StartRollout{Filter: v.r.PostFormValue("filter"), Module: v.r.PostFormValue("sha256")})
 }
@@ -129,7 +129,7 @@ func (v *visit) rollBack() error {
 
 type fleetView struct{ api.Fleet }
 
-// fleetOf returns the fleet, nil for a relay that is alone.
+// fleetOf returns the fleet, or nil for a relay that belongs to none.
 func (v *visit) fleetOf() (*api.Fleet, error) {
 	fleet, err := v.api.Fleet(v.r.Context())
 	if refused := apiError(err); refused != nil && refused.Status == http.StatusNotFound {
@@ -152,7 +152,7 @@ func (v *visit) fleet() error {
 func (v *visit) drain() error   { return v.drained(false) }
 func (v *visit) undrain() error { return v.drained(true) }
 
-// drained has a relay of the fleet give the lead up, or lets it lead again.
+// drained makes a relay of the fleet give up the lead or, with undo, lets it lead again.
 func (v *visit) drained(undo bool) error {
 	name, notice := v.r.PathValue("name"), "drained"
 	do := v.api.DrainRelay

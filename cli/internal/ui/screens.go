@@ -10,20 +10,20 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// screen is one address of the page and the role that shows it. The API checks the role
-// of each call again.
+// screen is one address of the page and the role that may see it. The API checks the role again
+// for each call.
 type screen struct {
 	method, path string
 	role         string
-	nav          string // its title in the navigation; empty: not there
+	nav          string // its title in the navigation; empty: not listed
 	show         func(*visit) error
 
-	live   bool // parts of it are asked for again on a change
-	stream bool // it tells of changes
-	upload bool // its form holds a module
+	live   bool // parts of it are reloaded on a change
+	stream bool // it streams changes
+	upload bool // its form uploads a module
 }
 
-// screens are all of them; a test holds each line against every role.
+// screens returns all screens. A test checks each line against each role.
 func screens() []screen {
 	get := func(path, role, nav string, show func(*visit) error) screen {
 		return screen{method: "GET", path: path, role: role, nav: nav, show: show}
@@ -95,12 +95,12 @@ func screens() []screen {
 // overviewView is the first screen.
 type overviewView struct {
 	Callbacks []callbackRow
-	Attention []string // names of callbacks that need somebody
+	Attention []string // names of callbacks that need attention
 	Sources   []api.Source
 	Stats     api.Stats
 	Alerts    []string
-	Rollout   *rolloutView // under way, or rolled back last
-	Fleet     *api.Fleet   // nil: the relay is alone
+	Rollout   *rolloutView // in progress, or the last one if it was rolled back
+	Fleet     *api.Fleet   // nil: the relay belongs to no fleet
 }
 
 type callbackRow struct {
@@ -108,12 +108,12 @@ type callbackRow struct {
 	Plot plot
 }
 
-// healthy reports whether nobody needs to look at a callback.
+// healthy reports whether a callback needs no attention.
 func healthy(s *api.CallbackStatus) bool {
 	return s.Account.Balanced && s.Account.DeadLettered == 0 && (s.State == "active" || s.State == "idle" || s.Done)
 }
 
-// Outcomes is a bar of what became of the callback's events.
+// Outcomes returns the parts of a bar that shows the outcomes of the callback's events.
 func (r callbackRow) Outcomes() []part { return outcomes(r.Account) }
 
 func (r callbackRow) Healthy() bool { return healthy(&r.CallbackStatus) }
@@ -163,20 +163,20 @@ type callbackView struct {
 	Plot    plot
 	Replays []replayRow
 	Healthy bool
-	// Deliveries are the newest, with their attempts.
+	// Deliveries are the newest deliveries with their attempts.
 	Deliveries []api.Delivery
 	Graph      graph
 }
 
-// replayRow is a replay with its progress.
+// replayRow is a replay and its progress.
 type replayRow struct{ api.CallbackStatus }
 
-// Ended is how many of its events have an outcome.
+// Ended returns how many of its events have an outcome.
 func (r replayRow) Ended() uint64 {
 	return r.Account.Assigned - min(r.Account.Assigned, r.Account.Pending)
 }
 
-// RetainLeft says how much longer, and how much more, the callback may hold.
+// RetainLeft describes how much longer, and how many more bytes, the callback may retain.
 func (c callbackView) RetainLeft() string {
 	r := c.Retain
 	if r == nil {
@@ -229,7 +229,7 @@ func (v *visit) callback() error {
 	return v.show("callback", name, out)
 }
 
-// testSink sends a marked event to the destination and shows what came back.
+// testSink sends a marked event to the destination and shows the result.
 func (v *visit) testSink() error {
 	came, err := v.api.TestSink(v.r.Context(), v.r.PathValue("name"), v.why())
 	if err != nil {
@@ -238,7 +238,7 @@ func (v *visit) testSink() error {
 	return v.show("sink-test", "Test of a destination", came)
 }
 
-// why is the reason that a form gives, for the relay's own record.
+// why returns the reason entered in a form, for the relay's own record.
 func (v *visit) why() api.Why {
 	return api.Why{Reason: strings.TrimSpace(v.r.PostFormValue("reason"))}
 }
@@ -315,10 +315,10 @@ type eventView struct {
 	Found         *api.Explained
 	Missing       *api.Error
 	Proofs        []api.EventProof
-	Unproved      *api.Error // why there are none
+	Unproved      *api.Error // reason why there are none
 }
 
-// event searches one event by its id, and shows its contents to those who may.
+// event looks up one event by id. It shows the contents to users who may read them.
 func (v *visit) event() error {
 	q := v.r.URL.Query()
 	out := eventView{ID: strings.TrimSpace(q.Get("id")), Namespace: q.Get("namespace"), Asked: q.Get("id") != ""}

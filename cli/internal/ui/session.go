@@ -9,29 +9,29 @@ import (
 	"auditrelay"
 )
 
-// cookieName names the session's cookie. It holds a random id and nothing else.
+// cookieName is the name of the session's cookie. The cookie contains only a random id.
 const cookieName = "auditrelay_session"
 
-// A session ends after idleLimit without a request and, whatever its use, after
-// lifeLimit. OWASP's session management guidance gives 15 to 30 minutes and 4 to 8 hours
-// for such applications.
+// A session ends after idleLimit without a request, and after lifeLimit in any case. OWASP's
+// session management guidance gives 15 to 30 minutes and 4 to 8 hours for such applications.
 const (
 	idleLimit = 30 * time.Minute
 	lifeLimit = 8 * time.Hour
 )
 
-// maxSessions limits the number of sessions. Past it the one that was idle longest ends.
+// maxSessions limits the number of sessions. Above it the session that was idle the longest
+// ends.
 const maxSessions = 1000
 
-// session is one browser that signed in with a token. The token is presented to the API
-// on each request: a token that was removed or has expired ends its sessions at once.
+// session is one browser that signed in with a token. Every request presents the token to the
+// API, so a token that was removed or has expired ends its sessions at once.
 type session struct {
 	token       auditrelay.Secret
 	began, used time.Time
 }
 
-// sessions are those of one relay, in memory: a restart ends them all. It is safe for
-// concurrent use.
+// sessions are the sessions of one relay. They are only in memory, so a restart ends them all.
+// It is safe for concurrent use.
 type sessions struct {
 	now  func() time.Time
 	mu   sync.Mutex
@@ -44,7 +44,7 @@ func newSessions(now func() time.Time) *sessions {
 
 // begin starts a session and returns its id.
 func (s *sessions) begin(token auditrelay.Secret) string {
-	id := rand.Text() // 128 bits at least
+	id := rand.Text() // at least 128 bits
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,8 +70,8 @@ func (o *session) ended(now time.Time) bool {
 	return now.Sub(o.used) >= idleLimit || now.Sub(o.began) >= lifeLimit
 }
 
-// token returns the token of the request's session. ok is false without a session, or
-// after its end. A request that the page makes by itself does not keep a session alive.
+// token returns the token of the request's session. ok is false without a session or after its
+// end. byItself marks a request that the page makes on its own; it does not extend the session.
 func (s *sessions) token(r *http.Request, byItself bool) (token auditrelay.Secret, ok bool) {
 	c, err := r.Cookie(cookieName)
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *sessions) end(r *http.Request) {
 	}
 }
 
-// setCookie gives the browser a session's id; an empty id takes it away.
+// setCookie sets the session's cookie to an id. An empty id deletes it.
 func setCookie(w http.ResponseWriter, r *http.Request, id string) {
 	c := &http.Cookie{
 		Name: cookieName, Value: id, Path: "/ui/", HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,

@@ -14,7 +14,7 @@ import (
 
 type shadowsView struct {
 	Shadows []shadowView
-	Filters []shadowFilter // that can be tried here
+	Filters []shadowFilter // filters that can be tried here
 	Modules []api.Module
 }
 
@@ -41,7 +41,7 @@ func newShadowView(s api.Shadow) shadowView {
 	return out
 }
 
-// cost is what a filter costs for one event.
+// cost formats what a filter costs per event.
 func cost(c api.ShadowCost) string {
 	if c.Events == 0 {
 		return "not measured"
@@ -54,7 +54,7 @@ func cost(c api.ShadowCost) string {
 	return text
 }
 
-// shadows lists the shadows, and offers to start one.
+// shadows lists the shadows and shows a form to start one.
 func (v *visit) shadows() error {
 	ctx := v.r.Context()
 	all, err := v.api.Shadows(ctx)
@@ -90,7 +90,7 @@ func (v *visit) shadow() error {
 	return v.show("shadow", "Shadow of "+s.Callback, newShadowView(s))
 }
 
-// startShadow starts a shadow for a module; policies come from the screen Try.
+// startShadow starts a shadow for a module. Policies are shadowed from the screen Try.
 func (v *visit) startShadow() error {
 	form := v.r.PostForm
 	want := api.StartShadow{Filter: form.Get("filter"), Callback: form.Get("callback"), Module: form.Get("sha256"), Reason: v.why().Reason}
@@ -142,7 +142,7 @@ func (v *visit) dropShadow() error {
 	return v.done("/ui/shadows", "shadow-dropped", -1)
 }
 
-// usePolicy goes back to another policy of a filter.
+// usePolicy switches a filter back to another policy.
 func (v *visit) usePolicy() error {
 	want := api.UsePolicy{Previous: v.r.PostFormValue("previous") != "", Configured: v.r.PostFormValue("configured") != "", Reason: v.why().Reason}
 	used, err := v.api.UsePolicy(v.r.Context(), v.r.PathValue("name"), want)

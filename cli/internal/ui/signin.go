@@ -20,15 +20,15 @@ import (
 type signInView struct {
 	Next    string
 	Refused string
-	Issuer  bool // people can sign in at the issuer
+	Issuer  bool // users can sign in at the issuer
 	Ended   bool // a session has ended
-	Undone  bool // what its browser sent last was not done
-	// Elsewhere: a link on another site led here. The browser keeps the session's cookie from
-	// such a request, so that there may be a session.
+	Undone  bool // the browser's last request was not carried out
+	// Elsewhere means that a link on another site led here. The browser does not send the
+	// session's cookie with such a request, so a session may exist.
 	Elsewhere bool
 }
 
-// issuer is where people can sign in; nil: nowhere.
+// issuer returns the issuer where users can sign in, or nil if there is none.
 func (s *server) issuer() *oidc.Issuer {
 	if s.Issuer == nil {
 		return nil
@@ -61,7 +61,8 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// begin starts a session with a token that counts, and otherwise answers.
+// begin starts a session if the token is valid. Otherwise it answers the request and returns
+// false.
 func (s *server) begin(w http.ResponseWriter, r *http.Request, token auditrelay.Secret, to string) bool {
 	who, err := s.client(r, token).Principal(r.Context())
 	if refused, ok := errors.AsType[*api.Error](err); ok {
@@ -91,16 +92,16 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/ui/sign-in", http.StatusSeeOther)
 }
 
-// attemptCookie holds a sign-in at the issuer that is under way, in the browser that began
-// it: answers for another browser do not fit. The relay keeps nothing of it, so that
-// nobody fills its memory.
+// attemptCookie stores a sign-in at the issuer in the browser that began it, so an answer to
+// another browser's sign-in does not match. The relay stores nothing for a sign-in, so nobody
+// can fill its memory.
 const (
 	attemptCookie = "auditrelay_sign_in"
 	attemptLimit  = 10 * time.Minute
 )
 
 func setAttempt(w http.ResponseWriter, r *http.Request, value string) {
-	// Lax: the browser comes back from another site.
+	// Lax, because the browser comes back from another site.
 	c := &http.Cookie{Name: attemptCookie, Value: value, Path: "/ui/", HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode, MaxAge: int(attemptLimit.Seconds())}
 	if value == "" {
 		c.MaxAge = -1
@@ -108,7 +109,7 @@ func setAttempt(w http.ResponseWriter, r *http.Request, value string) {
 	http.SetCookie(w, c)
 }
 
-// attemptOf is the sign-in under way in the browser.
+// attemptOf returns the browser's sign-in that is in progress.
 func attemptOf(r *http.Request) (a oidc.Attempt, to string, ok bool) {
 	c, err := r.Cookie(attemptCookie)
 	if err != nil {
@@ -122,7 +123,7 @@ func attemptOf(r *http.Request) (a oidc.Attempt, to string, ok bool) {
 	return oidc.Attempt{State: parts[0], Nonce: parts[1], Verifier: parts[2]}, next(to), err == nil && parts[0] != "" && parts[1] != "" && parts[2] != ""
 }
 
-// login sends the browser to the issuer.
+// login redirects the browser to the issuer.
 func (s *server) login(w http.ResponseWriter, r *http.Request) {
 	issuer, to := s.issuer(), next(r.FormValue("next"))
 	if issuer == nil {
@@ -135,7 +136,7 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) {
 		s.askToSignIn(w, http.StatusServiceUnavailable, to, "The issuer does not answer. Try again later, or use a token.")
 		return
 	}
-	escaped := strings.ReplaceAll(url.QueryEscape(to), ".", "%2E") // dots stand between the parts
+	escaped := strings.ReplaceAll(url.QueryEscape(to), ".", "%2E") // dots separate the parts of the cookie's value
 	if len(escaped) > 2000 {
 		escaped = ""
 	}
@@ -143,7 +144,7 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, address, http.StatusSeeOther)
 }
 
-// callback takes the issuer's answer.
+// callback handles the issuer's answer.
 func (s *server) callback(w http.ResponseWriter, r *http.Request) {
 	issuer := s.issuer()
 	a, to, ok := attemptOf(r)
@@ -172,13 +173,13 @@ func (s *server) callback(w http.ResponseWriter, r *http.Request) {
 	if !s.begin(w, r, token, to) {
 		return
 	}
-	// A redirect would belong to the issuer's navigation, and the browser keeps the session's
-	// cookie from that.
+	// A redirect would continue the issuer's navigation, in which the browser does not send the
+	// session's cookie.
 	w.Header().Set("Refresh", "0; url="+to)
 	s.bare(w, r, http.StatusOK, "Signed in", "")
 }
 
-// next returns where to go after the sign-in: a screen of ours, or the overview.
+// next returns the address after the sign-in: one of our screens, or the overview.
 func next(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(path.Clean(u.Path)+"/", "/ui/") || strings.HasPrefix(to, "//") || strings.Contains(to, "\\") {

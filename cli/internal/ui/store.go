@@ -9,7 +9,8 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// searchFields are the fields of the screen Store, which are parameters of the search.
+// searchFields are the fields of the screen Store. Their names are the parameters of the
+// search.
 var searchFields = []searchField{
 	{"id", "Event id", ""}, {"changed_by", "Changed by", ""}, {"action", "Action", ""}, {"table_name", "Table", ""},
 	{"object_id", "Object", ""}, {"start_date", "From", ""}, {"end_date", "To, included", ""},
@@ -26,10 +27,10 @@ type storeView struct {
 	Total   int64
 	Exact   bool
 	Next    string     // the address of the next page
-	Missing *api.Error // why there is nothing to search
+	Missing *api.Error // reason why there is nothing to search
 }
 
-// storedRecord is what the screen shows of a stored record.
+// storedRecord is a stored record as the screen shows it.
 type storedRecord struct {
 	ID     string `json:"id"`
 	At     string `json:"updated_at"`
@@ -37,10 +38,10 @@ type storedRecord struct {
 	Action string `json:"action"`
 	Table  string `json:"table_name"`
 	Object string `json:"object_id"`
-	Text   string `json:"-"` // all of it
+	Text   string `json:"-"` // the whole record
 }
 
-// store searches the store, and offers the saved searches.
+// store searches the store and lists the saved searches.
 func (v *visit) store() error {
 	q := v.r.URL.Query()
 	out := storeView{}
@@ -72,7 +73,7 @@ func (v *visit) store() error {
 	}
 	for _, text := range page.Logs {
 		r := storedRecord{Text: string(text)}
-		_ = json.Unmarshal(text, &r) // unreadable text is shown whole
+		_ = json.Unmarshal(text, &r) // text that is not JSON is shown as it is
 		out.Records = append(out.Records, r)
 	}
 	out.Total, out.Exact = page.Total, page.TotalExact
@@ -89,7 +90,7 @@ func (v *visit) store() error {
 	return v.show("store", "Store", out)
 }
 
-// saveSearch saves, or deletes, a search.
+// saveSearch saves or deletes a search.
 func (v *visit) saveSearch() error {
 	form := v.r.PostForm
 	name := strings.TrimSpace(form.Get("name"))

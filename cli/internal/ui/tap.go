@@ -13,10 +13,10 @@ import (
 type tapView struct {
 	api.TapQuery
 	Callbacks []api.CallbackStatus
-	Stream    string // address of the stream; empty until it is asked for
+	Stream    string // address of the stream; empty until the user opens it
 }
 
-// errSignedOut: the session of an open tap ended.
+// errSignedOut means that the session of an open tap ended.
 var errSignedOut = errors.New("the session ended")
 
 func tapQuery(v *visit) (q api.TapQuery, ok bool) {
@@ -45,7 +45,7 @@ func (v *visit) tap() error {
 	return v.show("tap", "Tap", out)
 }
 
-// tapStream sends each line of a tap as a piece of HTML. The browser keeps the newest.
+// tapStream sends each line of a tap as an HTML fragment. The browser keeps only the newest.
 func (v *visit) tapStream() error {
 	q, _ := tapQuery(v)
 	control := http.NewResponseController(v.w)
@@ -79,7 +79,7 @@ func (v *visit) tapStream() error {
 		return control.Flush()
 	})
 	if begun {
-		return nil // the stream is over, whatever the reason
+		return nil // whatever the reason, the stream is over
 	}
 	return err
 }

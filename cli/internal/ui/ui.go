@@ -1,11 +1,11 @@
-// Package ui serves the operators' page: HTML under /ui/ over the relay's own HTTP API.
-// Each screen and each button calls an endpoint of package api in process, with the
-// token of whoever signed in. The API alone decides who may do what, and it alone
-// records what was done; this package holds no authority of its own.
+// Package ui serves the operators' page: HTML under /ui/ on top of the relay's own HTTP API.
+// Each screen and each button calls an endpoint of package api in process, with the token of
+// the signed-in user. Only the API decides who may do what, and only the API records what was
+// done. This package grants no rights of its own.
 //
-// Every string that an event, a guest or a sender wrote reaches the page through
-// html/template's contextual escaping, and the Content-Security-Policy permits no inline
-// script and no inline style.
+// Every string that an event, a guest or a sender wrote reaches the page through the contextual
+// escaping of html/template. The Content-Security-Policy permits no inline script and no inline
+// style.
 package ui
 
 import (
@@ -40,31 +40,32 @@ var templateFiles embed.FS
 
 // Options configure the page.
 type Options struct {
-	// API answers the calls of the page. Required.
+	// API answers the page's calls. Required.
 	API http.Handler
-	// Version is the line at the foot of each screen.
+	// Version is the text at the foot of each screen.
 	Version string
-	// Issuer returns where people can sign in beside tokens, nil for nowhere. Default: nowhere.
+	// Issuer returns the issuer where users can sign in besides using a token, or nil if there
+	// is none. Default: none.
 	Issuer func() *oidc.Issuer
-	// Logger receives faults of the page itself; default slog.Default().
+	// Logger receives the page's own faults; default slog.Default().
 	Logger *slog.Logger
 
 	now  func() time.Time // default time.Now
-	tick time.Duration    // how often an open page looks for changes; default defaultTick
+	tick time.Duration    // interval at which an open page checks for changes; default defaultTick
 }
 
 const defaultTick = 3 * time.Second
 
-// maxStreams limits the number of pages that are updated live. Further pages show what
-// they showed when they were loaded.
+// maxStreams limits the number of pages that are updated live. Further pages are not updated
+// after they were loaded.
 const maxStreams = 64
 
-// maxReports limits the reports that are put together at a time: each reads up to 200,000
-// receipts and remembers their events.
+// maxReports limits the reports created at the same time. Each reads up to 200,000 receipts and
+// stores their events.
 const maxReports = 2
 
-// Maximum size of a form, and of one with a module, in bytes. The API has lower limits of
-// its own where they matter.
+// Maximum size in bytes of a form, and of a form with a module. The API applies its own lower
+// limits where they matter.
 const (
 	maxForm   = 2 << 20
 	maxUpload = 64 << 20
@@ -119,7 +120,7 @@ func New(o Options) http.Handler {
 	return secured(guard.Handler(mux))
 }
 
-// secured sets the headers that every answer has.
+// secured sets the headers that all answers share.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -134,16 +135,16 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-// asset is one static file. Its address holds its digest, so that it may be cached.
+// asset is one static file. Its address contains its digest, so it can be cached.
 type asset struct {
 	address, contentType string
 	content              []byte
 }
 
-// loadAssets reads the static files, by name without version.
+// loadAssets returns the static files by name without version.
 func loadAssets() map[string]asset {
 	all := map[string]asset{}
-	entries, _ := fs.ReadDir(assetFiles, "assets") // embedded: it cannot fail
+	entries, _ := fs.ReadDir(assetFiles, "assets") // embedded: no error
 	types := map[string]string{"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "svg": "image/svg+xml", "txt": "text/plain; charset=utf-8"}
 	for _, e := range entries {
 		content, _ := assetFiles.ReadFile("assets/" + e.Name())
@@ -175,16 +176,16 @@ type visit struct {
 	r      *http.Request
 	api    *client.Client
 	who    api.Principal
-	signed bool // by a session: it can be ended
+	signed bool // signed in by a session, so the user can sign out
 	screen screen
 }
 
-// client returns a client that calls the API as the browser of r with token.
+// client returns an API client that acts for the browser of r with token.
 func (s *server) client(r *http.Request, token auditrelay.Secret) *client.Client {
 	return client.Within(inProcess{api: s.API, browser: r}, token)
 }
 
-// enter finds out who makes a request. A nil visit: it was answered.
+// enter authenticates a request. If it returns nil, it has answered the request.
 func (s *server) enter(w http.ResponseWriter, r *http.Request, sc screen) *visit {
 	byItself := r.Header.Get("HX-Trigger") == "live" || sc.stream
 	token, signed := s.sessions.token(r, byItself)
@@ -235,7 +236,7 @@ func (s *server) serve(sc screen) http.HandlerFunc {
 	}
 }
 
-// unreadable says why what a form sent was not read.
+// unreadable returns the reason why a submitted form was not read.
 func unreadable(err error, what string, limit int64) *api.Error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &api.Error{Status: http.StatusRequestEntityTooLarge, Message: what + " is too large", Hint: "at most " + size(limit)}
@@ -246,10 +247,10 @@ func unreadable(err error, what string, limit int64) *api.Error {
 // may reports whether the caller has a role.
 func (v *visit) may(role string) bool { return role == "" || slices.Contains(v.who.Roles, role) }
 
-// failure answers with an error of the API.
+// failure answers with an error from the API.
 func (v *visit) failure(err error) {
 	if v.r.Context().Err() != nil {
-		return // the browser left
+		return // the browser disconnected
 	}
 	refused, ok := errors.AsType[*api.Error](err)
 	if !ok {
@@ -267,8 +268,8 @@ func (v *visit) failure(err error) {
 	v.render(max(refused.Status, 400), "failure", title, refused)
 }
 
-// done sends the browser to another screen, with a notice. The notice is a code and at
-// most a number: no text of anybody's travels in an address.
+// done redirects the browser to another screen with a notice. The notice is a code and at most
+// one number, so nobody's text appears in an address.
 func (v *visit) done(to, notice string, n int) error {
 	u, err := url.Parse(to)
 	if err != nil {
@@ -286,8 +287,8 @@ func (v *visit) done(to, notice string, n int) error {
 	return nil
 }
 
-// toSignIn asks for a token, and says so where a session has ended. From there one comes
-// back to the screen that was asked for.
+// toSignIn shows the sign-in screen and tells the user if a session has ended. After signing in
+// the user returns to the requested screen.
 func (s *server) toSignIn(w http.ResponseWriter, r *http.Request) {
 	s.sessions.end(r)
 	part := r.Header.Get("HX-Request") != ""
@@ -320,15 +321,15 @@ func (s *server) toSignIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// endStream tells an open page that its session has ended: a live one asks for its parts
-// again, and then signs in; a tap says so. A redirect would leave both as they are.
+// endStream tells an open page that its session has ended. A live page then reloads its parts
+// and asks the user to sign in; a tap shows a message. A redirect would change neither.
 func (s *server) endStream(w http.ResponseWriter, r *http.Request) {
 	s.sessions.end(r)
 	w.Header().Set("Content-Type", "text/event-stream")
 	_, _ = io.WriteString(w, "event: change\ndata: \n\nevent: ended\ndata: The session has ended. <a href=\"/ui/sign-in?next=%2Fui%2Ftap\">Sign in again</a>, then watch anew.\n\n")
 }
 
-// bare answers without knowing who asks.
+// bare answers before the user is known.
 func (s *server) bare(w http.ResponseWriter, r *http.Request, status int, title, text string) {
 	if r.Method == http.MethodHead {
 		w.WriteHeader(status)
@@ -337,7 +338,7 @@ func (s *server) bare(w http.ResponseWriter, r *http.Request, status int, title,
 	s.write(w, status, "bare", &page{Title: title, Content: text})
 }
 
-// live tells an open page when to ask for its parts again.
+// live tells an open page when to reload its parts.
 func (v *visit) live() error {
 	select {
 	case v.streams <- struct{}{}:
@@ -356,13 +357,13 @@ func (v *visit) live() error {
 			return nil
 		}
 		event := ": as before\n\n"
-		if err != nil || now != before { // at first always: what the page shows is older than this connection
+		if err != nil || now != before { // always the first time: the page's contents are older than this connection
 			event = "event: change\ndata: \n\n"
 		}
 		before = now
-		_ = control.SetWriteDeadline(v.now().Add(v.tick + 10*time.Second)) // a recorder in a test has none
+		_ = control.SetWriteDeadline(v.now().Add(v.tick + 10*time.Second)) // fails only with a test's recorder
 		if _, werr := v.w.Write([]byte(event)); werr != nil || err != nil {
-			return nil // the page asks again, and then signs in
+			return nil // the page reloads its parts and asks the user to sign in
 		}
 		if err := control.Flush(); err != nil {
 			return nil
@@ -379,7 +380,7 @@ func (v *visit) live() error {
 	}
 }
 
-// fingerprint changes when what the screens show changes.
+// fingerprint returns a value that changes when the contents of the screens change.
 func (v *visit) fingerprint(ctx context.Context) (sum [sha256.Size]byte, err error) {
 	callbacks, err := v.api.Callbacks(ctx)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// maxDiscarded bounds how many dead letters one act discards by cause.
+// maxDiscarded limits how many dead letters one request discards by cause.
 const maxDiscarded = 10_000
 
-// maxUndelivered bounds how many payloads are counted by their reasons.
+// maxUndelivered limits how many payloads are examined for their reasons.
 const maxUndelivered = 1000
 
 type undeliveredView struct {
@@ -23,10 +23,10 @@ type undeliveredView struct {
 	Pending   uint64
 	Dead      uint64
 	Reasons   []undeliveredReason
-	More      bool // there are payloads beyond those that were looked at
+	More      bool // there are more payloads than were examined
 }
 
-// undeliveredReason is why payloads of a callback are not delivered yet.
+// undeliveredReason is a reason why payloads of a callback are not delivered yet.
 type undeliveredReason struct {
 	Callback, State, Reason, Error string
 	Payloads, Records              uint64
@@ -34,7 +34,7 @@ type undeliveredReason struct {
 	Oldest, NextTry                time.Time
 }
 
-// undelivered shows undelivered events, by callback and by cause.
+// undelivered shows undelivered events by callback and cause.
 func (v *visit) undelivered() error {
 	ctx := v.r.Context()
 	all, err := v.api.Callbacks(ctx)
@@ -96,7 +96,7 @@ func (u *undeliveredView) add(d *api.Delivery) {
 	}
 }
 
-// changeByCause replays or discards the dead letters of a callback with the ticked causes.
+// changeByCause replays or discards the dead letters of a callback with the selected causes.
 func (v *visit) changeByCause() error {
 	ctx, form := v.r.Context(), v.r.PostForm
 	name := form.Get("callback")
