@@ -214,6 +214,9 @@ func watch(conn net.Conn) *connection {
 
 // failure classifies an error.
 func (s *Sink) failure(ctx context.Context, err error) error {
+	if d, ok := errors.AsType[*auditrelay.DeliveryError](err); ok {
+		return d
+	}
 	text := "write to " + s.options.Address + ": "
 	switch {
 	case ctx.Err() != nil:

@@ -128,8 +128,11 @@ func address(u *url.URL) string {
 	if u.Port() != "" {
 		return u.Host
 	}
-	if u.Scheme == "https" {
+	switch u.Scheme {
+	case "https":
 		return u.Host + ":443"
+	case "socks5", "socks5h":
+		return u.Host + ":1080"
 	}
 	return u.Host + ":80"
 }

@@ -120,7 +120,16 @@ type keyPair struct {
 	pair                *tls.Certificate
 }
 
+// get returns the certificate as it is now. Its errors stall the callback.
 func (k *keyPair) get() (*tls.Certificate, error) {
+	pair, err := k.read()
+	if err != nil {
+		return nil, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: err}
+	}
+	return pair, nil
+}
+
+func (k *keyPair) read() (*tls.Certificate, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	certStamp, err := stampOf(k.cert)
