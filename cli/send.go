@@ -251,6 +251,9 @@ func (p *progress) refused(offset int64, why *api.Error) {
 			place = fmt.Sprintf("on line %d", p.lines.line(offset))
 		}
 		fmt.Fprintf(p.w, "refused %s: %s: %s\n", place, printable(why.Reason), printable(why.Error()))
+		if why.Hint != "" {
+			fmt.Fprintf(p.w, "  hint: %s\n", printable(why.Hint))
+		}
 	case p.told == maxTold+1:
 		p.end()
 		fmt.Fprintln(p.w, "further refusals are counted only")

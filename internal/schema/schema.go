@@ -165,7 +165,7 @@ func repeats(data []byte, path string) bool {
 }
 
 func tooMany() error {
-	return &ingest.EventError{Kind: ingest.Unframeable, Reason: ingest.TooManyEvents, Message: "more events in lists than one request may hold; send fewer a request", Offset: -1, Rest: true}
+	return &ingest.EventError{Kind: ingest.Unframeable, Reason: ingest.TooManyEvents, Message: "more events in lists than ingest.limits.events allows in one request; send fewer a request, or raise it", Offset: -1, Rest: true}
 }
 
 // deeper reports whether brackets outside of strings nest deeper than most: a parser that

@@ -83,3 +83,10 @@ func tooLarge(limit int64) *api.Error {
 		Hint:    "at most " + byteCount(limit) + ", once decompressed; send it in parts",
 	}
 }
+
+// bodyTooLarge is tooLarge for events, of which the configuration has the limit.
+func (s *Server) bodyTooLarge() *api.Error {
+	e := tooLarge(int64(s.limits.BodyBytes))
+	e.Hint += ", or raise ingest.limits.body_bytes"
+	return e
+}

@@ -112,7 +112,7 @@ func (s *Server) checkBody(r *http.Request) *api.Error {
 		}
 	}
 	if r.ContentLength > int64(s.limits.BodyBytes) {
-		return tooLarge(int64(s.limits.BodyBytes))
+		return s.bodyTooLarge()
 	}
 	return nil
 }

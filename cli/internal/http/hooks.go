@@ -215,7 +215,7 @@ func (s *Server) overHook(w http.ResponseWriter, h *hook) bool {
 func (s *Server) hookBody(w http.ResponseWriter, r *http.Request, held *holding) ([]byte, *api.Error) {
 	most := int64(s.limits.BodyBytes)
 	if r.ContentLength > most {
-		return nil, tooLarge(most)
+		return nil, s.bodyTooLarge()
 	}
 	first := held.want(0)
 	if r.Header.Get("Content-Encoding") != "" && held.from == nil {
@@ -233,7 +233,7 @@ func (s *Server) hookBody(w http.ResponseWriter, r *http.Request, held *holding)
 	case err != nil:
 		return nil, badRequest("the body did not come whole", "")
 	case int64(len(body)) > most:
-		return nil, tooLarge(most)
+		return nil, s.bodyTooLarge()
 	}
 	return body, nil
 }

@@ -126,7 +126,7 @@ func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who pri
 		refused = reasonOf(why.Reason, false)
 	}
 	if refused == nil && r.ContentLength > int64(s.limits.BodyBytes) {
-		refused = tooLarge(int64(s.limits.BodyBytes))
+		refused = s.bodyTooLarge()
 	}
 	if refused != nil {
 		respondError(w, refused)
@@ -144,7 +144,7 @@ func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who pri
 		respondError(w, badRequest("the body did not come whole", ""))
 		return
 	case int64(len(body)) > int64(s.limits.BodyBytes):
-		respondError(w, tooLarge(int64(s.limits.BodyBytes)))
+		respondError(w, s.bodyTooLarge())
 		return
 	}
 	// As with events: once begun, the operation completes even if the client disconnects.
