@@ -2,6 +2,7 @@ package config
 
 import (
 	_ "embed"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -190,6 +191,11 @@ func (s *shower) written(n *node, key string, byName bool) string {
 	case n.ref != "" || n.kind == kindNull || n.kind == kindMapping || n.kind == kindList:
 	case byName && s.secrets.Name([]byte(key)).Tells(), n.literal, hasPassword(n.text), s.secrets.Detects([]byte(n.text), detect.Name{}):
 		return quoted(hiddenText)
+	case queried.MatchString(n.text):
+		return quoted(n.text[:strings.IndexByte(n.text, '?')+1] + hiddenText)
 	}
 	return written(n)
 }
+
+// queried matches a URL with a query, which may hold a key.
+var queried = regexp.MustCompile(`^https?://[^?#]*\?.`)

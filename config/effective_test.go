@@ -19,7 +19,7 @@ keys: {people: 0d34b3b9a1f04bd2e7c5, old: {current: 2, versions: {1: 5c0fa9e0d7f
 filters:
   guest: {wasm: ./x.wasm, config: {api_key: hunter2hunter2, pins: [1], passwords: [swordfish, 12345], deep: [{note: "ghp_0123456789abcdefghijABCDEFGHIJ456789"}], url: "postgres://u:swordfish@h/db"}}
 callbacks:
-  - {name: a, filters: [guest], sink: {kept: {url: "https://u:swordfish@h/", options: {password: swordfish, plain: text}}}}
+  - {name: a, filters: [guest], sink: {kept: {url: "https://u:swordfish@h/", hook: "https://hooks.example/x?key=marlin-of-1&v=1", none: "a?b://c", options: {password: swordfish, plain: text}}}}
 -- secret --
 0d34b3b9a1f04bd2e7c5-of-a-file
 -- x.wasm --
@@ -29,12 +29,12 @@ callbacks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"7d2f", "1c9e", "0d34", "5c0f", "hunter2", "swordfish", "12345", "ghp_", "e4f6", "of-a-file"} {
+	for _, secret := range []string{"7d2f", "1c9e", "0d34", "5c0f", "hunter2", "swordfish", "marlin", "12345", "ghp_", "e4f6", "of-a-file"} {
 		if strings.Contains(string(text), secret) {
 			t.Errorf("%s is shown:\n%s", secret, text)
 		}
 	}
-	for _, line := range []string{`token: "(hidden)"`, `token: "${TOKEN}"`, `"2": file:./secret`, `api_key: "(hidden)"`, "plain: text", "#   window: 1048576", "    # roles:"} {
+	for _, line := range []string{`token: "(hidden)"`, `token: "${TOKEN}"`, `"2": file:./secret`, `api_key: "(hidden)"`, "plain: text", `hook: "https://hooks.example/x?(hidden)"`, `none: "a?b://c"`, "#   window: 1048576", "    # roles:"} {
 		if strings.Contains(string(text), line) == (line == "    # roles:") {
 			t.Errorf("%s:\n%s", line, text)
 		}
