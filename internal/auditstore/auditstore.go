@@ -1,13 +1,13 @@
-// Package auditstore keeps delivered audit records in a SQL database and reads them
-// back: one schema and one set of queries for SQLite and Postgres. The sinks of both
-// write with it, the audit API reads with it.
+// Package auditstore stores delivered audit records in a SQL database and reads them back. It
+// has one schema and one set of queries for SQLite and Postgres. The sinks of both write with
+// it, and the audit API reads with it.
 //
-// A record is one row. Its identity is (journal, sequence), and also (namespace, id) if
-// an equal record was stored before; see Put. Positions follow the order of insertion
-// and are never reused, so a page can continue from one whatever was inserted or deleted
-// since.
+// A record is one row. Its identity is (journal, sequence), and also (namespace, id) if an
+// equal record was stored before; see Put. Positions follow the order of insertion and are
+// never reused. A page can therefore continue after a position, whatever was inserted or
+// deleted since.
 //
-// A row has a digest of all its content. Reading checks it; see Row.
+// A row has a digest of its whole content. Reading checks it; see Row.
 package auditstore
 
 import (
@@ -21,49 +21,49 @@ import (
 	"auditrelay"
 )
 
-// Options say how to use a database. The zero value is SQLite's, for writing.
+// Options configure a Store. The zero value is for writing to SQLite.
 type Options struct {
 	Dialect Dialect
-	// Schema that the tables are in; for Postgres alone. It has no character that needs
+	// Schema contains the tables; for Postgres only. It must not contain a character that needs
 	// quotes.
 	Schema string
-	// ReadOnly makes and alters nothing.
+	// ReadOnly creates and alters nothing.
 	ReadOnly bool
-	// Denied reports that the database refused an error's statement for want of a right.
-	// Where tables of an earlier version may not be altered the Store works with them as
-	// they are. Default: no error is.
+	// Denied reports whether err means that the database role lacks a right. If tables of an
+	// earlier version may not be altered, the Store uses them as they are. Default: no error
+	// means that.
 	Denied func(error) bool
 }
 
-// Store is one database. It is safe for concurrent use; how many statements run at a
-// time is the database handle's limit.
+// Store is one database. It is safe for concurrent use. The database handle limits how many
+// statements run at a time.
 type Store struct {
 	db      *sql.DB
 	options Options
 	tables  tables
 	version int64 // of the tables
-	proofs  bool  // there is a table for them
+	proofs  bool  // the table for proofs exists
 }
 
-// tables are their names as statements have them. They are qualified, since a connection
-// through a pooler may have another search path.
+// tables are the table names as statements contain them. They are qualified, because a
+// connection through a pooler may have another search path.
 type tables struct{ events, journals, meta, proofs string }
 
-// Record is one record on its way into a Store.
+// Record is a record to be stored.
 type Record struct {
 	Sequence  uint64
 	Namespace string
-	ID        string // empty in a tombstone
+	ID        string // empty for a tombstone
 	Time      time.Time
 	Received  time.Time
-	// Source and Principal are where the event came from; see auditrelay.Provenance.
+	// Source and Principal state where the event came from; see auditrelay.Provenance.
 	Source, Principal string
 	Tombstone         bool
 	Mapping           *auditrelay.Mapping // nil: Data is in LiteLLM's schema
 	Data              []byte              // one JSON object, as delivered
 }
 
-// Row is one record as it is stored.
+// Row is a stored record.
 type Row struct {
 	Position  int64
 	Journal   string
@@ -72,73 +72,73 @@ type Row struct {
 	ID        string
 	Time      time.Time
 	Received  time.Time
-	// Source and Principal are where the event came from; see auditrelay.Provenance. Both
-	// are empty in a record that a version without them stored.
+	// Source and Principal state where the event came from; see auditrelay.Provenance. Both are
+	// empty in a record that an earlier version without them stored.
 	Source, Principal string
 	Tombstone         bool
-	// Conflict: another event with this identity and other contents had been accepted
-	// before. Nothing unmarks it, not even the end of the other.
+	// Conflict means that another event with the same identity and other contents was accepted
+	// before. The mark is permanent: it stays even after the other event is deleted.
 	Conflict bool
-	// Mapping is nil for a record in LiteLLM's schema. Fields are read with it.
+	// Mapping is nil for a record in LiteLLM's schema. It states how to read the fields.
 	Mapping   *auditrelay.Mapping
-	Data      []byte // of a damaged row, whatever is there
+	Data      []byte // for a damaged row, the data as found
 	Integrity Integrity
 }
 
-// Integrity says whether a row is what was stored.
+// Integrity states whether a row still is what was stored.
 type Integrity string
 
 const (
-	// Verified: it has the digest that it was stored with.
+	// Verified means that the row matches the digest it was stored with.
 	Verified Integrity = "verified"
-	// Unverified: it was stored by a version that kept no digest.
+	// Unverified means that the row was stored by a version that kept no digest.
 	Unverified Integrity = "unverified"
-	// Damaged: it is not what was stored. Something changed it, or its disk did.
+	// Damaged means that the row is not what was stored: somebody or the disk changed it.
 	Damaged Integrity = "damaged"
 )
 
-// ErrVersion says that the database was made by another version of the program.
+// ErrVersion means that another version of the program created the database.
 var ErrVersion = errors.New("the store has another format than this program's")
 
-// ErrEarlier says that what is asked for needs columns that an earlier version's tables
-// lack, and that this role may not add.
+// ErrEarlier means that the request needs columns that the tables of an earlier version lack
+// and that this role may not add.
 var ErrEarlier = errors.New("the store's tables are those of an earlier version, and its role may not alter them: have their owner run the relay once, or make it their owner")
 
 // The versions of the tables.
 const (
 	versionFirst  = 1
-	versionDigest = 2 // digests, what is searched inside values, and counts of transactions
-	// versionConflict marks conflicts, and has an index for what other namespaces than the
-	// usual one hold.
+	versionDigest = 2 // digests, searchable values, and transaction counts
+	// versionConflict marks conflicts and has an index for events outside the default
+	// namespace.
 	versionConflict = 3
-	// versionMapping has records of other schemas than LiteLLM's, with where their fields are.
+	// versionMapping adds records in schemas other than LiteLLM's, with the places of their
+	// fields.
 	versionMapping = 4
-	// versionOrigin says where records came from, beside what they say themselves.
+	// versionOrigin adds where records came from, besides what they say themselves.
 	versionOrigin = 5
 	versionNewest = versionOrigin
 )
 
-// The names in the table of numbers.
+// Names in the table of numbers.
 const (
 	metaVersion = "version"
-	metaRows    = "rows"    // how many records there are, unless others delete some
-	metaPurged  = "purged"  // how many were purged and not told of yet
-	metaLost    = "lost"    // how many transactions were found lost and not told of yet
-	metaFilled  = "filled"  // up to this position rows have what is searched inside values
-	metaFillTo  = "fill_to" // behind this one they had from the beginning
+	metaRows    = "rows"    // number of records, unless somebody else deletes some
+	metaPurged  = "purged"  // number of purged records not reported yet
+	metaLost    = "lost"    // number of transactions found lost and not reported yet
+	metaFilled  = "filled"  // rows up to this position have their searchable values
+	metaFillTo  = "fill_to" // rows after this position had them from the beginning
 )
 
-// New returns a Store on db, which Close closes. It makes the tables where they are
-// not there, and brings those of an earlier version up to date; with ReadOnly it only
-// looks at their version.
+// New returns a Store on db. Close closes db. New creates missing tables and migrates those of
+// an earlier version. With ReadOnly it only checks their version.
 //
-// Errors: ErrVersion, and the database's own, which may quote nothing of a record.
+// Errors: ErrVersion and errors of the database, which do not quote records.
 func New(ctx context.Context, db *sql.DB, o Options) (*Store, error) {
 	s := &Store{db: db, options: o, tables: tables{"auditrelay_events", "auditrelay_journals", "auditrelay_meta", "auditrelay_proofs"}}
 	if o.Schema != "" {
 		s.tables = tables{o.Schema + "." + s.tables.events, o.Schema + "." + s.tables.journals, o.Schema + "." + s.tables.meta, o.Schema + "." + s.tables.proofs}
 	}
-	// A role that may write to the tables need not be one that may make them.
+	// A role that may write to the tables does not need the right to create them.
 	err := s.check(ctx)
 	if err != nil && !o.ReadOnly && !errors.Is(err, ErrVersion) {
 		if err = s.create(ctx); err == nil {
@@ -160,7 +160,7 @@ func New(ctx context.Context, db *sql.DB, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close waits for statements under way and closes the database.
+// Close waits for running statements and closes the database.
 func (s *Store) Close() error { return s.db.Close() }
 
 func (s *Store) create(ctx context.Context) error {
@@ -224,18 +224,18 @@ func (s *Store) set(ctx context.Context, tx *sql.Tx, name string, n int64) error
 	return nil
 }
 
-// setNew sets a number that is not there yet.
+// setNew sets a number that does not exist yet.
 func (s *Store) setNew(ctx context.Context, tx *sql.Tx, name string, n int64) error {
 	q := s.statement("INSERT INTO " + s.tables.meta + " (name, value) VALUES (").arg(name).text(", ").arg(n).text(") ON CONFLICT (name) DO NOTHING")
 	_, err := tx.ExecContext(ctx, q.String(), q.args...)
 	return err
 }
 
-// Rows is how many records there are by the store's own count. It costs nothing, and is
-// wrong after somebody else deleted rows, until Recount.
+// Rows returns the number of records by the store's own count. It is cheap, but wrong after
+// somebody else deleted rows, until Recount.
 func (s *Store) Rows(ctx context.Context) (int64, error) { return s.number(ctx, s.db, metaRows) }
 
-// Recount counts all records, and makes that Rows.
+// Recount counts all records and updates the number that Rows returns.
 func (s *Store) Recount(ctx context.Context) error {
 	return s.transaction(ctx, func(tx *sql.Tx) error {
 		var n int64
@@ -246,7 +246,7 @@ func (s *Store) Recount(ctx context.Context) error {
 	})
 }
 
-// Lost notes that the database lost n transactions, until ToldLost.
+// Lost stores that the database lost n transactions, until ToldLost.
 func (s *Store) Lost(ctx context.Context, n int64) error {
 	return s.transaction(ctx, func(tx *sql.Tx) error {
 		if err := s.setNew(ctx, tx, metaLost, 0); err != nil {
@@ -256,7 +256,7 @@ func (s *Store) Lost(ctx context.Context, n int64) error {
 	})
 }
 
-// UntoldLost is how many transactions were lost and not told of yet.
+// UntoldLost returns the number of lost transactions that were not reported yet.
 func (s *Store) UntoldLost(ctx context.Context) (int64, error) {
 	n, err := s.number(ctx, s.db, metaLost)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -265,15 +265,15 @@ func (s *Store) UntoldLost(ctx context.Context) (int64, error) {
 	return n, err
 }
 
-// ToldLost says that n lost transactions were told of.
+// ToldLost notes that n lost transactions were reported.
 func (s *Store) ToldLost(ctx context.Context, n int64) error {
 	return s.transaction(ctx, func(tx *sql.Tx) error { return s.add(ctx, tx, metaLost, -n) })
 }
 
-// errProbe ends a transaction that is to leave nothing.
+// errProbe rolls back a transaction that must leave no change.
 var errProbe = errors.New("probe")
 
-// Probe runs a transaction as Put does, and rolls it back.
+// Probe runs a transaction in the way Put does and rolls it back.
 func (s *Store) Probe(ctx context.Context) error {
 	err := s.transaction(ctx, func(tx *sql.Tx) error {
 		p, err := s.newPutter(ctx, tx, "probe.0")
@@ -293,8 +293,8 @@ func (s *Store) Probe(ctx context.Context) error {
 	return err
 }
 
-// transaction runs fn in a transaction that no other writer runs beside, and that is on
-// disk when it is committed.
+// transaction runs fn in a transaction. No other writer runs at the same time, and the
+// transaction is on disk when it is committed.
 func (s *Store) transaction(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -307,7 +307,7 @@ func (s *Store) transaction(ctx context.Context, fn func(tx *sql.Tx) error) erro
 		err = fn(tx)
 	}
 	if err != nil {
-		_ = tx.Rollback() // what failed first is what is told
+		_ = tx.Rollback() // the first error is returned
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -316,8 +316,8 @@ func (s *Store) transaction(ctx context.Context, fn func(tx *sql.Tx) error) erro
 	return nil
 }
 
-// statement builds one statement with its arguments. Texts are constants of this
-// package; whatever comes from elsewhere is an argument.
+// statement builds one statement with its arguments. Texts are constants of this package.
+// Everything else is an argument.
 type statement struct {
 	sql     []byte
 	args    []any

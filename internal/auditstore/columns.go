@@ -14,7 +14,7 @@ import (
 	"auditrelay/internal/schema"
 )
 
-// Field is a field of a record that can be searched or sorted by; a column's name.
+// Field is a field that records can be searched or sorted by. Its value is a column name.
 type Field string
 
 // The fields.
@@ -28,23 +28,24 @@ const (
 	FieldUpdatedAt Field = "updated_at"
 )
 
-// The fields inside values that can be searched for a part. No record is sorted by one.
+// The fields inside values that can be searched for a substring. Records cannot be sorted by
+// them.
 const (
-	// FieldTeam finds a part of a team's id: team_id at the top of before_value or
+	// FieldTeam finds part of a team's id: team_id at the top level of before_value or
 	// updated_values, or the event's object_team_id.
 	FieldTeam Field = "object_team_id"
-	// FieldTeamAny finds a part of a team's id or of its alias.
+	// FieldTeamAny finds part of a team's id or alias.
 	FieldTeamAny Field = "object_team"
-	// FieldKey finds a part of a key's hash: token at the top of before_value or
+	// FieldKey finds part of a key's hash: token at the top level of before_value or
 	// updated_values.
 	FieldKey Field = "object_key_hash"
 )
 
-// Inside returns the fields that can be searched for a part.
+// Inside returns the fields that can be searched for a substring.
 func Inside() []Field { return []Field{FieldTeam, FieldTeamAny, FieldKey} }
 
-// indexed are the fields that can be searched for a value, the one that tells most
-// first: it is the one whose index a query runs along.
+// indexed are the fields that can be searched for a value, the most selective first. A query
+// uses the index of the first one it contains.
 var indexed = []Field{FieldID, FieldObject, FieldAPIKey, FieldChangedBy, FieldTable, FieldAction}
 
 // Filterable returns the fields that can be searched for a value.
@@ -57,13 +58,13 @@ func Sortable() []Field {
 	return []Field{FieldUpdatedAt, FieldID, FieldChangedBy, FieldAPIKey, FieldAction, FieldTable, FieldObject}
 }
 
-// maxKey bounds a value in a column, in bytes: Postgres takes no more than 2,700 or so
-// in an index.
+// maxKey limits a value in a column, in bytes. Postgres accepts at most about 2,700 bytes in an
+// index.
 const maxKey = 512
 
-// column is a value as it stands in a column. A value that no column can hold, too
-// long, with a null character or no UTF-8, is cut and told apart by its digest; whoever
-// searches for it asks for the same.
+// column returns a value as its column stores it. A value that no column can store (too long,
+// with a null character, or not UTF-8) is cut and identified by its digest. Searches convert
+// their value in the same way.
 func column(value string) string {
 	if len(value) <= maxKey && strings.IndexByte(value, 0) < 0 && utf8.ValidString(value) {
 		return value
@@ -73,9 +74,9 @@ func column(value string) string {
 	return head + " sha256:" + hex.EncodeToString(sum[:])
 }
 
-// columnsOf are the searchable fields of a record's document, but its id: in the order
-// action, table_name, object_id, changed_by, changed_by_api_key. mapping says where they
-// are; empty: where LiteLLM has them.
+// columnsOf returns the searchable fields of a record's document except its id, in the order
+// action, table_name, object_id, changed_by, changed_by_api_key. mapping states where the
+// fields are; empty means LiteLLM's schema.
 func columnsOf(mapping string, data []byte) [5]string {
 	var out [5]string
 	if mapping != "" {
@@ -86,12 +87,12 @@ func columnsOf(mapping string, data []byte) [5]string {
 		return out
 	}
 	for i, value := range gjson.GetManyBytes(data, "action", "table_name", "object_id", "changed_by", "changed_by_api_key") {
-		out[i] = column(value.String()) // of what is no string, its JSON
+		out[i] = column(value.String()) // for anything but a string, its JSON
 	}
 	return out
 }
 
-// mapping is a Mapping as a row has it.
+// mapping returns a Mapping as a row stores it.
 type mapping struct {
 	Schema     string `json:"schema"`
 	ID         string `json:"id,omitempty"`
@@ -108,12 +109,12 @@ func mappingText(m *auditrelay.Mapping) string {
 	}
 	text, err := json.Marshal(mapping(*m))
 	if err != nil {
-		return "" // strings alone always marshal
+		return "" // strings always marshal
 	}
 	return string(text)
 }
 
-// parseMapping is the inverse; nil for an empty text, and for one that is damaged.
+// parseMapping is the inverse of mapping. It returns nil for an empty or damaged text.
 func parseMapping(text string) *auditrelay.Mapping {
 	var m mapping
 	if text == "" || json.Unmarshal([]byte(text), &m) != nil {
@@ -123,13 +124,13 @@ func parseMapping(text string) *auditrelay.Mapping {
 	return &out
 }
 
-// inside is what of a record's values can be searched for a part.
+// inside are the texts from a record's values that can be searched for a substring.
 type inside struct{ teams, names, tokens string }
 
-// separator stands between values, such that no part reaches over two of them.
+// separator separates values so that no match can span two of them.
 const separator = "\x1f"
 
-// maxInside bounds each of an inside's texts, in bytes: all three stand in one index.
+// maxInside limits each text of inside, in bytes, because one index contains all three.
 const maxInside = 640
 
 func insideOf(data []byte) inside {
@@ -157,10 +158,10 @@ func insideOf(data []byte) inside {
 	return inside{joined(teams), joined(names), joined(tokens)}
 }
 
-// clean is text that a column holds, without what separates values in it.
+// clean makes text storable in a column and removes the separator from it.
 func clean(text string) string {
 	if utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 && !strings.Contains(text, separator) {
-		return text // nearly always, and what follows costs a hundred times as much
+		return text // the usual case; the rest costs a hundred times as much
 	}
 	return strings.NewReplacer("\x00", "\uFFFD", separator, "\uFFFD").Replace(strings.ToValidUTF8(text, "\uFFFD"))
 }

@@ -1,6 +1,6 @@
 package auditstore
 
-// Dialect is the database's own way of saying what the two say differently.
+// Dialect covers the differences between the two databases.
 type Dialect uint8
 
 const (
@@ -8,10 +8,10 @@ const (
 	Postgres
 )
 
-// begin is the first statement of a writing transaction: with it, no two of them run at
-// a time, none waits for a lock without an end, and a commit is on the server's disk,
-// whatever its own default. SQLite's connections are set up so. Nothing of it outlives
-// the transaction, so that it holds through a pooler.
+// begin returns the first statement of a writing transaction. After it no two writers run at a
+// time, no statement waits for a lock without limit, and a commit is on the server's disk
+// whatever the server's default. SQLite's connections are configured to behave so already. The
+// settings end with the transaction, so they also work through a pooler.
 func (d Dialect) begin() string {
 	if d == Postgres {
 		return "SELECT set_config('lock_timeout', '30s', true), " +
@@ -21,8 +21,8 @@ func (d Dialect) begin() string {
 	return ""
 }
 
-// plain is a column where no index is to be used for it: which one drives a query is
-// decided here and not by statistics that SQLite may not have.
+// plain returns a column so that no index is used for it. This package decides which index
+// drives a query, because SQLite may have no statistics.
 func (d Dialect) plain(column string) string {
 	if d == SQLite {
 		return "+" + column
@@ -30,7 +30,7 @@ func (d Dialect) plain(column string) string {
 	return column // Postgres keeps statistics by itself
 }
 
-// contains is a condition up to its argument, which closes it.
+// contains returns a condition as the text before and after its argument.
 func (d Dialect) contains(column string) (before, after string) {
 	if d == SQLite {
 		return "instr(" + column + ", ", ") > 0"
@@ -38,9 +38,9 @@ func (d Dialect) contains(column string) (before, after string) {
 	return "strpos(" + column + ", ", ") > 0"
 }
 
-// beside are the fields that an index holds behind its order, so that a second filter is
-// looked at in the index: two broad ones that seldom meet would read most of the table
-// otherwise, row by row. Postgres combines indexes by itself.
+// beside returns the fields that an index contains after its sort key. A second filter is then
+// checked in the index. Without this, two broad filters with a small intersection would read
+// most of the table row by row. Postgres combines indexes by itself.
 func (d Dialect) beside(f Field) (columns string) {
 	if d == Postgres || f == FieldID {
 		return ""
@@ -53,7 +53,7 @@ func (d Dialect) beside(f Field) (columns string) {
 	return columns
 }
 
-// types are the types of columns. Text is compared by its bytes in both.
+// types returns the types of columns. Both databases compare text by its bytes.
 func (d Dialect) types() (position, text, bytes string) {
 	if d == Postgres {
 		return "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", `TEXT COLLATE "C"`, "BYTEA"

@@ -7,10 +7,11 @@ import (
 	"encoding/json"
 )
 
-// digest is SHA-256 of all that makes a row a record: its journal's name, its place in
-// it, its identity and times, its document, where the fields of that are, and where it came
-// from. The columns that are searched follow from document and mapping: integrity makes them
-// again. Each text has its length before it, so that no two records have one digest.
+// digest is SHA-256 over everything that makes up a record: its journal's name, its place in
+// the journal, its identity and times, its document, the places of the document's fields, and
+// its origin. The searchable columns are not included, since they follow from document and
+// mapping; integrity recomputes them. Each text is preceded by its length, so no two records
+// have the same input.
 func digest(journal string, w *written) []byte {
 	b := make([]byte, 0, 256+len(w.data))
 	text := func(s string) { b = append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...) }
@@ -22,7 +23,7 @@ func digest(journal string, w *written) []byte {
 	text(w.namespace)
 	text(w.id)
 	text(w.data)
-	origin := w.source != "" || w.principal != "" // a record of an earlier version has none
+	origin := w.source != "" || w.principal != "" // records of an earlier version have no origin
 	if w.mapping != "" || origin {
 		text(w.mapping)
 	}
@@ -34,7 +35,7 @@ func digest(journal string, w *written) []byte {
 	return sum[:]
 }
 
-// integrity says whether what was read of a row is what was stored.
+// integrity reports whether a row as read is what was stored.
 func integrity(journal string, w *written) Integrity {
 	switch {
 	case w.digest != nil && string(w.digest) != string(digest(journal, w)), w.columns != columnsOf(w.mapping, []byte(w.data)), !isObject(w.data):
@@ -47,11 +48,11 @@ func integrity(journal string, w *written) Integrity {
 	return Verified
 }
 
-// searched is what of a row's values can be searched, as it stands there. Rows that a
-// version without digests stored have none until Fill.
+// searched are the searchable values of a row as stored. Rows that a version without digests
+// stored have none until Fill.
 type searched struct{ teams, names, tokens sql.NullString }
 
-// of reports whether that is what the document has. must: it is never missing.
+// of reports whether the values match the document. must: they may not be missing.
 func (s searched) of(must bool, data string) bool {
 	if !s.teams.Valid && !s.names.Valid && !s.tokens.Valid {
 		return !must

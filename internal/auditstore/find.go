@@ -10,17 +10,17 @@ import (
 	"auditrelay"
 )
 
-// Row returns the record at a position; false where there is none any more. Its Integrity
-// says whether it is what was stored: where it is Damaged nothing of it can be relied on.
+// Row returns the record at a position, and false if there is none. Its Integrity reports
+// whether it is what was stored. Rely on nothing in a Damaged row.
 func (s *Store) Row(ctx context.Context, position int64) (Row, bool, error) {
 	return s.row(ctx, s.rows().text(" WHERE e.position = ").arg(position))
 }
 
-// Found is what Find finds.
+// Found is the result of Find.
 type Found struct {
 	Row
-	// Others with this id, as they were accepted, at most 100: those that came in the first
-	// one's place later, and those of other namespaces.
+	// Others are other accepted records with this id, at most 100: later ones in the same
+	// namespace and those of other namespaces.
 	Others []Other
 }
 
@@ -38,9 +38,9 @@ const (
 	maxOthers      = 100
 )
 
-// Find returns the record with this id, in a namespace unless that is empty: of several
-// the one that was accepted first, LiteLLM's before those of other namespaces. A tombstone
-// has no id. See Row.
+// Find returns the record with this id, in the given namespace unless that is empty. Of several
+// it returns the one that was accepted first, and prefers LiteLLM's to other namespaces. A
+// tombstone has no id. See Row.
 func (s *Store) Find(ctx context.Context, namespace, id string) (found Found, ok bool, err error) {
 	with := func(st *statement) *statement {
 		st.text(" WHERE e.id = ").arg(column(id)).text(" AND e.tombstone = 0")
@@ -77,7 +77,7 @@ func (s *Store) Find(ctx context.Context, namespace, id string) (found Found, ok
 	return found, true, rows.Err()
 }
 
-// conflict is the column, in a table e that may lack it.
+// conflict returns the column, or its replacement in a table e that lacks it.
 func (s *Store) conflict() string {
 	if s.version < versionConflict {
 		return "0"
@@ -113,10 +113,10 @@ func (s *Store) row(ctx context.Context, st *statement) (Row, bool, error) {
 	return r, true, nil
 }
 
-// scanRow reads what rows selects.
+// scanRow reads the columns that rows selects.
 func scanRow(scan func(...any) error) (Row, error) {
 	var w written
-	var journal sql.NullString // null where the row is damaged
+	var journal sql.NullString // null if the row is damaged
 	var conflict int64
 	c := &w.columns
 	err := scan(&w.position, &journal, &w.sequence, &w.tombstone, &w.at, &w.received, &w.namespace, &w.id, &w.data,

@@ -9,31 +9,31 @@ import (
 	"time"
 )
 
-// MaxPage bounds the records of one page.
+// MaxPage limits the number of records in one page.
 const MaxPage = 1000
 
-// Place is where a record stands in an order.
+// Place is a record's position in an order.
 type Place struct {
 	Time     time.Time
 	Position int64
 }
 
-// Page is a part of what a query selects.
+// Page is part of a query's result.
 type Page struct {
 	Places []Place
-	More   bool // there are others behind
+	More   bool // there are more records after it
 }
 
-// ErrGone says that the record from which a page was to go on is not there any more.
+// ErrGone means that the record after which a page should continue no longer exists.
 var ErrGone = errors.New("the record that the page goes on from is gone")
 
-// Skip returns at most limit places after the first skip. Its cost grows with skip.
+// Skip returns at most limit places after the first skip ones. Its cost grows with skip.
 func (s *Store) Skip(ctx context.Context, q Query, skip, limit int) (Page, error) {
 	return s.page(ctx, q, nil, skip, limit)
 }
 
-// After returns at most limit places behind one, wherever in the order that is, at
-// the same cost.
+// After returns at most limit places after a given one. The cost does not depend on the
+// position in the order.
 func (s *Store) After(ctx context.Context, q Query, after Place, limit int) (Page, error) {
 	return s.page(ctx, q, &after, 0, limit)
 }
@@ -63,13 +63,12 @@ func (s *Store) page(ctx context.Context, q Query, after *Place, skip, limit int
 	return pageOf(places, limit), nil
 }
 
-// Scattered reports whether what q selects lies scattered over the order that it asks for:
-// no index gives it in that order.
+// Scattered reports whether no index returns q's result in the requested order.
 func (q *Query) Scattered() bool {
 	return q.sort() != FieldUpdatedAt && (q.Namespace != "" || q.hasOrigin() || len(q.Equal) > 0 || len(q.Contains) > 0 || !q.From.IsZero() || !q.To.IsZero())
 }
 
-// order is how a query's records are ordered, and where a page begins.
+// order is the order of a query's records and the start of a page.
 type order struct {
 	field     Field
 	ascending bool
@@ -90,7 +89,7 @@ func (s *Store) order(ctx context.Context, q *Query, after *Place) (order, error
 	return o, err
 }
 
-// by is the order as SQL says it.
+// by returns the order as SQL.
 func (o *order) by() string {
 	way := " DESC"
 	if o.ascending {
@@ -103,7 +102,7 @@ func (o *order) by() string {
 	return by
 }
 
-// behind adds the condition that a record comes after the one where the page begins.
+// behind adds the condition that a record comes after the start of the page.
 func (o *order) behind(st *statement) {
 	if o.after == nil {
 		return
@@ -158,17 +157,18 @@ func (s *Store) places(ctx context.Context, st *statement) (places []Place, err 
 }
 
 const (
-	// fewMatches are found and sorted at once: to walk along the order would cost more.
+	// Up to fewMatches matches are collected and sorted at once, which costs less than walking
+	// along the order.
 	fewMatches = 2000
 	leastWalk  = 10_000
 )
 
-// walk looks for a page along the order asked for, at a bounded number of records, where
-// very many records match: sorting all of them for each page would cost most. With
-// matches spread evenly a page of l of n records is found within the square root of n
-// times l. It reports whether it filled the page.
+// walk looks for a page along the requested order and reads a limited number of records. It is
+// for queries with very many matches, where sorting all of them for each page would cost most.
+// If matches are spread evenly, it finds a page of l out of n records within sqrt(n)*l records.
+// filled reports whether it filled the page.
 //
-// Postgres decides so by its statistics.
+// Postgres makes this decision itself from its statistics.
 func (s *Store) walk(ctx context.Context, q *Query, o order, skip, limit int) (page Page, filled bool, err error) {
 	driving := Query{Namespace: q.Namespace, From: q.From, To: q.To}
 	for _, f := range indexed {
@@ -212,8 +212,9 @@ func (s *Store) walk(ctx context.Context, q *Query, o order, skip, limit int) (p
 	return pageOf(places, limit), len(places) > limit, err
 }
 
-// Positions calls fn with the position of each record that q selects, in order. It reads
-// them in one go: where they are Scattered, page by page would sort them for each page.
+// Positions calls fn with the position of each record that q selects, in order. It runs one
+// query. If the records are Scattered, reading page by page would sort them again for each
+// page.
 func (s *Store) Positions(ctx context.Context, q Query, fn func(position int64) error) error {
 	o, err := s.order(ctx, &q, nil)
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	"auditrelay/internal/ndjson"
 )
 
-// A payload of a store's sink is newline delimited JSON, one record a line with what
-// its row needs beside the document.
+// A payload of a store's sink is newline-delimited JSON: one record per line, with what its row
+// needs besides the document.
 
-// journalHeader is a payload's header with the journal's name.
+// journalHeader is the payload header that contains the journal's name.
 const journalHeader = "Journal"
 
-// maxBatch bounds the records of one payload, which is one transaction.
+// maxBatch limits the records of one payload. A payload is one transaction.
 const maxBatch = 1000
 
 // line is one record in a payload.
@@ -41,7 +41,8 @@ var (
 	errLineFeed = errors.New("the document holds a line feed")
 )
 
-// Render gives a chunk's payloads, each of at most 1,000 records. It is pure.
+// Render returns a chunk's payloads, each with at most 1,000 records. Equal chunks give equal
+// payloads.
 func Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	var bad []auditrelay.RecordError
 	for _, r := range chunk.Records {
@@ -83,7 +84,7 @@ func render(chunk *auditrelay.Chunk, records []auditrelay.Record) (auditrelay.Pa
 		if err != nil {
 			return auditrelay.Payload{}, fmt.Errorf("render record %d: %w", r.Sequence, err)
 		}
-		// The document goes in as it is: marshalling would write it anew.
+		// The document is copied as it is. Marshalling would change its formatting.
 		body = append(append(append(body, bytes.TrimSuffix(head, []byte("null}"))...), r.Data...), '}', '\n')
 		sequences = append(sequences, r.Sequence)
 	}
@@ -104,11 +105,11 @@ func payload(callback, journal, replay string, body []byte, sequences []uint64) 
 	}
 }
 
-// errPayload says that a payload is none that Render made.
+// errPayload means that Render did not create the payload.
 var errPayload = errors.New("the payload is not one of this sink's")
 
-// Parse is the inverse of Render for one payload. The records share its body's memory
-// with nobody.
+// Parse is the inverse of Render for one payload. The records do not share memory with anything
+// but the payload's body.
 func Parse(p *auditrelay.Payload) (journal string, records []Record, err error) {
 	journal = p.Headers[journalHeader]
 	if journal == "" {
@@ -118,14 +119,14 @@ func Parse(p *auditrelay.Payload) (journal string, records []Record, err error) 
 	for text := range bytes.Lines(p.Body) {
 		var l line
 		if json.Unmarshal(text, &l) != nil || len(l.Data) == 0 {
-			return "", nil, errPayload // the parser's own error may quote the text
+			return "", nil, errPayload // the parser's error could quote the text
 		}
 		records = append(records, Record{Sequence: l.Sequence, Namespace: l.Namespace, ID: l.ID, Time: l.Time, Received: l.Received, Source: l.Source, Principal: l.Principal, Tombstone: l.Tombstone, Mapping: parseMapping(string(l.Mapping)), Data: l.Data})
 	}
 	return journal, records, nil
 }
 
-// Split halves a payload that Render or Split made.
+// Split divides a payload from Render or Split into two halves.
 func Split(p auditrelay.Payload) (first, second auditrelay.Payload, err error) {
 	n := len(p.Sequences) / 2
 	a, b, err := ndjson.Cut(p.Body, n, len(p.Sequences))

@@ -12,18 +12,17 @@ import (
 	"auditrelay"
 )
 
-// Bundles of proofs stand in a table of their own, by the log that they are of and the
-// size of its checkpoint. It is made where it is missing: its rows are read by verify
-// alone, so that it changes no version.
+// Bundles of proofs have their own table, keyed by log and checkpoint size. It is created if it
+// is missing. Only verify reads its rows, so it does not change the version of the tables.
 
-// The headers of a payload with a bundle.
+// Headers of a payload that contains a bundle.
 const (
 	proofHeader     = "Proof" // the log
 	proofFromHeader = "Proof-From"
 	proofSizeHeader = "Proof-Size"
 )
 
-// RenderProof gives the payload of a bundle. It is pure.
+// RenderProof returns the payload of a bundle. Equal bundles give equal payloads.
 func RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
 	log := p.Callback + "/" + p.Journal
 	if p.Replay != "" {
@@ -36,13 +35,13 @@ func RenderProof(p auditrelay.Proof) (auditrelay.Payload, error) {
 	}, nil
 }
 
-// IsProof reports whether RenderProof made a payload.
+// IsProof reports whether RenderProof created a payload.
 func IsProof(p *auditrelay.Payload) bool { return p.Headers[proofHeader] != "" }
 
-// PutProof stores a bundle, once more without effect. The error wraps
-// auditrelay.ErrProofGap where the store lacks the bundles before it. Where there is no
-// table for it, and the role may make none, nothing is stored and there is no error:
-// records go on, and the first bundle after the table was made reports the gap.
+// PutProof stores a bundle. Storing it again has no effect. The error wraps
+// auditrelay.ErrProofGap if the store lacks earlier bundles. If the table is missing and the
+// role may not create it, PutProof stores nothing and returns no error, so that records are
+// still delivered. The first bundle after the table was created then reports the gap.
 func (s *Store) PutProof(ctx context.Context, p *auditrelay.Payload) error {
 	from, err := strconv.ParseInt(p.Headers[proofFromHeader], 10, 64)
 	size, err2 := strconv.ParseInt(p.Headers[proofSizeHeader], 10, 64)
@@ -70,7 +69,7 @@ func (s *Store) PutProof(ctx context.Context, p *auditrelay.Payload) error {
 	})
 }
 
-// prepareProofs finds the table, or makes it.
+// prepareProofs creates the table if it is missing.
 func (s *Store) prepareProofs(ctx context.Context) error {
 	there := func() bool {
 		var n int64
@@ -92,7 +91,7 @@ func (s *Store) proofsTable() string {
 	return "CREATE TABLE IF NOT EXISTS " + s.tables.proofs + " (log " + text + " NOT NULL, size BIGINT NOT NULL, bundle " + bytes + " NOT NULL, PRIMARY KEY (log, size))"
 }
 
-// Bundles calls fn for every bundle of proofs, by log and size.
+// Bundles calls fn for every bundle of proofs, ordered by log and size.
 func (s *Store) Bundles(ctx context.Context, fn func(name string, bundle []byte) error) error {
 	if !s.proofs {
 		return nil
@@ -117,8 +116,7 @@ func (s *Store) Bundles(ctx context.Context, fn func(name string, bundle []byte)
 // eachPage is how many rows Each reads at a time.
 const eachPage = 500
 
-// Each calls fn for every record, in the order in which they were inserted. The row is
-// fn's until it returns.
+// Each calls fn for every record in the order of insertion. fn must not keep the row.
 func (s *Store) Each(ctx context.Context, fn func(r *Row) error) error {
 	for after, more := int64(-1<<62), true; more; {
 		st := s.rows().text(" WHERE e.position > ").arg(after).text(" ORDER BY e.position LIMIT ").arg(int64(eachPage))
@@ -148,9 +146,9 @@ func (s *Store) Each(ctx context.Context, fn func(r *Row) error) error {
 	return nil
 }
 
-// Check returns what the database finds wrong with its own files, such as an index that
-// lacks rows; at most 20 things, which name no value. Postgres has no such check without
-// an extension: of it Check finds nothing.
+// Check returns the problems that the database finds in its own files, such as an index that
+// lacks rows. It returns at most 20, and they quote no value. Postgres has no such check
+// without an extension, so Check returns nothing for it.
 func (s *Store) Check(ctx context.Context) (wrong []string, err error) {
 	if s.options.Dialect != SQLite {
 		return nil, nil

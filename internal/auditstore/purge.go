@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// Keep bounds what a store holds. Its zero value keeps everything.
+// Keep limits what a store keeps. The zero value keeps everything.
 type Keep struct {
 	Age  time.Duration // since the record's event was received
-	Rows int64         // the oldest beyond them go
+	Rows int64         // above it the oldest records are deleted
 }
 
-// purgeBatch is how many records one transaction deletes: deliveries wait for it.
+// purgeBatch is how many records one transaction deletes. Deliveries wait for that transaction.
 const purgeBatch = 500
 
-// Purge deletes some of the records that keep does not cover, the ones received
-// longest ago first, in one small transaction, and returns how many; it is done when
-// that is 0. How many were deleted is counted in the same transaction, until Told.
+// Purge deletes some of the records that exceed keep, those received longest ago first, in one
+// small transaction. It returns how many; 0 means that none is left. The same transaction adds
+// the number to Untold, until Told.
 //
-// It goes by the time of receipt, which no producer chooses.
+// Purge uses the time of receipt, which no producer can choose.
 func (s *Store) Purge(ctx context.Context, now time.Time, keep Keep) (n int64, err error) {
 	err = s.transaction(ctx, func(tx *sql.Tx) error {
 		n = 0
@@ -62,10 +62,10 @@ func (s *Store) delete(ctx context.Context, tx *sql.Tx, q *statement) (int64, er
 	return result.RowsAffected()
 }
 
-// Untold is how many records were purged and not told of yet.
+// Untold returns the number of purged records that were not reported yet.
 func (s *Store) Untold(ctx context.Context) (int64, error) { return s.number(ctx, s.db, metaPurged) }
 
-// Told says that n purged records were told of.
+// Told notes that n purged records were reported.
 func (s *Store) Told(ctx context.Context, n int64) error {
 	return s.transaction(ctx, func(tx *sql.Tx) error { return s.add(ctx, tx, metaPurged, -n) })
 }

@@ -9,42 +9,39 @@ import (
 	"strings"
 )
 
-// Stored says what became of the records of one Put.
+// Stored is the result of one Put.
 type Stored struct {
 	Inserted int
-	Replaced int   // a tombstone by its event, or contents by newer ones
-	Known    int   // stored before, and left as they were
-	Writes   int64 // transactions of this journal, this one included; 0 where they are not counted
+	Replaced int   // tombstones replaced by their event, or contents replaced by newer ones
+	Known    int   // stored before and left unchanged
+	Writes   int64 // transactions of this journal including this one; 0 if they are not counted
 }
 
-// LostError says that the database has not all transactions that it acknowledged: it is a
-// standby that took over without the last of them, or was restored.
+// LostError means that the database lacks transactions that it had acknowledged: a standby took
+// over without the last ones, or the database was restored.
 type LostError struct{ Acknowledged, Has int64 }
 
 func (e *LostError) Error() string {
 	return fmt.Sprintf("the store lost what it had acknowledged: it has %d of %d transactions of this journal (a standby took over without the last ones, or an older state was restored); auditrelay store rebuild fills it again from the journal", e.Has, e.Acknowledged)
 }
 
-// Put stores the records of one journal in one transaction: durable when it returns
-// without an error, and none of them stored otherwise. Putting records again changes
-// nothing.
+// Put stores the records of one journal in one transaction. If it returns nil, they are
+// durable; otherwise none of them is stored. Putting records again changes nothing.
 //
-//   - What stands under (journal, sequence) already is replaced where the contents
-//     differ: a tombstone by the event that was replayed, an event by what other
-//     filters made of it. A tombstone never replaces an event.
-//   - An event whose (namespace, id) is there with the same contents is known. So a
-//     restored journal, which numbers anew what comes again, doubles nothing.
-//   - An id that comes again with other contents is another row: both were accepted,
-//     and neither may get lost. All but the one that was accepted first are marked as a
+//   - If a row with the same (journal, sequence) has other contents, it is replaced: a
+//     tombstone by the replayed event, an event by the result of other filters. A
+//     tombstone never replaces an event.
+//   - An event whose (namespace, id) is stored with the same contents is known. A restored
+//     journal gives new numbers to events that come again, and this avoids duplicates.
+//   - An id that comes again with other contents is another row, because both events were
+//     accepted and neither may be lost. All but the one accepted first are marked as a
 //     conflict; see Row.
 //
-// What stands there and is damaged is replaced, too. What stands there without a digest
-// gets one.
+// A damaged row is replaced as well. A row without a digest gets one.
 //
-// journal is the journal's identity and incarnation, joined by a dot. atLeast is how many
-// transactions of this journal were acknowledged before, as Stored.Writes tells, as far
-// as the caller knows: a database that has fewer gets a *LostError, and nothing is
-// stored.
+// journal is the journal's identity and incarnation, joined by a dot. atLeast is the number of
+// transactions of this journal that the caller knows to be acknowledged; see Stored.Writes. If
+// the database has fewer, Put returns a *LostError and stores nothing.
 func (s *Store) Put(ctx context.Context, journal string, records []Record, atLeast int64) (Stored, error) {
 	var done Stored
 	err := s.transaction(ctx, func(tx *sql.Tx) error {
@@ -70,23 +67,23 @@ func (s *Store) Put(ctx context.Context, journal string, records []Record, atLea
 	return done, nil
 }
 
-// putter is the statements of one transaction.
+// putter has the statements of one transaction.
 type putter struct {
 	tx       *sql.Tx
 	store    *Store
-	name     string // of the journal
-	journal  int64  // its number
+	name     string // the journal's name
+	journal  int64  // the journal's number
 	identity string // without the incarnation
-	writes   int64  // of the journal, with this transaction
-	digests  bool   // rows have them
-	mapped   bool   // rows say where their fields are
-	origins  bool   // rows say where they came from
-	marks    bool   // rows say whether they are a conflict
+	writes   int64  // transactions of the journal including this one
+	digests  bool   // rows have digests
+	mapped   bool   // rows state where their fields are
+	origins  bool   // rows state where they came from
+	marks    bool   // rows state whether they are a conflict
 
 	atPlace, withID, insert, update, mark *sql.Stmt
 }
 
-// recordColumns are those that a record's row has, in the order in which write gives them.
+// recordColumns returns the columns of a record's row in the order in which write fills them.
 func (p *putter) recordColumns() []string {
 	names := []string{"journal", "sequence", "tombstone", "updated_at", "received", "action", "table_name", "object_id", "changed_by", "changed_by_api_key", "namespace", "id", "data"}
 	if p.digests {
@@ -107,7 +104,7 @@ func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*put
 	if err := s.nameJournal(ctx, p); err != nil {
 		return nil, fmt.Errorf("name the journal: %w", err)
 	}
-	none := "" // stands in the place of the digest where there is none
+	none := "" // replaces the digest if there is none
 	if p.digests {
 		none = ", digest, teams, team_names, tokens"
 	}
@@ -117,9 +114,9 @@ func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*put
 	if p.origins {
 		none += ", source, principal"
 	}
-	// What else the row has is read too: a row that is damaged elsewhere is not known.
+	// The other columns are read too: a row that is damaged in one of them is not known.
 	atPlace := s.statement("SELECT position, tombstone, updated_at, received, namespace, id, data, action, table_name, object_id, changed_by, changed_by_api_key" + none + " FROM " + s.tables.events + " WHERE journal = ").arg(nil).text(" AND sequence = ").arg(nil)
-	// same: the very event, of the journal before it was restored from a backup.
+	// same: the same event from before the journal was restored from a backup.
 	withID := s.statement("SELECT e.position, e.data, CASE WHEN e.sequence = ").arg(nil).
 		text(" AND j.identity = ").arg(nil).text(" THEN 1 ELSE 0 END AS same FROM " + s.tables.events + " e JOIN " + s.tables.journals + " j ON j.number = e.journal WHERE e.id = ").
 		arg(nil).text(" AND e.namespace = ").arg(nil).text(" AND e.tombstone = 0 ORDER BY same DESC, e.position")
@@ -148,8 +145,8 @@ func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*put
 		q    *statement
 	}{{&p.atPlace, atPlace}, {&p.withID, withID}, {&p.insert, insert}, {&p.update, update}, {&p.mark, mark}} {
 		if s.options.Dialect == Postgres {
-			// The driver names a statement by its text. Through a pooler another
-			// transaction that failed may have left one of that name.
+			// The driver names a statement by its text. Through a pooler, a failed transaction
+			// of another client may have left a statement with that name.
 			one.q.text(fmt.Sprintf(" /* %016x */", rand.Uint64()))
 		}
 		var err error
@@ -161,7 +158,7 @@ func (s *Store) newPutter(ctx context.Context, tx *sql.Tx, journal string) (*put
 	return p, nil
 }
 
-// nameJournal finds the journal's number, and counts its transactions.
+// nameJournal finds the journal's number and counts its transactions.
 func (s *Store) nameJournal(ctx context.Context, p *putter) error {
 	q := s.statement("INSERT INTO " + s.tables.journals + " (name, identity) VALUES (").arg(p.name).text(", ").arg(p.identity).text(") ON CONFLICT (name) DO NOTHING")
 	if _, err := p.tx.ExecContext(ctx, q.String(), q.args...); err != nil {
@@ -179,8 +176,8 @@ func (s *Store) nameJournal(ctx context.Context, p *putter) error {
 	return p.tx.QueryRowContext(ctx, q.String(), q.args...).Scan(&p.journal, &p.writes)
 }
 
-// close lets go of the statements before the transaction ends: behind a pooler the
-// connection is another's then.
+// close closes the statements before the transaction ends. Behind a pooler the connection may
+// belong to another client after that.
 func (p *putter) close() {
 	for _, s := range []*sql.Stmt{p.atPlace, p.withID, p.insert, p.update, p.mark} {
 		if s != nil {
@@ -189,8 +186,8 @@ func (p *putter) close() {
 	}
 }
 
-// putAll stores some records. Those of which nothing is there yet, as a rule all, are
-// inserted without being looked for one by one.
+// putAll stores several records. Records that have no row yet, normally all, are inserted
+// without a lookup for each.
 func (p *putter) putAll(ctx context.Context, records []Record, done *Stored) error {
 	k, err := p.known(ctx, records)
 	if err != nil {
@@ -211,13 +208,13 @@ func (p *putter) putAll(ctx context.Context, records []Record, done *Stored) err
 	return nil
 }
 
-// known is which of some records may be there already, by their places and by their ids.
+// known is which of some records may be stored already, by place and by id.
 type known struct {
 	places map[int64]bool
 	ids    map[string]bool
 }
 
-// known looks for the records' places and ids with two statements.
+// known looks up the places and ids of records with two statements.
 func (p *putter) known(ctx context.Context, records []Record) (known, error) {
 	k := known{places: map[int64]bool{}, ids: map[string]bool{}}
 	places := p.store.statement("SELECT sequence FROM " + p.store.tables.events + " WHERE journal = ").arg(p.journal).text(" AND sequence IN (")
@@ -230,7 +227,7 @@ func (p *putter) known(ctx context.Context, records []Record) (known, error) {
 		places.arg(int64(records[i].Sequence))
 		ids.arg(column(records[i].ID))
 	}
-	// A tombstone has no id, and there may be very many.
+	// A tombstone has no id, and there may be very many tombstones.
 	ids.text(") AND id <> ''")
 	var sequence int64
 	var id string
@@ -254,7 +251,7 @@ func (p *putter) each(ctx context.Context, q *statement, into any, fn func()) er
 	return rows.Err()
 }
 
-// add reports whether a record may be there already, and notes that it is from now on.
+// add reports whether a record may be stored already, and adds it to the known ones.
 func (k *known) add(r *Record) bool {
 	id := column(r.ID)
 	there := k.places[int64(r.Sequence)] || !r.Tombstone && k.ids[id]
@@ -265,7 +262,7 @@ func (k *known) add(r *Record) bool {
 	return there
 }
 
-// put stores one record, whatever is there.
+// put stores one record, whether or not a row for it exists.
 func (p *putter) put(ctx context.Context, r *Record, done *Stored) error {
 	w := p.made(r)
 	there, err := p.there(ctx, r)
@@ -278,7 +275,7 @@ func (p *putter) put(ctx context.Context, r *Record, done *Stored) error {
 		if err := exec(ctx, p.update, append(p.args(w), there.position)...); err != nil || r.Tombstone || there.tombstone == 0 {
 			return err
 		}
-		return p.marked(ctx, r) // an event in the place of its tombstone
+		return p.marked(ctx, r) // the event replaces its tombstone
 	case !errors.Is(err, sql.ErrNoRows):
 		return err
 	}
@@ -319,7 +316,7 @@ func exec(ctx context.Context, s *sql.Stmt, args ...any) error {
 	return err
 }
 
-// written is a record as its row has it.
+// written is a record as its row contains it.
 type written struct {
 	position, sequence, tombstone, at, received int64
 	columns                                     [5]string
@@ -367,7 +364,7 @@ func (p *putter) args(w *written) []any {
 	return args
 }
 
-// there is what stands at the record's place.
+// there returns the row at the record's place.
 func (p *putter) there(ctx context.Context, r *Record) (w written, err error) {
 	c := &w.columns
 	into := []any{&w.position, &w.tombstone, &w.at, &w.received, &w.namespace, &w.id, &w.data, &c[0], &c[1], &c[2], &c[3], &c[4]}
@@ -384,7 +381,7 @@ func (p *putter) there(ctx context.Context, r *Record) (w written, err error) {
 	return w, err
 }
 
-// equal reports whether the row that is there is what would be written.
+// equal reports whether the stored row equals what would be written.
 func (w *written) equal(there *written, digests bool) bool {
 	if w.data != there.data || w.mapping != there.mapping || w.columns != there.columns || w.source != there.source || w.principal != there.principal {
 		return false
@@ -393,13 +390,13 @@ func (w *written) equal(there *written, digests bool) bool {
 		w.namespace == there.namespace && w.id == there.id
 }
 
-// was reports whether the row that is there was written as this record.
+// was reports whether the stored row was written from this record.
 func (w *written) was(there *written) bool {
 	return w.digest != nil && string(w.digest) == string(there.digest)
 }
 
-// same looks for the event under its id: known with these contents, or at a position
-// with others. others: another event has this identity.
+// same looks for the event under its id: known with these contents, or at a position with
+// others. others reports whether another event has this identity.
 func (p *putter) same(ctx context.Context, r *Record, text string) (position int64, known, others bool, err error) {
 	rows, err := p.withID.QueryContext(ctx, int64(r.Sequence), p.identity, column(r.ID), column(r.Namespace))
 	if err != nil {

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// Query selects and orders records. The zero value selects every record, the newest
-// first.
+// Query selects and orders records. The zero value selects all records, newest first.
 type Query struct {
 	Namespace string           // empty: all
 	Source    string           // the same; see auditrelay.Provenance
@@ -23,7 +22,7 @@ type Query struct {
 	Through int64
 }
 
-// sort is the field to sort by. Where all have one value of it, time decides.
+// sort returns the field to sort by. Records with equal values are ordered by time.
 func (q *Query) sort() Field {
 	if _, one := q.Equal[q.Sort]; one || q.Sort == "" {
 		return FieldUpdatedAt
@@ -38,8 +37,8 @@ func (q *Query) all() bool {
 
 func (q *Query) hasOrigin() bool { return q.Source != "" || q.Principal != "" }
 
-// where adds the conditions. The first field of indexed that is asked for drives the
-// query, the others are looked at along its way.
+// where adds the conditions. The query uses the index of the first field of indexed that it
+// contains and checks the other fields for each row.
 func (s *Store) where(ctx context.Context, q *Query, st *statement) error {
 	st.text(" WHERE 1 = 1")
 	driven, known := false, 0
@@ -66,7 +65,7 @@ func (s *Store) where(ctx context.Context, q *Query, st *statement) error {
 		}
 		st.text(" AND " + name + " = ").arg(column(q.Namespace))
 		if q.Namespace != usualNamespace && s.version >= versionConflict {
-			st.text(" AND " + otherNamespace) // or its index is not looked at
+			st.text(" AND " + otherNamespace) // otherwise the index would not be used
 		}
 	}
 	if q.hasOrigin() && s.version < versionOrigin {
@@ -92,14 +91,14 @@ func (s *Store) where(ctx context.Context, q *Query, st *statement) error {
 	return nil
 }
 
-// FillingError says that rows of an earlier version are not searched inside values yet.
+// FillingError means that rows of an earlier version cannot be searched inside values yet.
 type FillingError struct{ Missing int64 }
 
 func (e *FillingError) Error() string {
 	return fmt.Sprintf("rows of an earlier version are being made ready to be searched inside values: some %d are left", e.Missing)
 }
 
-// containing adds the conditions on what is inside values.
+// containing adds the conditions on text inside values.
 func (s *Store) containing(ctx context.Context, q *Query, st *statement) error {
 	if len(q.Contains) == 0 {
 		return nil
@@ -135,7 +134,7 @@ func (s *Store) containing(ctx context.Context, q *Query, st *statement) error {
 	return nil
 }
 
-// value is a record's value in a column.
+// value returns a record's value in a column.
 func (s *Store) value(ctx context.Context, f Field, position int64) (value string, err error) {
 	st := s.statement("SELECT " + string(f) + " FROM " + s.tables.events + " WHERE position = ").arg(position)
 	err = s.db.QueryRowContext(ctx, st.String(), st.args...).Scan(&value)
@@ -148,9 +147,9 @@ func (s *Store) value(ctx context.Context, f Field, position int64) (value strin
 	return value, nil
 }
 
-// Count counts what q selects, exactly up to most. Where there is more it returns most
-// and false, and for every record together the store's own count, which others may have
-// made wrong. most 0 counts all of it.
+// Count returns the number of records that q selects, exact up to most. If there are more, it
+// returns most and false. If q selects every record, it returns the store's own count, which
+// other writers may have made wrong. If most is 0, Count counts all.
 func (s *Store) Count(ctx context.Context, q Query, most int64) (n int64, exact bool, err error) {
 	st := s.statement("SELECT count(*) FROM (SELECT 1 AS one FROM " + s.tables.events)
 	if err := s.where(ctx, &q, st); err != nil {
@@ -173,7 +172,7 @@ func (s *Store) Count(ctx context.Context, q Query, most int64) (n int64, exact 
 	return most, false, nil
 }
 
-// Newest is the position that was given last, 0 in an empty store.
+// Newest returns the last position assigned, or 0 in an empty store.
 func (s *Store) Newest(ctx context.Context) (position int64, err error) { return s.newest(ctx, s.db) }
 
 func (s *Store) newest(ctx context.Context, from querier) (position int64, err error) {

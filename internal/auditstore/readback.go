@@ -8,8 +8,8 @@ import (
 	"auditrelay"
 )
 
-// ReadBack returns what the store holds in the place of a payload's records, one a line: see
-// auditrelay.Reader. Tombstones have no id, and are left out.
+// ReadBack returns the stored versions of a payload's records, one per line; see
+// auditrelay.Reader. Tombstones have no id and are left out.
 func (s *Store) ReadBack(ctx context.Context, p *auditrelay.Payload) ([]byte, error) {
 	_, records, err := Parse(p)
 	if err != nil {

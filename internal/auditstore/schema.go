@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// schema makes what is not there.
+// schema returns the statements that create what is missing.
 func (s *Store) schema() []string {
 	d := s.options.Dialect
 	position, text, bytes := d.types()
@@ -30,38 +30,38 @@ func (s *Store) schema() []string {
 	return statements
 }
 
-// insideIndex is the index by time. It holds what is searched inside values, so that such
-// a search looks at the index alone.
+// insideIndex is the index by time. It contains the searchable texts from inside values, so
+// such a search reads only the index.
 func (s *Store) insideIndex() string {
 	return "CREATE INDEX IF NOT EXISTS auditrelay_events_time ON " + s.tables.events + " (updated_at, position, teams, team_names, tokens)"
 }
 
-// conflictColumn is 1 where another event with the row's identity came before.
+// conflictColumn is 1 if another event with the row's identity was accepted before.
 const conflictColumn = "conflict BIGINT NOT NULL DEFAULT 0"
 
-// mappingColumn is where the fields of a record in another schema than LiteLLM's are, as
-// JSON; empty for LiteLLM's.
+// mappingColumn contains, as JSON, where the fields of a record in another schema are. It is
+// empty for LiteLLM's schema.
 func (s *Store) mappingColumn() string {
 	_, text, _ := s.options.Dialect.types()
 	return "mapping " + text + " NOT NULL DEFAULT ''"
 }
 
-// originColumns are where a record came from. They have no index: a search by them goes
-// along the time.
+// originColumns state where a record came from. They have no index; a search by them scans in
+// time order.
 func (s *Store) originColumns() []string {
 	_, text, _ := s.options.Dialect.types()
 	return []string{"source " + text + " NOT NULL DEFAULT ''", "principal " + text + " NOT NULL DEFAULT ''"}
 }
 
-// namespaceIndex is for readers who see one namespace. Events of LiteLLM, which are most
-// of a store as a rule, are not in it.
+// namespaceIndex is for readers of one namespace. It leaves out LiteLLM's events, which
+// normally are most of a store.
 func (s *Store) namespaceIndex() string {
 	return "CREATE INDEX IF NOT EXISTS auditrelay_events_namespace ON " + s.tables.events + " (namespace, updated_at, position) WHERE " + otherNamespace
 }
 
 const otherNamespace = "namespace <> 'litellm'"
 
-// migrate brings tables of an earlier version up to date, one version at a time.
+// migrate upgrades tables of an earlier version, one version at a time.
 func (s *Store) migrate(ctx context.Context) error {
 	err := s.transaction(ctx, func(tx *sql.Tx) error {
 		version, err := s.number(ctx, tx, metaVersion)
@@ -98,8 +98,8 @@ func (s *Store) migrate(ctx context.Context) error {
 	return s.check(ctx)
 }
 
-// addDigests makes version 2 of version 1. What rows lack stays null: the digest for ever,
-// since nothing says what was stored; what is searched inside values until Fill.
+// addDigests upgrades version 1 to 2. Missing values stay null: the digest forever, because
+// nothing states what was stored, and the searchable values until Fill.
 func (s *Store) addDigests(ctx context.Context, tx *sql.Tx) error {
 	_, text, bytes := s.options.Dialect.types()
 	for _, statement := range []string{
@@ -127,8 +127,8 @@ func (s *Store) addDigests(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-// addConflicts makes version 3 of version 2, and marks the conflicts that are there: the
-// ids that stand more than once are found along their index.
+// addConflicts upgrades version 2 to 3 and marks existing conflicts: it finds ids that occur
+// more than once along their index.
 func (s *Store) addConflicts(ctx context.Context, tx *sql.Tx) error {
 	events := s.tables.events
 	for _, statement := range []string{
@@ -151,7 +151,7 @@ func (s *Store) qualified(name string) string {
 	return s.options.Schema + "." + name
 }
 
-// Missing is how many positions Fill has still to go through; 0: none.
+// Missing returns how many positions Fill still has to process.
 func (s *Store) Missing(ctx context.Context) (int64, error) {
 	if s.version < versionDigest {
 		return 0, ErrEarlier
@@ -164,11 +164,11 @@ func (s *Store) Missing(ctx context.Context) (int64, error) {
 	return max(0, to-filled), err
 }
 
-// fillBatch is how many rows one transaction fills: deliveries wait for it.
+// fillBatch is how many rows one transaction fills. Deliveries wait for that transaction.
 const fillBatch = 500
 
-// Fill gives some rows of an earlier version what is searched inside values, in one small
-// transaction. It reports whether there may be more.
+// Fill adds the searchable values to some rows of an earlier version in one small transaction.
+// It reports whether there may be more.
 func (s *Store) Fill(ctx context.Context) (more bool, err error) {
 	if s.version < versionDigest {
 		return false, nil

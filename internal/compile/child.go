@@ -15,12 +15,11 @@ import (
 
 const (
 	maxWasm  = 512 << 20 // on standard input
-	maxEntry = 1 << 30   // the entry, in bytes
+	maxEntry = 1 << 30   // size of the entry in bytes
 )
 
-// Child is the helper's whole work: it limits its own process, for good, and
-// compiles the module on stdin into the directory that Fill named. It returns the
-// process's exit code.
+// Child is the main function of the helper. It permanently limits its own process and compiles
+// the module from stdin into the directory that Fill named. It returns the process's exit code.
 func Child(stdin io.Reader, stderr io.Writer, args []string) int {
 	if len(args) != 3 {
 		fmt.Fprintln(stderr, "this command is for the relay's own use")
@@ -32,7 +31,7 @@ func Child(stdin io.Reader, stderr io.Writer, args []string) int {
 		fmt.Fprintln(stderr, "this command is for the relay's own use")
 		return exitUsage
 	}
-	// The collector tries to stay below before the kernel ends it.
+	// The garbage collector tries to stay below this, before the kernel ends the process.
 	debug.SetMemoryLimit(memory / 4 * 3)
 	if err := lock(args[0], memory, seconds); err != nil {
 		fmt.Fprintln(stderr, err)
@@ -58,8 +57,7 @@ func compile(stdin io.Reader, dir string) (err error) {
 	return compileInto(context.Background(), dir, module)
 }
 
-// compileInto leaves one entry in dir: the module's code, under the name of its
-// outline.
+// compileInto writes one entry into dir: the module's code, under the name of its outline.
 func compileInto(ctx context.Context, dir string, module []byte) error {
 	outline, err := Outline(module)
 	if err != nil {
@@ -80,8 +78,8 @@ func compileInto(ctx context.Context, dir string, module []byte) error {
 	return os.RemoveAll(beside)
 }
 
-// entryOf compiles a module into an empty directory and returns the file that holds
-// its code.
+// entryOf compiles a module into an empty directory and returns the file that contains its
+// code.
 func entryOf(ctx context.Context, dir string, module []byte) (string, error) {
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
@@ -95,8 +93,8 @@ func entryOf(ctx context.Context, dir string, module []byte) (string, error) {
 	return only(dir)
 }
 
-// Config is how modules are compiled, here and wherever the cache is used: what
-// differs would not be found there.
+// Config is how modules are compiled, here and wherever the cache is used. The cache would not
+// find code that was compiled with another configuration.
 func Config(cache wazero.CompilationCache) wazero.RuntimeConfig {
 	return wazero.NewRuntimeConfig().WithCompilationCache(cache)
 }

@@ -19,42 +19,41 @@ import (
 
 // Options configure Fill.
 type Options struct {
-	// Command is the helper's program and first arguments; Fill adds its own. The program
-	// must call Child with those. Empty: Fill compiles in this process, without the
+	// Command is the helper's program and first arguments. Fill appends its own arguments, and
+	// the program must call Child with those. Empty: Fill compiles in this process without the
 	// limits below.
 	Command []string
-	// CacheDir is wazero's cache. The caller creates it.
+	// CacheDir is wazero's cache directory. The caller creates it.
 	CacheDir string
-	// Memory is what the helper may allocate. Default 1 GiB: a Go guest of 3 MB
-	// takes some 150 MB.
+	// Memory is the maximum that the helper may allocate. Default 1 GiB. A Go guest of 3 MB
+	// needs about 150 MB.
 	Memory auditrelay.ByteSize
-	// CPU is the processor time that it may use. Default 10 s, and 2 s for each MiB of the
-	// module: such a guest takes some 2 s, a Go program of 14 MB 6 to 15 s.
+	// CPU is the maximum processor time. Default 10 s plus 2 s for each MiB of the module. A Go
+	// guest of 3 MB needs about 2 s, a Go program of 14 MB 6 to 15 s.
 	CPU time.Duration
-	// Wall is how long it may take, however busy the host is. Default 2 min.
+	// Wall is the maximum duration, however busy the host is. Default 2 min.
 	Wall time.Duration
 }
 
-// LimitError says that a module is too dear to compile.
+// LimitError means that compiling a module exceeds a limit.
 type LimitError struct {
 	Limit string // "memory", "CPU time" or "time"
-	Value string // what was allowed
+	Value string // the limit's value
 }
 
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("compiling it takes more than %s of %s", e.Value, e.Limit)
 }
 
-// Fill has a module compiled into the cache, in place of what is there under key,
-// and keeps note with it. The key must stand for all that the module and the note
-// were made from. Two calls for the same key at once do no harm; one does the work
-// in vain.
+// Fill compiles a module into the cache, replaces any entry under key, and stores note with it.
+// The key must identify everything that the module and the note were made from. Two calls for
+// the same key at a time are safe; one of them works in vain.
 func Fill(ctx context.Context, key [32]byte, module, note []byte, o Options) (Entry, error) {
 	outline, err := Outline(module)
 	if err != nil {
 		return Entry{}, fmt.Errorf("compile: %w", err)
 	}
-	if o.CacheDir, err = filepath.Abs(o.CacheDir); err != nil { // the helper may ask nothing about directories
+	if o.CacheDir, err = filepath.Abs(o.CacheDir); err != nil { // the helper may not look up directories
 		return Entry{}, fmt.Errorf("compile cache: %w", err)
 	}
 	records := filepath.Join(o.CacheDir, recordsDir)
@@ -82,15 +81,13 @@ func Fill(ctx context.Context, key [32]byte, module, note []byte, o Options) (En
 	return e, nil
 }
 
-// Entries is how many modules the cache keeps; the ones that were asked for least
-// lately are forgotten.
+// Entries is how many modules the cache keeps. The least recently requested are removed.
 const Entries = 64
 
-// leftover is when a directory that a killed relay left is certainly nobody's.
+// leftover is the age after which a directory of a killed relay certainly is not in use.
 const leftover = time.Hour
 
-// prune keeps the cache from growing for ever. What it fails to remove it finds the
-// next time.
+// prune limits the size of the cache. What it cannot remove, the next call removes.
 func prune(cache string) {
 	dir := filepath.Join(cache, recordsDir)
 	files, err := os.ReadDir(dir)
@@ -118,7 +115,7 @@ func prune(cache string) {
 	}
 }
 
-// keep moves what was made in dir into the cache, the record last.
+// keep moves the results from dir into the cache, the record last.
 func keep(cache, dir, name string, e Entry) error {
 	made, err := only(dir)
 	if err != nil {
@@ -149,7 +146,7 @@ func keep(cache, dir, name string, e Entry) error {
 	return os.Rename(draft, name)
 }
 
-// only returns the one file below dir.
+// only returns the only file below dir.
 func only(dir string) (file string, err error) {
 	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
@@ -167,8 +164,8 @@ func only(dir string) (file string, err error) {
 	return file, err
 }
 
-// checksum tells a damaged file. Against a hand that means harm it would be no use
-// in whatever form: it lies beside what it is of.
+// checksum detects a damaged file. No checksum could detect a deliberate change, because it is
+// stored next to the file.
 func checksum(name string) (uint32, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -185,12 +182,12 @@ func checksum(name string) (uint32, error) {
 func (o Options) memory() auditrelay.ByteSize { return cmp.Or(o.Memory, 1<<30) }
 func (o Options) wall() time.Duration         { return cmp.Or(o.Wall, 2*time.Minute) }
 
-// cpu is the limit for a module of so many bytes.
+// cpu returns the limit for a module of size bytes.
 func (o Options) cpu(size int) time.Duration {
 	return cmp.Or(o.CPU, (10*time.Second + time.Duration(size>>10)*(2*time.Second/1024)).Round(time.Second))
 }
 
-// arguments are what Child gets.
+// arguments returns Child's arguments.
 func (o Options) arguments(dir string, size int) []string {
 	seconds := max(1, int((o.cpu(size)+time.Second-1)/time.Second))
 	return []string{dir, strconv.FormatInt(int64(o.memory()), 10), strconv.Itoa(seconds)}

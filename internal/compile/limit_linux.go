@@ -7,7 +7,7 @@ import (
 	"auditrelay/internal/confine"
 )
 
-// lock leaves this process one directory and no network, and limits it for good.
+// lock permanently limits this process and leaves it one directory and no network.
 func lock(dir string, memory int64, seconds int) error {
 	_, err := confine.Lock(confine.Options{
 		Writable: dir,

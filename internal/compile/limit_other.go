@@ -2,6 +2,6 @@
 
 package compile
 
-// lock does nothing: here the meter's limits on modules, and the time that the parent
-// allows, are all there is.
+// lock does nothing on this system. Only the meter's limits on modules and the parent's time
+// limit apply.
 func lock(string, int64, int) error { return nil }

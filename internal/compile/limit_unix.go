@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// lock limits this process for good. Here there are limits, and no more.
+// lock permanently limits this process. On this system it sets resource limits only.
 func lock(_ string, memory int64, seconds int) error {
 	for _, l := range []struct {
 		name      string
@@ -17,7 +17,7 @@ func lock(_ string, memory int64, seconds int) error {
 		{"core size", syscall.RLIMIT_CORE, 0, 0},
 		{"file size", syscall.RLIMIT_FSIZE, maxEntry, maxEntry},
 		{"memory", syscall.RLIMIT_DATA, uint64(memory), uint64(memory)},
-		// Go ignores the signal at the soft limit; the hard one kills.
+		// Go ignores the signal at the soft limit. The hard limit kills the process.
 		{"CPU time", syscall.RLIMIT_CPU, uint64(seconds), uint64(seconds)},
 	} {
 		if err := setLimit(l.which, l.soft, l.max); err != nil {
@@ -32,7 +32,7 @@ func setLimit(which int, soft, most uint64) error {
 	if err := syscall.Getrlimit(which, &now); err != nil {
 		return err
 	}
-	// Whoever may do no more may not raise a limit either.
+	// An unprivileged process cannot raise a limit.
 	now.Max = min(now.Max, most)
 	now.Cur = min(now.Max, soft)
 	return syscall.Setrlimit(which, &now)

@@ -13,16 +13,16 @@ const (
 
 var errOutline = errors.New("not a module")
 
-// Outline returns a module as it is found in the cache: all but the bodies of its
-// functions, each of which traps in their place, and a custom section that tells it
-// from the outlines of other modules.
+// Outline returns the form of a module under which the cache stores its code: the module with
+// every function body replaced by a trap, and with a custom section that distinguishes it from
+// the outlines of other modules.
 //
-// The compiler decodes and validates every body before it looks into its cache,
-// which takes several times as long as all the rest of loading, and the compiled
-// code that it then finds does not need them. So the code of a module is kept under
-// the name of its outline, and the outline is what is loaded. Whoever does that must
-// call a function that cannot trap before it relies on it: an outline whose code was
-// not found was compiled itself, and traps in every function.
+// Before it looks into its cache, the compiler decodes and validates every body. This takes
+// several times as long as the rest of loading, and the compiled code found in the cache does
+// not need the bodies. Therefore a module's code is stored under the name of its outline, and
+// the outline is loaded. The caller must call a function that cannot trap before it relies on a
+// loaded outline: if its code was not found, the outline itself was compiled and traps in every
+// function.
 func Outline(module []byte) ([]byte, error) {
 	if len(module) < 8 {
 		return nil, errOutline

@@ -17,27 +17,27 @@ import (
 	"time"
 )
 
-// Entry is what the cache has of a module beside its code.
+// Entry is what the cache contains for a module besides its code.
 type Entry struct {
 	Outline []byte // what to load; see Outline
-	Note    []byte // as Fill got it
+	Note    []byte // as passed to Fill
 }
 
-// record is what the cache knows of one entry of its own. In its file it stands
-// after the digest of all that follows, and the outline behind it.
+// record describes one cache entry. Its file contains the digest of all that follows, the
+// record, and the outline.
 type record struct {
-	Entry string `json:"entry"` // the file with the code, relative to the cache
-	Sum   uint32 `json:"sum"`   // of its content
+	Entry string `json:"entry"` // file with the code, relative to the cache
+	Sum   uint32 `json:"sum"`   // checksum of that file
 	Note  []byte `json:"note"`
 }
 
-// recordsDir is where records are, in the cache's directory.
+// recordsDir is the directory of the records inside the cache's directory.
 const recordsDir = "auditrelay"
 
 var errRecord = errors.New("damaged record")
 
-// Find returns what the cache has under a key. What is damaged, the code included,
-// is removed and not found.
+// Find returns the entry under a key. A damaged entry, including damaged code, is removed and
+// not found.
 func Find(cacheDir string, key [32]byte) (Entry, bool) {
 	name := recordName(cacheDir, key)
 	text, err := os.ReadFile(name)
@@ -54,14 +54,14 @@ func Find(cacheDir string, key [32]byte) (Entry, bool) {
 		return Entry{}, false
 	}
 	now := time.Now()
-	_ = os.Chtimes(name, now, now) // the oldest go first; a wrong order costs a compilation
+	_ = os.Chtimes(name, now, now) // the oldest are removed first; a wrong order costs one compilation
 	return Entry{Outline: outline, Note: r.Note}, true
 }
 
-// Forget removes what the cache has under a key.
+// Forget removes the entry under a key.
 func Forget(cacheDir string, key [32]byte) { remove(cacheDir, recordName(cacheDir, key)) }
 
-// remove removes a record and its entry, as far as there is either.
+// remove removes a record and its code, if they exist.
 func remove(cacheDir, name string) {
 	if text, err := os.ReadFile(name); err == nil {
 		if r, _, err := decodeRecord(text); err == nil {
@@ -93,13 +93,13 @@ func decodeRecord(text []byte) (r record, outline []byte, err error) {
 	return r, outline, nil
 }
 
-// recordName is the file of a key's record. Another version of the compiler makes
-// another entry, and so does one on another processor.
+// recordName returns the file of a key's record. It depends on the compiler's version and on
+// the processor.
 func recordName(cacheDir string, key [32]byte) string {
 	return filepath.Join(cacheDir, recordsDir, hex.EncodeToString(key[:])+"-"+compilerVersion()+"-"+processor())
 }
 
-// compilerVersion is wazero's, as this program was built.
+// compilerVersion returns wazero's version in this binary.
 func compilerVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
@@ -111,12 +111,12 @@ func compilerVersion() string {
 	return "unknown"
 }
 
-// Prepare reads what Find asks the system for, so that it finds the same once files beside
-// the cache are out of reach.
+// Prepare reads the system information that Find needs, so that Find still works when files
+// outside the cache are out of reach.
 func Prepare() { processor() }
 
-// processor tells processors apart whose compiled code differs, where the system
-// says what they can do.
+// processor distinguishes processors for which the compiled code differs, if the system reports
+// their features.
 var processor = sync.OnceValue(func() string {
 	sum := sha256.New()
 	sum.Write([]byte(goruntime.GOARCH))

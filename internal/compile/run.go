@@ -15,16 +15,16 @@ import (
 // Exit codes of the helper.
 const (
 	exitOK      = 0
-	exitRefused = 10 // the compiler said no; standard error has its words
+	exitRefused = 10 // the compiler refused; standard error contains its message
 	exitUsage   = 11
-	exitGo      = 2 // Go's runtime, when it can get no memory
+	exitGo      = 2 // exit code of Go's runtime when it cannot get memory
 )
 
-// Marker is set in the helper's environment: a program that is run as one and does
-// not know it must not run another in its turn.
+// Marker is set in the helper's environment. A program that is started as a helper and does not
+// know that it is one must not start another.
 const Marker = "AUDITRELAY_COMPILING"
 
-// run runs the helper and tells how it ended.
+// run runs the helper and reports how it ended.
 func run(ctx context.Context, wasm []byte, dir string, o Options) error {
 	if len(o.Command) == 0 {
 		return errors.New("compile: no helper is named")
@@ -54,7 +54,7 @@ func run(ctx context.Context, wasm []byte, dir string, o Options) error {
 		return &LimitError{"time", o.wall().String()}
 	case !ended:
 		return fmt.Errorf("start the helper that compiles: %w", err)
-	case exit.UserTime()+exit.SystemTime() >= o.cpu(len(wasm))*4/5 && !exit.Exited(): // the kernel counts the limit by its ticks
+	case exit.UserTime()+exit.SystemTime() >= o.cpu(len(wasm))*4/5 && !exit.Exited(): // the kernel counts the limit in ticks
 		return &LimitError{"CPU time", o.cpu(len(wasm)).String()}
 	case exit.ExitCode() == exitRefused:
 		return fmt.Errorf("compile: %s", words)
@@ -64,7 +64,7 @@ func run(ctx context.Context, wasm []byte, dir string, o Options) error {
 	return fmt.Errorf("the helper that compiles ended after %v of processor time with %w: %s", exit.UserTime()+exit.SystemTime(), err, words)
 }
 
-// head keeps the first bytes of what is written to it.
+// head keeps the first bytes written to it.
 type head struct{ text []byte }
 
 const maxWords = 2 << 10

@@ -1,65 +1,65 @@
 package confine
 
-// phase says until when a system call is allowed.
+// phase states until when a system call is allowed.
 type phase int
 
 const (
-	always    phase = iota // while guests run too
+	always    phase = iota // also while guests run
 	loading                // until Tighten
 	writing                // until Tighten, and only with a writable directory
-	tolerated              // never, but the process gets ENOSYS and goes on
+	tolerated              // never; the process gets ENOSYS and continues
 )
 
-// call is one system call that does not kill.
+// call is a system call that does not kill the process.
 type call struct {
 	name         string
-	amd64, arm64 uint32 // its numbers
+	amd64, arm64 uint32 // system call numbers
 	until        phase
-	// tried says that a C library calls it when it likes, and goes on with an error. In
-	// a program that links one it is refused without a kill.
+	// tried means that a C library may make the call at any time and handles an error. In a
+	// program that links C the call is refused without killing the process.
 	tried bool
-	arg   *condition // on one argument; another value kills
+	arg   *condition // condition on one argument; any other value kills
 }
 
-// condition is on the low 32 bits of an argument. All arguments that are looked at are
-// ints, or flags of which the kernel reads no more.
+// condition applies to the low 32 bits of an argument. All checked arguments are ints, or flags
+// of which the kernel reads only those bits.
 type condition struct {
 	arg     int
 	tight   bool     // checked only after Tighten
-	oneOf   []uint32 // values; nil for any
-	self    bool     // the process's own id
-	with    uint32   // bits that are set
-	without uint32   // bits that are not
+	oneOf   []uint32 // allowed values; nil for any
+	self    bool     // must be the process's own id
+	with    uint32   // bits that must be set
+	without uint32   // bits that must not be set
 }
 
 const (
 	protExec  = 0x4
 	prSetVMA  = 0x53564d41
 	cloneNeed = 0x10900 // CLONE_VM, CLONE_SIGHAND, CLONE_THREAD: a thread, not a process
-	// cloneMay are the flags with which Go and C libraries start threads.
+	// cloneMay are the flags that Go and C libraries use to start threads.
 	cloneMay = 0x3d0f00
 )
 
-// calls is the whole list, the frequent ones first. Each number can be checked against
-// the kernel's tables; a test compares those of the processor that it runs on.
+// calls is the whole list, the frequent ones first. Each number can be checked against the
+// kernel's tables. A test checks those of the processor it runs on.
 var calls = []call{
-	// What a worker does all the time: it waits, reads, answers.
+	// What a worker always does: wait, read, answer.
 	{name: "futex", amd64: 202, arm64: 98},
 	{name: "read", amd64: 0, arm64: 63},
 	{name: "write", amd64: 1, arm64: 64},
 	{name: "epoll_pwait", amd64: 281, arm64: 22},
 	{name: "sched_yield", amd64: 24, arm64: 124},
 	{name: "nanosleep", amd64: 35, arm64: 101},
-	{name: "clock_gettime", amd64: 228, arm64: 113}, // where the vDSO has no clock
+	{name: "clock_gettime", amd64: 228, arm64: 113}, // needed if the vDSO has no clock
 	{name: "clock_nanosleep", amd64: 230, arm64: 115},
 	{name: "restart_syscall", amd64: 219, arm64: 128},
 
-	// Go's memory. After Tighten none becomes executable.
+	// Go's memory management. After Tighten no memory becomes executable.
 	{name: "madvise", amd64: 28, arm64: 233},
 	{name: "mmap", amd64: 9, arm64: 222, arg: &condition{arg: 2, tight: true, without: protExec}},
 	{name: "munmap", amd64: 11, arm64: 215},
 	{name: "mprotect", amd64: 10, arm64: 226, arg: &condition{arg: 2, tight: true, without: protExec}},
-	{name: "prctl", amd64: 157, arm64: 167, arg: &condition{oneOf: []uint32{prSetVMA}}}, // names mappings
+	{name: "prctl", amd64: 157, arm64: 167, arg: &condition{oneOf: []uint32{prSetVMA}}}, // names memory mappings
 
 	// Go's threads and the signals among them.
 	{name: "clone", amd64: 56, arm64: 220, arg: &condition{with: cloneNeed, without: ^uint32(cloneMay)}},
@@ -72,15 +72,15 @@ var calls = []call{
 	{name: "sigaltstack", amd64: 131, arm64: 132},
 	{name: "sched_getaffinity", amd64: 204, arm64: 123},
 	{name: "getrandom", amd64: 318, arm64: 278},
-	{name: "rseq", amd64: 334, arm64: 293}, // without it glibc ends when it starts a thread
+	{name: "rseq", amd64: 334, arm64: 293}, // without it glibc ends the process when it starts a thread
 	{name: "exit", amd64: 60, arm64: 93},
 	{name: "exit_group", amd64: 231, arm64: 94},
 
-	// Giving back what is open: the collector does that when it likes.
+	// Closing and unmapping, which the garbage collector does at any time.
 	{name: "close", amd64: 3, arm64: 57},
 	{name: "epoll_ctl", amd64: 233, arm64: 21},
 
-	// Loading from the cache. Landlock says which files.
+	// Loading from the cache. Landlock restricts the files.
 	{name: "openat", amd64: 257, arm64: 56, until: loading, tried: true},
 	{name: "fstat", amd64: 5, arm64: 80, until: loading},
 	{name: "newfstatat", amd64: 262, arm64: 79, until: loading},
@@ -88,9 +88,9 @@ var calls = []call{
 	{name: "lseek", amd64: 8, arm64: 62, until: loading},
 	{name: "epoll_create1", amd64: 291, arm64: 20, until: loading},
 	{name: "eventfd2", amd64: 290, arm64: 19, until: loading},
-	// F_GETFD, F_SETFD, F_GETFL, F_SETFL: not F_SETOWN, which sends signals to others.
+	// F_GETFD, F_SETFD, F_GETFL, F_SETFL. Not F_SETOWN, which sends signals to other processes.
 	{name: "fcntl", amd64: 72, arm64: 25, until: loading, arg: &condition{arg: 1, oneOf: []uint32{1, 2, 3, 4}}},
-	{name: "seccomp", amd64: 317, arm64: 277, until: loading}, // Tighten
+	{name: "seccomp", amd64: 317, arm64: 277, until: loading}, // for Tighten
 
 	// Compiling into a directory.
 	{name: "mkdirat", amd64: 258, arm64: 34, until: writing},
@@ -101,7 +101,7 @@ var calls = []call{
 	{name: "fsync", amd64: 74, arm64: 82, until: writing},
 	{name: "fdatasync", amd64: 75, arm64: 83, until: writing},
 
-	// What is tried and not needed: by C libraries when a thread starts, by os.Chtimes.
+	// Tried but not needed: by C libraries when a thread starts, and by os.Chtimes.
 	{name: "clone3", amd64: 435, arm64: 435, until: tolerated},
 	{name: "set_robust_list", amd64: 273, arm64: 99, until: tolerated},
 	{name: "utimensat", amd64: 280, arm64: 88, until: tolerated},

@@ -16,16 +16,16 @@ import (
 	"auditrelay"
 )
 
-// Groups makes control groups (cgroup v2) below the one that the system delegated to this
+// Groups creates control groups (cgroup v2) below the one that the system delegated to this
 // process, as systemd does for a service with Delegate=.
 type Groups struct {
-	dir         string // of the groups
+	dir         string // parent directory of the groups
 	controllers []string
 }
 
-// Group is one process's control group. Close it when the process has ended.
+// Group is the control group of one process. Close it after the process has ended.
 type Group struct {
-	// Applied are the limits that it sets, such as "memory.max=134217728".
+	// Applied are the limits that are set, for example "memory.max=134217728".
 	Applied []string
 
 	dir  string
@@ -33,13 +33,14 @@ type Group struct {
 }
 
 const (
-	groupWeight = 50  // a half of what the relay's own group has
-	groupTasks  = 512 // threads: Go ends where it cannot start one that it needs
+	groupWeight = 50  // half of the weight of the relay's own group
+	groupTasks  = 512 // threads; Go ends the process if it cannot start a thread
 )
 
-// Delegated returns the Groups of this process; nil where nothing was delegated to it. The
-// error says what keeps it from dividing what was. A process in the delegated group itself
-// moves to a group below it, since only groups without processes divide what they have.
+// Delegated returns the Groups of this process, or nil if no group was delegated. The error
+// states why a delegated group cannot be divided. If this process is in the delegated group
+// itself, Delegated moves it to a group below, because only groups without processes can be
+// divided.
 func Delegated() (*Groups, error) {
 	own, err := os.ReadFile("/proc/self/cgroup")
 	mounts, err2 := os.ReadFile("/proc/self/mountinfo")
@@ -53,8 +54,8 @@ func Delegated() (*Groups, error) {
 	return g, nil
 }
 
-// isDelegated says whether systemd marked a group as its service's own to divide.
-// https://systemd.io/CGROUP_DELEGATION; trusted attributes are root's to read.
+// isDelegated reports whether systemd delegated a group to its service. See
+// https://systemd.io/CGROUP_DELEGATION. Only root can read trusted attributes.
 func isDelegated(dir string) bool {
 	var value [1]byte
 	for _, name := range []string{"user.delegate", "trusted.delegate"} {
@@ -65,8 +66,8 @@ func isDelegated(dir string) bool {
 	return false
 }
 
-// ownGroup returns the directory of a process's group, from /proc's cgroup and mountinfo;
-// nothing where there is none.
+// ownGroup returns the directory of a process's group from its cgroup and mountinfo files in
+// /proc, or "" if there is none.
 func ownGroup(own, mounts string) string {
 	group := ""
 	for line := range strings.Lines(own) {
@@ -88,7 +89,7 @@ func ownGroup(own, mounts string) string {
 	return ""
 }
 
-// delegated prepares the groups where own, or what contains it, is delegated.
+// delegated prepares the groups if own, or a group that contains it, is delegated.
 func delegated(own string, is func(dir string) bool) (*Groups, error) {
 	if own == "" {
 		return nil, nil
@@ -135,8 +136,8 @@ func delegated(own string, is func(dir string) bool) (*Groups, error) {
 			return nil, err
 		}
 	}
-	// What a killed relay left is empty, and can be removed. One of ours may be empty since
-	// its worker is about to start.
+	// Groups that a killed relay left are empty and can be removed. One of ours may be empty
+	// because its worker is about to start.
 	left, _ := filepath.Glob(filepath.Join(g.dir, "worker-*"))
 	for _, dir := range left {
 		if !strings.HasPrefix(filepath.Base(dir), ownWorkers()) {
@@ -149,10 +150,10 @@ func delegated(own string, is func(dir string) bool) (*Groups, error) {
 	return g, nil
 }
 
-// ownWorkers is how the names of groups begin that this process makes.
+// ownWorkers is the prefix of the names of this process's groups.
 func ownWorkers() string { return "worker-" + strconv.Itoa(os.Getpid()) + "-" }
 
-// New makes a group for a process that may take so much memory, what it shares included.
+// New creates a group for a process that may use memory bytes, shared memory included.
 func (g *Groups) New(memory auditrelay.ByteSize) (*Group, error) {
 	dir, err := os.MkdirTemp(g.dir, ownWorkers())
 	if err != nil {
@@ -168,7 +169,7 @@ func (g *Groups) New(memory auditrelay.ByteSize) (*Group, error) {
 	limit("memory", "memory.max", strconv.FormatInt(int64(memory), 10))
 	limit("pids", "pids.max", strconv.Itoa(groupTasks))
 	if slices.Contains(g.controllers, "memory") {
-		_ = set(dir, "memory.swap.max", "0") // not everywhere
+		_ = set(dir, "memory.swap.max", "0") // not available everywhere
 	}
 	if slices.Contains(g.controllers, "cpu") {
 		n.Applied = append(n.Applied, "cpu.weight="+strconv.Itoa(groupWeight))

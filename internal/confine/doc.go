@@ -1,17 +1,16 @@
-// Package confine lets a process of this program give up, for good, what it does not need:
-// files, network, other processes, new privileges, new executable memory.
+// Package confine lets a process of this program permanently drop what it does not need: files,
+// network, other processes, new privileges, and new executable memory.
 //
-// A child process calls [Lock] first, before it reads anything that it does not trust. It
-// loads its modules, calls [Tighten], and only then runs guest code. The parent starts it
-// with [Start], which puts it into namespaces of its own where the system permits that.
-// Each call returns a [Report]: what was applied, and what was not and why.
+// A child process first calls [Lock], before it reads untrusted data. It loads its modules,
+// calls [Tighten], and only then runs guest code. The parent starts the child with [Start],
+// which puts it into its own namespaces if the system permits that. Each call returns a
+// [Report] of what was applied and what was not, with the reason.
 //
-// A system call that is not on the list kills the process with SIGSYS instead of returning
-// an error. A process that tries one is not in the state that we tested: either its guest
-// broke out, or this program has a bug. An error would let an attacker try on, and the
-// parent would not see it. The few calls that Go's runtime and C libraries try and can do
-// without return an error instead.
+// A system call that is not on the list kills the process with SIGSYS instead of returning an
+// error. Such a call means that the guest broke out or that this program has a bug. With an
+// error an attacker could keep trying, and the parent would not notice. The few calls that Go's
+// runtime and C libraries try but do not need return an error instead.
 //
-// The list is for Linux on amd64 and arm64. On other systems nothing is applied, and the
-// report says so.
+// The list is for Linux on amd64 and arm64. On other systems nothing is applied, and the report
+// says so.
 package confine

@@ -12,17 +12,17 @@ type ruleset struct {
 	files, network, scoped uint64
 }
 
-// Rights that a ruleset handles, and the version of Landlock that brought them.
+// Rights that a ruleset handles, by the version of Landlock that introduced them.
 const (
-	filesV1 = 1<<13 - 1 // all from execute to make_sym
+	filesV1 = 1<<13 - 1 // all rights from execute to make_sym
 	readV1  = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	writeV1 = readV1 | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE |
 		unix.LANDLOCK_ACCESS_FS_REMOVE_DIR | unix.LANDLOCK_ACCESS_FS_MAKE_DIR | unix.LANDLOCK_ACCESS_FS_MAKE_REG
 )
 
-// handled is all that a version can take away. It leaves out the scope of signals, by
-// which some kernels keep the threads of one process from each other; the filter of
-// system calls has that.
+// handled returns everything that a version can restrict. It leaves out the scope of signals,
+// with which some kernels separate the threads of one process. The system call filter covers
+// signals.
 func handled(version int) ruleset {
 	r := ruleset{files: filesV1}
 	if version >= 2 {
@@ -43,14 +43,14 @@ func handled(version int) ruleset {
 	return r
 }
 
-// landlock leaves every thread the named directories, and no TCP.
+// landlock restricts every thread to the named directories and forbids TCP.
 func landlock(o Options) (files, network Why) {
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno != 0 || version < 2 && o.Writable != "" { // the first cannot permit a rename to another directory
+	if errno != 0 || version < 2 && o.Writable != "" { // version 1 cannot permit a rename to another directory
 		return Unsupported, Unsupported
 	}
 	all := handled(int(version))
-	// Older kernels know less of the structure, and take zeros in what they do not know.
+	// Older kernels know a shorter structure and accept zeros in the part they do not know.
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&all)), unsafe.Sizeof(all), 0)
 	if errno != 0 {
 		return why(errno), why(errno)
@@ -74,8 +74,7 @@ func landlock(o Options) (files, network Why) {
 	return files, files
 }
 
-// allow adds a directory's rights to a ruleset. A directory that cannot be opened has
-// nothing to allow.
+// allow adds a directory's rights to a ruleset. A directory that cannot be opened is skipped.
 func allow(ruleset uintptr, dir string, rights uint64) Why {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

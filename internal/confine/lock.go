@@ -11,41 +11,41 @@ import (
 
 // Options configure Lock. The zero value is the strictest: no files, and no memory limit.
 type Options struct {
-	// ReadOnly are directories whose files the process may read until it calls Tighten.
-	// Paths are absolute.
+	// ReadOnly are absolute paths of directories whose files the process may read until it
+	// calls Tighten.
 	ReadOnly []string
-	// Writable is a directory in which the process may also create, rename and remove
-	// files. Empty: none, and the largest file that it may write has 0 bytes.
+	// Writable is a directory in which the process may also create, rename and remove files.
+	// Empty: none, and the process can write no byte to any file.
 	Writable string
 	// FileSize is the largest file that the process may write in Writable. Default 1 GiB.
 	FileSize auditrelay.ByteSize
-	// Memory is how much memory the process may write to, Go's own included. At least
-	// 128 MiB, which Go's runtime needs; 0 sets no limit. The address space is limited
-	// to 1.25 GiB more, which Go reserves and does not use.
+	// Memory is how much memory the process may write to, including Go's own. It must be at
+	// least 128 MiB, which Go's runtime needs. 0 sets no limit. The address space is limited to
+	// 1.25 GiB more, which Go reserves and does not use.
 	Memory auditrelay.ByteSize
-	// Shared is how much memory the process has mapped that it shares with others. It
-	// counts as address space alone.
+	// Shared is the amount of shared memory that the process has mapped. It counts as address
+	// space only.
 	Shared auditrelay.ByteSize
-	// CPU is how much processor time the process may use in its life; the kernel kills
-	// it then. 0 sets no limit.
+	// CPU is the total processor time that the process may use. After that the kernel kills it.
+	// 0 sets no limit.
 	CPU time.Duration
-	// Lifeline is one end of a pipe or socket whose other end only the parent holds, or
-	// nil. Lock fails if the other end is closed: the parent died before the process
-	// could ask the kernel to die with it. The caller keeps it.
+	// Lifeline is one end of a pipe or socket whose other end only the parent has, or nil. Lock
+	// fails if the other end is closed: then the parent died before the process could ask the
+	// kernel to be killed together with it. The caller keeps ownership of it.
 	Lifeline interface{ Fd() uintptr }
 }
 
 const (
-	minMemory    = 128 << 20  // RLIMIT_DATA below which Go's runtime does not live
-	addressSpace = 1280 << 20 // that Go reserves beside what it uses
-	// addressSpaceC is what a C library reserves for its threads' stacks and allocators,
-	// in a program that links one.
+	minMemory    = 128 << 20  // RLIMIT_DATA below which Go's runtime does not run
+	addressSpace = 1280 << 20 // reserved by Go in addition to what it uses
+	// addressSpaceC is what a C library reserves for its threads' stacks and allocators, in a
+	// program that links C.
 	addressSpaceC = 4 << 30
 	openFiles     = 64
 	maxFileSize   = 1 << 30
 )
 
-// ErrParentGone says that the parent ended before the process was locked.
+// ErrParentGone means that the parent ended before the process was locked.
 var ErrParentGone = errors.New("confine: the parent process has ended")
 
 func (o Options) check() error {
@@ -57,14 +57,13 @@ func (o Options) check() error {
 	return nil
 }
 
-// Lock confines this process, with all its threads, for good. It needs no privilege. It
-// also fixes GOMAXPROCS at its present value, since Go's runtime would read files to
-// update it.
+// Lock permanently confines this process with all its threads. It needs no privilege. It also
+// fixes GOMAXPROCS at its present value, because Go's runtime would read files to update it.
 //
-// Standard streams and files that are open stay usable: the caller closes what the
-// process should not have. What the system does not have or does not permit is in the
-// report, and is no error. An error means wrong options or ErrParentGone; the process
-// must end then, since it may be locked in part.
+// Open files, including the standard streams, stay usable. The caller closes those that the
+// process must not have. Restrictions that the system does not support or permit are in the
+// report and are no error. An error means wrong options or ErrParentGone. The process must then
+// end, because it may be locked in part.
 func Lock(o Options) (Report, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -72,7 +71,6 @@ func Lock(o Options) (Report, error) {
 	return lock(o)
 }
 
-// Tighten takes the rest away after loading: opening files, and making memory executable.
-// It stands on its own; call it after Lock. A module that was not compiled and mapped
-// before cannot be loaded any more.
+// Tighten removes what only loading needs: opening files and making memory executable. Call it
+// after Lock. After it, no module can be loaded that was not compiled and mapped before.
 func Tighten() Report { return tighten() }

@@ -17,13 +17,13 @@ import (
 func lock(o Options) (Report, error) {
 	var r Report
 	goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(0))
-	_, _ = time.Now().Zone() // reads the time zone's file, once
+	_, _ = time.Now().Zone() // reads the time zone's file once
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
 
 	privs := allThreads(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
 	if linksC() {
-		// The filter takes this thread's along to all the others.
+		// The filter also sets this flag on all other threads.
 		privs = why(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	}
 	r.set(NoNewPrivs, privs)
@@ -47,7 +47,7 @@ func lock(o Options) (Report, error) {
 
 func tighten() Report { return Report{{TightCalls, install(always)}} }
 
-// why is the reason that an error stands for.
+// why returns the reason for an error.
 func why(err error) Why {
 	switch {
 	case err == nil:
@@ -60,7 +60,7 @@ func why(err error) Why {
 	return Refused
 }
 
-// hungUp says whether a pipe's or socket's other end is closed.
+// hungUp reports whether the other end of a pipe or socket is closed.
 func hungUp(fd uintptr) bool {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor
 	for {
@@ -74,8 +74,8 @@ func hungUp(fd uintptr) bool {
 	}
 }
 
-// setLimits lowers this process's limits. It never sets RLIMIT_NPROC: it counts all
-// processes of the user, and Go dies where it cannot start a thread.
+// setLimits lowers this process's limits. It never sets RLIMIT_NPROC, which counts all
+// processes of the user; Go ends the process if it cannot start a thread.
 func setLimits(o Options) error {
 	limits := map[int]uint64{
 		unix.RLIMIT_CORE:     0,
@@ -91,8 +91,8 @@ func setLimits(o Options) error {
 		}
 	}
 	if o.Memory > 0 && !raceBuild {
-		// RLIMIT_DATA counts what is mapped to be written; RLIMIT_AS all that is mapped,
-		// shared memory too.
+		// RLIMIT_DATA counts writable mappings. RLIMIT_AS counts all mappings, including shared
+		// memory.
 		data := max(o.Memory, auditrelay.ByteSize(minMemory))
 		limits[unix.RLIMIT_DATA] = uint64(data) //nolint:gosec // positive
 		limits[unix.RLIMIT_AS] = uint64(data) + uint64(max(o.Shared, 0)) + addressSpace
@@ -101,7 +101,7 @@ func setLimits(o Options) error {
 		}
 	}
 	if o.CPU > 0 {
-		// Go ignores the signal at the soft limit; the hard one kills.
+		// Go ignores the signal at the soft limit. The hard limit kills the process.
 		limits[unix.RLIMIT_CPU] = uint64((o.CPU + time.Second - 1) / time.Second) //nolint:gosec // positive
 	}
 	var failed error
@@ -118,8 +118,7 @@ func setLimits(o Options) error {
 	return failed
 }
 
-// dropCapabilities takes all of them from every thread. Without any there is nothing to
-// do.
+// dropCapabilities drops all capabilities of every thread. If there are none, it does nothing.
 func dropCapabilities() Why {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -138,14 +137,13 @@ func allThreads(call, a, b uintptr) Why {
 	return Applied
 }
 
-// linksC says whether the program links C. Go then cannot reach all its threads.
+// linksC reports whether the program links C. Go then cannot reach all its threads.
 func linksC() bool {
 	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_GETPID, 0, 0, 0)
 	return errors.Is(errno, unix.ENOTSUP)
 }
 
-// install puts a phase's filter on every thread. Filters add up: the strictest answer of
-// all counts.
+// install puts a phase's filter on every thread. Filters add up: the strictest result applies.
 func install(now phase) Why {
 	m, known := machines[goruntime.GOARCH]
 	if !known {
@@ -167,7 +165,7 @@ func install(now phase) Why {
 	case errno != 0:
 		return why(errno)
 	case stuck != 0:
-		return Refused // a thread that has another filter
+		return Refused // a thread has another filter
 	}
 	return Applied
 }
