@@ -109,6 +109,19 @@ func TestACredentialThatIsNoHeader(t *testing.T) {
 	}
 }
 
+// A request for which the rate leaves no room within the attempt waits, and says so.
+func TestTheRateLeavesNoRoom(t *testing.T) {
+	c := client(t, Options{RequestsPerSecond: 1}, "http://127.0.0.1:9")
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	for i, want := range []string{"", "requests_per_second"} {
+		_, err := c.Deliver(ctx, auditrelay.Payload{Key: fmt.Sprint(i)}, func(context.Context) error { return nil })
+		if (want == "") != (err == nil) || err != nil && (auditrelay.KindOf(err) != auditrelay.Transient || !strings.Contains(err.Error(), want)) {
+			t.Errorf("request %d: %v", i, err)
+		}
+	}
+}
+
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 3, 14, 15, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Duration{

@@ -202,7 +202,9 @@ func (c *Client) Deliver(ctx context.Context, p auditrelay.Payload, attempt func
 		return auditrelay.Receipt{}, c.Failure(ctx, err)
 	}
 	if c.rate != nil {
-		err = c.rate.Wait(ctx)
+		if err = c.rate.Wait(ctx); err != nil && ctx.Err() == nil {
+			err = &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("post to %s: not sent, since requests_per_second leaves no room for it before the attempt ends", c.Target())}
+		}
 	}
 	if err == nil {
 		err = attempt(context.WithValue(ctx, statusKey{}, &receipt.Status))
