@@ -245,6 +245,22 @@ func TestASilentTokenService(t *testing.T) {
 	}
 }
 
+// A token service of the inside is not asked, whichever kind of credentials names it, and the
+// error says what to do.
+func TestATokenServiceOfTheInside(t *testing.T) {
+	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was asked") }))
+	defer service.Close()
+	federated := filepath.Join(t.TempDir(), "federated.json")
+	secretfile.Write(t, federated, fmt.Sprintf(`{"type":"external_account","audience":"a","subject_token_type":"urn:ietf:params:oauth:token-type:jwt","token_url":"https://sts.googleapis.com/v1/token","credential_source":{"url":%q}}`, service.URL))
+	for _, file := range []string{serviceAccount(t, service.URL+"/token"), federated} {
+		s := newSink(t, gcs.Options{Bucket: "audit", CredentialsFile: file})
+		_, err := s.Deliver(t.Context(), render(t, s, chunk(1, 1)))
+		if auditrelay.KindOf(err) != auditrelay.Misconfigured || !strings.Contains(err.Error(), "http.allow_networks") {
+			t.Errorf("%s: %v", filepath.Base(file), err)
+		}
+	}
+}
+
 // serviceAccount is a file with a key, whose tokens come from at.
 func serviceAccount(t *testing.T, at string) string {
 	t.Helper()

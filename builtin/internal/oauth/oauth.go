@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,6 +84,10 @@ func (t *Tokens) Get(ctx context.Context) (string, error) {
 		}
 		if errors.Is(r.err, httpsink.ErrInside) {
 			return "", t.client.Failure(ctx, r.err)
+		}
+		if strings.Contains(r.err.Error(), httpsink.ErrInside.Error()) { // the library hands the text on alone
+			return "", &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAddress,
+				Err: fmt.Errorf("get a token: %w: a service that the credentials name: name its network in http.allow_networks", httpsink.ErrInside)}
 		}
 		return "", &auditrelay.DeliveryError{Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("get a token: the token service is out of reach (%T)", r.err)}
 	}
