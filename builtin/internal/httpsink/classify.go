@@ -1,6 +1,7 @@
 package httpsink
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -37,7 +38,11 @@ func (c *Client) Refusal(a Answer) error {
 	case a.Status >= 200 && a.Status < 300 && !a.html():
 		return nil
 	case a.Status >= 200 && a.Status < 300:
-		return c.Fail(auditrelay.Misconfigured, a, "a page for people answered, as a proxy or a log-in server gives")
+		what := "a page for people answered, as a proxy or a log-in server gives"
+		if !bytes.ContainsRune(a.Body, '<') { // some frameworks give every text that type
+			what = "the answer has the type of a page for people (HTML), as those of a proxy or a log-in server: let a receiver of your own answer 204, or JSON"
+		}
+		return c.Fail(auditrelay.Misconfigured, a, what)
 	case a.Status == http.StatusBadRequest && c.url.Scheme == "http" && wantsTLS.Match(a.Body[:min(len(a.Body), 1024)]):
 		return c.Fail(auditrelay.Misconfigured, a, "the port speaks TLS: write https in the URL")
 	}

@@ -150,6 +150,10 @@ func TestALogInPageIsNoDelivery(t *testing.T) {
 		if err := c.Refusal(Answer{Status: 200, Header: http.Header{"Content-Type": {media}}}); err == nil {
 			t.Errorf("an empty page of %s counts as delivered", media)
 		}
+		err := c.Refusal(Answer{Status: 200, Header: http.Header{"Content-Type": {media}}, Body: []byte("ok")})
+		if auditrelay.KindOf(err) != auditrelay.Misconfigured || !strings.Contains(err.Error(), "answer 204") {
+			t.Errorf("a text as %s: %v", media, err)
+		}
 	}
 }
 
