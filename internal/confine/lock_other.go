@@ -8,7 +8,7 @@ func lock(Options) (Report, error) { return nothing(), nil }
 
 func tighten() Report { return Report{{TightCalls, Unsupported}} }
 
-// Start starts the process that describe describes. Here it adds nothing.
+// Start starts the process that describe returns. On this system it adds nothing.
 func Start(describe func() (*exec.Cmd, error)) (*exec.Cmd, Report, error) {
 	cmd, err := describe()
 	if err != nil {
@@ -17,7 +17,7 @@ func Start(describe func() (*exec.Cmd, error)) (*exec.Cmd, Report, error) {
 	return cmd, Report{{Namespaces, Unsupported}}, cmd.Start()
 }
 
-// Groups makes control groups, which this system does not have.
+// Groups creates control groups. This system has none.
 type Groups struct{}
 
 // Delegated returns nil.

@@ -2,23 +2,23 @@ package confine
 
 import "golang.org/x/net/bpf"
 
-// What a filter returns to the kernel.
+// Return values of a filter.
 const (
 	retKill  = 0x80000000 // SECCOMP_RET_KILL_PROCESS
-	retErrno = 0x00050000 // SECCOMP_RET_ERRNO, with the error in the low bits
+	retErrno = 0x00050000 // SECCOMP_RET_ERRNO, with the error number in the low bits
 	retAllow = 0x7fff0000
 	enosys   = 38
 	eacces   = 13
 )
 
-// Where struct seccomp_data has its parts. Both processors are little-endian.
+// Offsets in struct seccomp_data. Both processors are little-endian.
 const (
 	offNumber = 0
 	offArch   = 4
 	offArgs   = 16
 )
 
-// machine is a processor's own numbers.
+// machine has the constants of one processor architecture.
 type machine struct {
 	arch   uint32 // AUDIT_ARCH_*
 	number func(call) uint32
@@ -29,9 +29,9 @@ var machines = map[string]machine{
 	"arm64": {0xc00000b7, func(c call) uint32 { return c.arm64 }},
 }
 
-// program is the filter of a phase. It goes through the list in order and kills at its
-// end. A number of another processor's table (32-bit x86, x32) is on no list: the first
-// has another arch, the second bit 30 set.
+// program returns the filter of a phase. It compares the call with the list in order and kills
+// at the end. The numbers of another table of the processor (32-bit x86, x32) are on no list:
+// the first has another arch, and the second has bit 30 set.
 func (m machine) program(now phase, pid uint32, linksC bool) []bpf.Instruction {
 	p := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: offArch, Size: 4},
@@ -59,8 +59,8 @@ func (m machine) program(now phase, pid uint32, linksC bool) []bpf.Instruction {
 	return append(p, bpf.RetConstant{Val: retKill})
 }
 
-// block decides about a call by its argument. It ends in every case, so the number stays
-// loaded for the next call.
+// block decides about a call by its argument. Every path through it ends the program, so the
+// number stays loaded for the next call.
 func (c *condition) block(pid uint32) []bpf.Instruction {
 	p := []bpf.Instruction{bpf.LoadAbsolute{Off: offArgs + 8*uint32(c.arg), Size: 4}} //nolint:gosec // 0 to 5
 	values := c.oneOf

@@ -2,5 +2,5 @@
 
 package confine
 
-// raceBuild says that the race detector, whose memory no limit leaves room for, is in.
+// raceBuild reports whether the race detector is built in. Its memory fits in no limit.
 const raceBuild = false

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// Measure is one thing that a process gave up.
+// Measure is one restriction of a process.
 type Measure string
 
-// The measures, in the order in which a report lists them.
+// The measures in the order of a report.
 const (
 	Namespaces   Measure = "namespaces"        // own user, network, process and IPC namespaces
-	NoNewPrivs   Measure = "no_new_privileges" // set-user-ID programs give nothing
-	ParentDeath  Measure = "parent_death"      // the kernel kills it when its parent ends
-	NotDumpable  Measure = "not_dumpable"      // no core file; others of its user cannot trace it
+	NoNewPrivs   Measure = "no_new_privileges" // set-user-ID programs give no rights
+	ParentDeath  Measure = "parent_death"      // the kernel kills the process when its parent ends
+	NotDumpable  Measure = "not_dumpable"      // no core file; other processes of the user cannot trace it
 	Limits       Measure = "limits"            // on memory, files and processor time
-	Capabilities Measure = "capabilities"      // none are left
+	Capabilities Measure = "capabilities"      // none left
 	Files        Measure = "files"             // Landlock: only the named directories
 	Network      Measure = "network"           // Landlock: no TCP
 	Calls        Measure = "calls"             // seccomp: only listed system calls
@@ -28,30 +28,30 @@ var measures = []Measure{
 	Namespaces, NoNewPrivs, ParentDeath, NotDumpable, Limits, Capabilities, Files, Network, Calls, TightCalls,
 }
 
-// Why says why a measure was not applied.
+// Why is the reason why a measure was not applied.
 type Why string
 
 // The reasons.
 const (
 	Applied     Why = "applied"
-	Unsupported Why = "unsupported" // the kernel or the system does not have it
+	Unsupported Why = "unsupported" // the kernel or the system does not support it
 	Refused     Why = "refused"     // the system does not permit it here
 	CgoBuild    Why = "cgo"         // the program links C, so Go cannot reach all its threads
 )
 
 var reasons = []Why{Applied, Unsupported, Refused, CgoBuild}
 
-// State is what became of one measure.
+// State is the result of one measure.
 type State struct {
 	Measure Measure `json:"measure"`
 	Why     Why     `json:"state"`
 }
 
-// Report lists what was applied to a process, one state for each measure that was tried.
-// Its words are from closed sets, so that it can be printed whoever sent it.
+// Report lists the states of the measures that were tried, one each. Its words are from closed
+// sets, so it is safe to print whoever sent it.
 type Report []State
 
-// set records a state, in place of an earlier one of the same measure.
+// set stores a state and replaces an earlier one of the same measure.
 func (r *Report) set(m Measure, w Why) {
 	for i := range *r {
 		if (*r)[i].Measure == m {
@@ -62,7 +62,7 @@ func (r *Report) set(m Measure, w Why) {
 	*r = append(*r, State{m, w})
 }
 
-// Join returns the states of both reports. Where both have a measure, later wins.
+// Join returns the states of both reports. If both contain a measure, later wins.
 func (r Report) Join(later Report) Report {
 	joined := slices.Clone(r)
 	for _, s := range later {
@@ -74,11 +74,11 @@ func (r Report) Join(later Report) Report {
 	return joined
 }
 
-// Has says whether a measure was applied.
+// Has reports whether a measure was applied.
 func (r Report) Has(m Measure) bool { return slices.Contains(r, State{m, Applied}) }
 
-// Missing returns every measure of this package that the report does not show as applied.
-// One that was never tried is Unsupported.
+// Missing returns every measure that the report does not show as applied. A measure that was
+// never tried is Unsupported.
 func (r Report) Missing() Report {
 	var missing Report
 	for _, m := range measures {
@@ -93,14 +93,14 @@ func (r Report) Missing() Report {
 	return missing
 }
 
-// Holds says whether the process is confined: the measures that keep guest code in its
-// process even if it gets control of all of it. The others are second lines.
+// Holds reports whether the process is confined: the measures are applied that keep guest code
+// inside its process even if it controls all of the process. The other measures are additional.
 func (r Report) Holds() bool {
 	return r.Has(NoNewPrivs) && r.Has(Limits) && r.Has(Calls) && r.Has(TightCalls)
 }
 
-// String is the report as one line, such as "calls=applied files=unsupported". Parse reads
-// it.
+// String returns the report as one line, for example "calls=applied files=unsupported". Parse
+// reads it.
 func (r Report) String() string {
 	words := make([]string, len(r))
 	for i, s := range r {
@@ -111,8 +111,8 @@ func (r Report) String() string {
 
 var errReport = errors.New("confine: not a report")
 
-// Parse reads what String wrote. It refuses unknown words and repeated measures, so a
-// result is safe to print even if a process that lies sent the text.
+// Parse reads the output of String. It refuses unknown words and repeated measures, so the
+// result is safe to print even if a hostile process sent the text.
 func Parse(text string) (Report, error) {
 	var r Report
 	for word := range strings.FieldsSeq(text) {

@@ -6,16 +6,16 @@ import (
 	"syscall"
 )
 
-// Start starts the process that describe describes, in user, network, process and IPC
-// namespaces of its own. Where the system does not permit them it starts it without, from
-// a second description: a command cannot be started twice. describe sets everything but
-// SysProcAttr, of which Start keeps only Credential and the control group; any error of
-// describe is returned as it is.
+// Start starts the process that describe returns, in its own user, network, process and IPC
+// namespaces. If the system does not permit them, Start calls describe again and starts the
+// process without them, because a command cannot be started twice. describe sets everything
+// except SysProcAttr, of which Start keeps only Credential and the control group. Start returns
+// errors of describe unchanged.
 //
-// The process is in a process group of its own, out of reach of a terminal's signals, and
-// the kernel kills it when the thread that called Start ends. Go ends a thread only when a
-// goroutine that called runtime.LockOSThread returns without unlocking: do not call Start
-// from one.
+// The process is in its own process group, so signals of a terminal do not reach it. The kernel
+// kills it when the thread that called Start ends. Go ends a thread only when a goroutine
+// returns that called runtime.LockOSThread and did not unlock: do not call Start from such a
+// goroutine.
 func Start(describe func() (*exec.Cmd, error)) (*exec.Cmd, Report, error) {
 	for _, apart := range []bool{true, false} {
 		cmd, err := describe()
@@ -39,8 +39,8 @@ func Start(describe func() (*exec.Cmd, error)) (*exec.Cmd, Report, error) {
 	panic("unreachable")
 }
 
-// separate asks for namespaces. The user namespace has one user, who has this process's
-// id inside too: it gives the others without privilege, and leaves none outside.
+// separate requests namespaces. The user namespace maps only this process's user, with the same
+// id. It allows the other namespaces without privilege and gives no rights outside.
 func separate(attr *syscall.SysProcAttr) {
 	uid, gid := os.Getuid(), os.Getgid()
 	if c := attr.Credential; c != nil {

@@ -1,5 +1,5 @@
-// Package diff shows two JSON documents for people: one member per line, strings that
-// hold JSON expanded, and only the lines that differ.
+// Package diff shows two JSON documents to people: one member per line, strings that contain
+// JSON expanded, and only the lines that differ.
 package diff
 
 import (
@@ -9,11 +9,11 @@ import (
 	"io"
 )
 
-// maxLines bounds what is compared line by line; of larger documents all lines
-// are shown, removed and added.
+// maxLines limits the comparison line by line. For larger documents all lines are shown as
+// removed and added.
 const maxLines = 2000
 
-// Lines returns a document a member a line, its keys sorted.
+// Lines returns a document with one member per line and sorted keys.
 func Lines(document []byte) []string {
 	var v any
 	d := json.NewDecoder(bytes.NewReader(document))
@@ -35,7 +35,7 @@ func Lines(document []byte) []string {
 	return lines
 }
 
-// opened replaces strings that hold JSON by what they hold.
+// opened replaces strings that contain JSON by their parsed contents.
 func opened(v any, depth int) any {
 	if depth > 64 {
 		return v
@@ -62,8 +62,7 @@ func opened(v any, depth int) any {
 	return v
 }
 
-// Write writes the lines of a that b has not, and the other way round, between
-// those that both have.
+// Write writes the lines that only a or only b contains, in place among the common lines.
 func Write(w io.Writer, a, b []string, color bool) error {
 	paint := func(code, text string) string {
 		if !color {
@@ -86,7 +85,7 @@ func Write(w io.Writer, a, b []string, color bool) error {
 		}
 		return err
 	}
-	// The longest common subsequence.
+	// Longest common subsequence.
 	length := make([][]int, len(a)+1)
 	for i := range length {
 		length[i] = make([]int, len(b)+1)

@@ -1,4 +1,4 @@
-// Package exposure compares what two versions of a filter let out of an event.
+// Package exposure compares which parts of an event two versions of a filter let out.
 package exposure
 
 import (
@@ -9,7 +9,7 @@ import (
 	"auditrelay/document"
 )
 
-// Change is the paths at which two results for one event differ, sorted.
+// Change lists the paths at which two results for one event differ, sorted.
 type Change struct {
 	Exposed   []string // after lets out a value of the event that before does not
 	Hidden    []string // before lets out a value of the event that after does not
@@ -19,13 +19,13 @@ type Change struct {
 // Any reports whether there is a difference.
 func (c *Change) Any() bool { return len(c.Exposed)+len(c.Hidden)+len(c.Otherwise) > 0 }
 
-// Compare compares two results for one event. Each map holds values by path, as Leaves
-// returns them; original is the event as it was. A value that comes out under another path
-// than it had, or as a part, is found too.
+// Compare compares two results for one event. Each map contains values by path, as Leaves
+// returns them; original is the event before filtering. Compare also finds a value that a
+// result contains under another path or in part.
 func Compare(original, before, after map[string]string) Change {
 	var c Change
 	values, was, is := valuesOf(original), valuesOf(before), valuesOf(after)
-	// lets reports whether a result lets out more at a path than the other one does.
+	// lets reports whether a result reveals more at a path than the other one.
 	lets := func(path, value, other string, others map[string]bool) bool {
 		if came, ok := original[path]; ok && (value == came || showsMore(came, other, value)) {
 			return true
@@ -59,8 +59,8 @@ func Compare(original, before, after map[string]string) Change {
 	return c
 }
 
-// leastValue is the length of the shortest JSON value that is looked for under other
-// paths: shorter ones are everywhere.
+// leastValue is the length of the shortest JSON value that is searched for under other paths.
+// Shorter values occur everywhere.
 const leastValue = 6
 
 func valuesOf(leaves map[string]string) map[string]bool {
@@ -73,8 +73,8 @@ func valuesOf(leaves map[string]string) map[string]bool {
 	return all
 }
 
-// showsMore reports whether a part of a value, a run of at least four letters and digits,
-// is in its new form but not in its old one.
+// showsMore reports whether the new form shows part of a value, a run of at least four letters
+// and digits, that the old form does not show.
 func showsMore(value, was, is string) bool {
 	parts := strings.FieldsFunc(value, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	return slices.ContainsFunc(parts, func(part string) bool {
@@ -82,9 +82,9 @@ func showsMore(value, was, is string) bool {
 	})
 }
 
-// Leaves returns the values in a document, as JSON, by their path, through strings that
-// contain JSON. Paths have the original indices. If a key comes twice, all its values are
-// under one path.
+// Leaves returns the values in a document, as JSON, by path. It looks into strings that contain
+// JSON. Paths have the original indices. If a key occurs twice, all its values are under one
+// path.
 func Leaves(d *document.Document) map[string]string {
 	out := map[string]string{}
 	var walk func(n document.Node)

@@ -7,16 +7,16 @@ import (
 	"auditrelay"
 )
 
-// specVersion is CloudEvents' version.
+// specVersion is the version of CloudEvents.
 const specVersion = "1.0"
 
-// The types of CloudEvents. For an event in LiteLLM's schema the action follows.
+// The types of CloudEvents. The action follows for an event in LiteLLM's schema.
 const (
 	typeLiteLLM   = "ai.litellm.audit."
 	typeRelay     = "auditrelay.audit."
 	typeEmitted   = "auditrelay.emitted"
 	typeTombstone = "auditrelay.tombstone"
-	typeOther     = "auditrelay.producer." // the schema's name, a dot and the action follow
+	typeOther     = "auditrelay.producer." // followed by the schema's name, a dot and the action
 )
 
 // cloudEvent appends an event as a CloudEvent.
@@ -28,7 +28,7 @@ func (w *Writer) cloudEvent(dst []byte, e *auditrelay.Event, f *fields, final []
 	case relay:
 		dst = append(append(dst, typeRelay...), w.actionOf(f.action)...)
 	case another:
-		name := appendString(nil, []byte(e.Mapping.Schema)) // without its quotes
+		name := appendString(nil, []byte(e.Mapping.Schema)) // without the quotes
 		dst = append(append(append(dst, typeOther...), name[1:len(name)-1]...), '.')
 		dst = append(dst, w.actionOf(f.action)...)
 	default:
@@ -56,29 +56,30 @@ func (w *Writer) cloudEvent(dst []byte, e *auditrelay.Event, f *fields, final []
 	return w.whole(dst, `,"data":`, final, "}")
 }
 
-// envelope appends what begins every CloudEvent, up to the value of its type.
+// envelope appends the start of a CloudEvent, up to the value of its type.
 func (f *Formatter) envelope(dst []byte, sequence uint64) []byte {
 	dst = append(dst, `{"specversion":"`+specVersion+`","id":"`...)
 	dst = append(append(f.uid(dst, sequence), `","source":`...), f.source...)
 	return append(dst, `,"type":"`...)
 }
 
-// times closes the type, and appends both times and the kind of data.
+// times ends the type and appends both times and the content type.
 func times(dst []byte, at, received time.Time) []byte {
 	dst = at.UTC().AppendFormat(append(dst, `","time":"`...), time.RFC3339Nano)
 	dst = received.UTC().AppendFormat(append(dst, `","recordedtime":"`...), time.RFC3339Nano)
 	return append(dst, `","datacontenttype":"application/json"`...)
 }
 
-// actionOf is one of the six actions, or other: a type is no place for a sender's text.
+// actionOf returns one of the six actions, or "other", so that no sender's text becomes part of
+// the type.
 func (w *Writer) actionOf(f field) string {
 	return auditrelay.Action(w.text(f)).Closed()
 }
 
-// maxSubject bounds the subject: it is an attribute, which some bindings put in a header.
+// maxSubject limits the subject: some bindings send this attribute as a header.
 const maxSubject = 256
 
-// attribute reports whether f is a text that CloudEvents takes as an attribute's value.
+// attribute reports whether CloudEvents allows f as the value of an attribute.
 func (w *Writer) attribute(f field) bool {
 	text := w.short(w.address[:maxSubject], f)
 	if text == nil {

@@ -8,13 +8,14 @@ import (
 	"auditrelay/document"
 )
 
-// ecsVersion is the Elastic Common Schema's.
+// ecsVersion is the version of the Elastic Common Schema.
 const ecsVersion = "9.5.0"
 
 // The mapping to ECS. Names under event, related and lite_llm.audit are those of Elastic's
-// integration for LiteLLM (package lite_llm 0.1.0), so that its dashboards find them. Users
-// stand where ECS puts them: who acted in user, who was changed in user.target. The
-// integration has the first in user.email, an address or not, and the second in user.id.
+// integration for LiteLLM (package lite_llm 0.1.0), so its dashboards find them. Users are in
+// the fields that ECS specifies: who acted in user, who was changed in user.target. The
+// integration puts the first in user.email, whether it is an address or not, and the second in
+// user.id.
 
 // ecs appends an event as an ECS document.
 func (w *Writer) ecs(dst []byte, e *auditrelay.Event, f *fields, final []byte) []byte {
@@ -49,9 +50,9 @@ func (w *Writer) ecs(dst []byte, e *auditrelay.Event, f *fields, final []byte) [
 	return w.whole(dst, open, final, "}}")
 }
 
-// opened is the filtered document with the objects that LiteLLM's exports have as text,
-// before_value and updated_values, as objects: Elastic's mapping has no place for texts
-// there. A text that is no JSON object, what a filter put there among them, stays.
+// opened returns the filtered document with before_value and updated_values as objects. LiteLLM
+// exports them as text, for which Elastic's mapping has no field. A text that is no JSON
+// object, for example one that a filter wrote, stays.
 func (w *Writer) opened(final []byte) []byte {
 	d := &w.document
 	for c := d.Child(document.Root, document.None); c != document.None; c = d.Child(document.Root, c) {
@@ -63,11 +64,11 @@ func (w *Writer) opened(final []byte) []byte {
 		}
 		w.inner, _ = d.AppendString(w.inner[:0], c)
 		for i, b := range w.inner {
-			if b == '\n' || b == '\r' { // white space between tokens: JSON's strings hold neither
+			if b == '\n' || b == '\r' { // white space between tokens: JSON strings cannot contain them
 				w.inner[i] = ' '
 			}
 		}
-		_ = d.SetJSON(c, w.inner) // what it refuses stays text
+		_ = d.SetJSON(c, w.inner) // a text that is refused stays text
 	}
 	if d.Edited() {
 		w.edited = d.Append(w.edited[:0])
@@ -76,15 +77,15 @@ func (w *Writer) opened(final []byte) []byte {
 	return final
 }
 
-// ecsHead appends what every document begins with.
+// ecsHead appends the start of every document.
 func ecsHead(dst []byte, at time.Time) []byte {
 	dst = at.UTC().AppendFormat(append(dst, `{"@timestamp":"`...), time.RFC3339Nano)
 	return append(dst, `","ecs":{"version":"`+ecsVersion+`"},"event":{"kind":"event"`...)
 }
 
-// ecsKind is what an action decides. As in Elastic's integration each is a change, whether
-// it is something narrower too or not. Other producers have verbs of their own, which tell
-// of no change where they are none of the six.
+// ecsKind returns the ECS event types of an action. As in Elastic's integration, each of the
+// six actions is a change, even if a narrower type applies too. Other verbs of other producers
+// do not count as a change.
 func (w *Writer) ecsKind(f *fields) string {
 	action := auditrelay.Action(w.text(f.action))
 	if !w.says(f.action) || f.mapped && !action.Known() {
@@ -99,7 +100,7 @@ func (w *Writer) ecsKind(f *fields) string {
 	return `,"category":["configuration"],"type":["change"]`
 }
 
-// ecsOrigin appends where an event comes from, and closes the event's object.
+// ecsOrigin appends the event's origin and closes the event object.
 func (f *Formatter) ecsOrigin(dst []byte, dataset string, sequence uint64, received time.Time) []byte {
 	dst = append(appendString(append(dst, `,"provider":"auditrelay","dataset":`...), []byte(dataset)), `,"created":"`...)
 	dst = received.UTC().AppendFormat(dst, time.RFC3339Nano)
@@ -107,7 +108,7 @@ func (f *Formatter) ecsOrigin(dst []byte, dataset string, sequence uint64, recei
 	return append(f.uid(append(dst, `},"labels":{"auditrelay_uid":"`...), sequence), `"}`...)
 }
 
-// ecsUsers appends who acted, who was changed where that is a user, and both together.
+// ecsUsers appends who acted, the changed object if it is a user, and both in related.
 func (w *Writer) ecsUsers(dst []byte, f *fields) []byte {
 	acted := w.says(f.actor)
 	target := w.says(f.object) && objects[string(w.text(f.table))].class == &accountChange

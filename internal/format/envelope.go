@@ -6,8 +6,8 @@ import (
 	"auditrelay"
 )
 
-// enveloped appends an event beside its origin, which no event can choose, and beside the
-// fields that its mapping finds.
+// enveloped appends an event next to its origin, which no event can choose, and the fields that
+// its mapping finds.
 func (w *Writer) enveloped(dst []byte, e *auditrelay.Event, f *fields, final []byte) []byte {
 	dst = w.formatter.origin(dst, e.Namespace, e.Provenance.Source, e.Provenance.Principal, e.Sequence)
 	if f.mapped {
@@ -22,7 +22,7 @@ func (w *Writer) enveloped(dst []byte, e *auditrelay.Event, f *fields, final []b
 	return w.whole(dst, `,"event":`, final, "}")
 }
 
-// origin appends what begins an envelope.
+// origin appends the start of an envelope.
 func (f *Formatter) origin(dst []byte, namespace, source, principal string, sequence uint64) []byte {
 	dst = append(dst, `{"origin":{"namespace":`...)
 	dst = appendQuoted(dst, []byte(namespace))

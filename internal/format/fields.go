@@ -6,19 +6,19 @@ import (
 	producers "auditrelay/internal/schema"
 )
 
-// fields are what the formats read of an event: LiteLLM's members, or what the event's
-// mapping finds in the filtered document.
+// fields are the parts of an event that the formats read: LiteLLM's members, or what the
+// event's mapping finds in the filtered document.
 type fields struct {
 	id, time, actor, apiKey, action, table, object, alias, email field
 	mapped                                                       bool
 }
 
-// field is one value: a node of the document, or text that a mapping found. The zero value
-// is none.
+// field is one value: a node of the document, or text that a mapping found. The zero value is
+// no value.
 type field struct {
 	node  document.Node
 	text  []byte
-	found bool // text holds the value
+	found bool // text contains the value
 }
 
 var none = field{node: document.None}
@@ -65,8 +65,8 @@ func (w *Writer) fields(e *auditrelay.Event, final []byte) fields {
 	return f
 }
 
-// says reports whether f holds a text to tell: a string that is not empty, or a number,
-// which a filter may have put there.
+// says reports whether f has a value to export: a non-empty string, or a number, which a filter
+// may have written.
 func (w *Writer) says(f field) bool {
 	if f.found {
 		return len(f.text) > 0
@@ -80,7 +80,7 @@ func (w *Writer) says(f field) bool {
 	return false
 }
 
-// value appends f, which says something, as a JSON string.
+// value appends f as a JSON string. says(f) must be true.
 func (w *Writer) value(dst []byte, f field) []byte {
 	switch {
 	case f.found:
@@ -92,7 +92,7 @@ func (w *Writer) value(dst []byte, f field) []byte {
 	return append(w.document.AppendJSON(dst, f.node), '"')
 }
 
-// member appends ,"name":value where f says something.
+// member appends ,"name":value if says(f).
 func (w *Writer) member(dst []byte, name string, f field) []byte {
 	if !w.says(f) {
 		return dst
@@ -102,11 +102,11 @@ func (w *Writer) member(dst []byte, name string, f field) []byte {
 	return w.value(dst, f)
 }
 
-// text is the decoded string of f, nil where it is none or longer than the names that the
-// tables hold. It is valid until the next call.
+// text returns the decoded string of f, or nil if f is no string or is longer than the names in
+// the tables. It is valid until the next call.
 func (w *Writer) text(f field) []byte { return w.short(w.room[:], f) }
 
-// short is the decoded string of f in room, nil where it is none or does not fit.
+// short returns the decoded string of f in room, or nil if f is no string or does not fit.
 func (w *Writer) short(room []byte, f field) []byte {
 	switch {
 	case f.found && len(f.text) <= len(room):
@@ -118,7 +118,7 @@ func (w *Writer) short(room []byte, f field) []byte {
 	return text
 }
 
-// plain appends f, which says something, decoded.
+// plain appends f decoded. says(f) must be true.
 func (w *Writer) plain(dst []byte, f field) []byte {
 	if f.found {
 		return append(dst, f.text...)
@@ -129,7 +129,7 @@ func (w *Writer) plain(dst []byte, f field) []byte {
 	return w.document.AppendJSON(dst, f.node)
 }
 
-// producer is whose schema an event is in.
+// producer states whose schema an event is in.
 type producer uint8
 
 const (
@@ -139,8 +139,8 @@ const (
 	another
 )
 
-// producerOf tells it by the namespace that no sender can choose, and by the mapping:
-// senders of LiteLLM's events may have a namespace of their own.
+// producerOf decides by the namespace, which no sender can choose, and by the mapping, because
+// senders of LiteLLM's events may have their own namespace.
 func producerOf(e *auditrelay.Event) producer {
 	switch {
 	case e.Namespace == auditrelay.NamespaceRelay:

@@ -1,9 +1,9 @@
 // Package format writes events in the formats that destinations read: OCSF 1.8.0, ECS 9.5,
-// CloudEvents 1.0, CEF and LEEF, which are lines of text, and the event beside its origin.
+// CloudEvents 1.0, the text lines CEF and LEEF, and the event next to its origin.
 //
 // A format is a pure function of the filtered event, of what the journal assigned to it
-// (namespace, way in, principal, sequence, time, time of receipt) and of the journal's name. It takes
-// nothing from the event as it came: what a filter removed is in no record. Every JSON
+// (namespace, source, principal, sequence, time, time of receipt) and of the journal's name. It
+// uses nothing of the unfiltered event, so no record contains what a filter removed. Every JSON
 // object gives a valid record.
 package format
 
@@ -15,11 +15,11 @@ import (
 	"auditrelay/document"
 )
 
-// Formatter is one callback's format. It is immutable and safe for concurrent use.
+// Formatter is the format of one callback. It is immutable and safe for concurrent use.
 type Formatter struct {
 	journal  string
 	original auditrelay.Original
-	source   string // quoted; CloudEvents alone
+	source   string // quoted; only for CloudEvents
 	brief    bool   // CEF and LEEF: without the whole event
 	schema   schema
 }
@@ -35,8 +35,8 @@ const (
 	envelope
 )
 
-// New returns the formatter for o, which has passed Check; nil where events leave as
-// they are. journal names the journal that the events are in.
+// New returns the formatter for o, which must have passed Check, or nil if events leave
+// unchanged. journal is the name of the journal that contains the events.
 func New(o auditrelay.Format, journal string) *Formatter {
 	f := &Formatter{journal: journal}
 	switch {
@@ -62,9 +62,9 @@ func New(o auditrelay.Format, journal string) *Formatter {
 	return f
 }
 
-// Revision names what a format writes for one event, "" where o asks for none. It
-// changes with the mapping, so that a program whose mapping is another notices it as a
-// change of the callback.
+// Revision identifies what a format writes for one event. It is "" if o requests no format. It
+// changes with the mapping, so a program with another mapping treats this as a change of the
+// callback.
 func Revision(o auditrelay.Format) string {
 	switch {
 	case o.OCSF != nil:
@@ -83,11 +83,11 @@ func Revision(o auditrelay.Format) string {
 	return ""
 }
 
-// mapping counts the changes of what the formats write. 2: events of other producers than
-// LiteLLM have their mapped fields, and LiteLLM's in a namespace of their own are LiteLLM's.
+// mapping counts the changes of the formats' output. 2: mapped fields for events of other
+// producers than LiteLLM; LiteLLM's events in their own namespace are treated as LiteLLM's.
 const mapping = 2
 
-// MediaType is that of one record.
+// MediaType returns the media type of one record.
 func (f *Formatter) MediaType() string {
 	switch {
 	case f != nil && f.schema == cloudEvents:
@@ -101,20 +101,20 @@ func (f *Formatter) MediaType() string {
 // Text reports whether records are lines of text.
 func (f *Formatter) Text() bool { return f != nil && (f.schema == cef || f.schema == leef) }
 
-// Writer writes records. It belongs to one goroutine at a time and allocates nothing in
-// the long run.
+// Writer writes records. Only one goroutine at a time may use it. After its buffers have grown
+// it allocates nothing.
 type Writer struct {
 	formatter *Formatter
 	document  document.Document
 	room      [64]byte
-	address   [320]byte // of email and attribute
+	address   [320]byte // for email and attribute
 	added     []byte
-	inner     []byte // of ecs and lines
-	edited    []byte // of ecs
-	start     int    // of the record in dst
+	inner     []byte // for ecs and lines
+	edited    []byte // for ecs
+	start     int    // start of the record in dst
 }
 
-// Writer returns a new one, nil for a nil formatter.
+// Writer returns a new Writer, or nil for a nil Formatter.
 func (f *Formatter) Writer() *Writer {
 	if f == nil {
 		return nil
@@ -122,9 +122,8 @@ func (f *Formatter) Writer() *Writer {
 	return &Writer{formatter: f}
 }
 
-// Append appends the record of an event whose filtered document is final: one JSON
-// object, which has passed document.Check, without a line feed. The record has none
-// either.
+// Append appends the record of an event to dst. final is the filtered document: one JSON object
+// that has passed document.Check, without a line feed. The record contains no line feed either.
 func (w *Writer) Append(dst []byte, e *auditrelay.Event, final []byte) []byte {
 	w.document.Reset(final)
 	w.start = len(dst)
@@ -142,8 +141,8 @@ func (w *Writer) Append(dst []byte, e *auditrelay.Event, final []byte) []byte {
 	return w.ocsf(dst, e, &f, final)
 }
 
-// Tombstone returns r, a tombstone, with its data in the format. A nil formatter returns
-// it as it is.
+// Tombstone returns r, a tombstone, with its data in the format. A nil Formatter returns it
+// unchanged.
 func (f *Formatter) Tombstone(r auditrelay.Record) auditrelay.Record {
 	if f == nil {
 		return r
@@ -163,28 +162,26 @@ func (f *Formatter) Tombstone(r auditrelay.Record) auditrelay.Record {
 	return r
 }
 
-// whole appends the filtered document between what opens its place, the record's last,
-// and what closes the record.
+// whole appends open, the filtered document, which is the record's last member, and closing.
 func (w *Writer) whole(dst []byte, open string, final []byte, closing string) []byte {
 	dst = append(dst, open...)
 	w.added = append(append(append(w.added[:0], dst[w.start:]...), "{}"...), closing...)
 	return append(append(dst, final...), closing...)
 }
 
-// wholeText is whole with the document as text.
+// wholeText is like whole but writes the document as text.
 func (w *Writer) wholeText(dst []byte, open string, final []byte, closing string) []byte {
 	dst = append(dst, open...)
 	w.added = append(append(append(w.added[:0], dst[w.start:]...), `""`...), closing...)
 	return append(appendQuoted(dst, final), closing...)
 }
 
-// Added is the record that Append appended last, with nothing in the place of the
-// filtered document: what the format took out of it, and what it added. It is valid until
-// the next Append.
+// Added returns the last appended record without the filtered document: what the format took
+// from the document and what it added. It is valid until the next Append.
 func (w *Writer) Added() []byte { return w.added }
 
-// Readable is record, which Append appended last, as a JSON object for the gate's paths:
-// itself, or the fields of a line, before they were escaped.
+// Readable returns the last appended record as a JSON object for the gate's paths: the record
+// itself, or the unescaped fields of a line.
 func (w *Writer) Readable(record []byte) []byte {
 	if w.formatter.Text() {
 		return w.added
@@ -192,15 +189,15 @@ func (w *Writer) Readable(record []byte) []byte {
 	return record
 }
 
-// appendQuoted appends text as a JSON string: UTF-8 whose only bytes below the space are
-// white space between the tokens of JSON, where a tab or a space says the same.
+// appendQuoted appends text as a JSON string. text must be UTF-8. Its only bytes below space
+// must be white space between JSON tokens, where a tab can be replaced by a space.
 func appendQuoted(dst, text []byte) []byte {
 	dst = slices.Grow(dst, 2*len(text)+2)
 	n, out := len(dst), dst[:cap(dst)]
 	out[n] = '"'
 	n++
 	for _, c := range text {
-		// Without a branch: quotes come too irregularly to be predicted.
+		// No branch here: quotes are too irregular for branch prediction.
 		out[n] = '\\'
 		n += int(escaped[c])
 		out[n] = c
@@ -213,7 +210,7 @@ func appendQuoted(dst, text []byte) []byte {
 	return out[:n+1]
 }
 
-// escaped is 1 for the signs that a backslash goes before, in a text as appendQuoted takes it.
+// escaped is 1 for the bytes that need a backslash, for text as appendQuoted takes it.
 var escaped = func() (set [256]uint8) {
 	for c := range ' ' {
 		set[c] = 1

@@ -8,24 +8,24 @@ import (
 	"auditrelay"
 )
 
-// The formats of one line of text: CEF and LEEF.
+// The formats CEF and LEEF, which are lines of text.
 //
-// Source of CEF: ArcSight's "Common Event Format", revision 26: in the header a backslash
-// goes before | and \, in the extension before = and \, and line breaks are written \n and
-// \r. Source of LEEF: IBM's "LEEF event components" and "Predefined LEEF event attributes"
-// for QRadar: version 2.0 names its delimiter; no escapes exist, so that tabs and line
-// breaks in a value become spaces.
+// Source of CEF: ArcSight's "Common Event Format", revision 26. The header escapes | and \ with
+// a backslash, the extension escapes = and \, and line breaks are written \n and \r. Source of
+// LEEF: IBM's "LEEF event components" and "Predefined LEEF event attributes" for QRadar.
+// Version 2.0 names its delimiter. It has no escapes, so tabs and line breaks in a value become
+// spaces.
 const (
 	cefVersion  = "0"
 	leefVersion = "2.0"
 )
 
-// brief bounds a value outside of the event, in bytes: the least that the dictionaries of
-// both formats have for the keys below. A longer one is left out and its key named in
-// auditrelayOmitted; the event in auditrelayEvent has it whole.
+// brief limits a value outside of the event, in bytes. It is the smallest limit for the keys
+// below in the dictionaries of both formats. A longer value is left out and its key named in
+// auditrelayOmitted. The event in auditrelayEvent contains the whole value.
 const brief = 1023
 
-// shorter are the keys of CEF whose bound in the dictionary is lower.
+// shorter are the keys of CEF with a lower limit in the dictionary.
 var shorter = map[string]int{"act": 63, "externalId": 40}
 
 func (f *Formatter) most(key string) int {
@@ -35,7 +35,7 @@ func (f *Formatter) most(key string) int {
 	return brief
 }
 
-// keys are what a format calls its fields.
+// keys are a format's names for its fields.
 type keys struct {
 	id, time, received, action, actor, email, table, object, alias, apiKey, uid, sequence, namespace string
 }
@@ -45,19 +45,19 @@ var (
 		table: "cs1", object: "duid", alias: "duser", apiKey: "cs2", uid: "cs3", sequence: "cn1", namespace: "cs4"}
 	leefKeys = keys{id: "externalId", time: "devTime", received: "receivedTime", action: "action", actor: "usrName", email: "usrEmail",
 		table: "tableName", object: "resource", alias: "resourceName", apiKey: "credentialId", uid: "relayUid", sequence: "relaySequence", namespace: "namespace"}
-	// labels say what CEF's custom fields hold.
+	// labels name CEF's custom fields.
 	labels = []struct{ name, value string }{{"cs1", "table"}, {"cs2", "credential id"}, {"cs3", "relay uid"}, {"cn1", "relay sequence"}}
 )
 
-// names are what an action is called in a line's header. They stand beside the closed set
-// of actions, so that no event chooses what a rule of the destination looks for.
+// names are the names of actions in a line's header. They belong to the closed set of actions,
+// so no event can choose the text that a destination's rule looks for.
 var names = map[string]string{
 	"created": "Created", "updated": "Updated", "deleted": "Deleted", "blocked": "Blocked", "unblocked": "Unblocked", "rotated": "Rotated",
 	"other": "Other change", "event": "Event", "emitted": "Record of a guest", "tombstone": "Tombstone",
 }
 
-// line appends an event as one line. Beside it w.added gets the fields, as a JSON object,
-// for the gate: decoded, each under its key.
+// line appends an event as one line. It also writes the fields, decoded and each under its key,
+// as a JSON object into w.added for the gate.
 func (w *Writer) line(dst []byte, e *auditrelay.Event, f *fields, final []byte) []byte {
 	kind, category := w.actionOf(f.action), "audit"
 	switch producerOf(e) {
@@ -66,7 +66,7 @@ func (w *Writer) line(dst []byte, e *auditrelay.Event, f *fields, final []byte) 
 	case relay:
 		category = "relay"
 	case another:
-		if kind == "other" { // its verbs need not be changes
+		if kind == "other" { // another producer's verbs need not be changes
 			kind = "event"
 		}
 	}
@@ -116,7 +116,7 @@ func (w *Writer) line(dst []byte, e *auditrelay.Event, f *fields, final []byte) 
 	return l.dst
 }
 
-// mail is the field that holds the actor's address, none where none does.
+// mail returns the field with the actor's email address, or no field.
 func (w *Writer) mail(f *fields) field {
 	switch {
 	case w.email(f.email):
@@ -143,16 +143,16 @@ func (f *Formatter) keys() *keys {
 	return &cefKeys
 }
 
-// aLine is a line that is written, and its fields as JSON.
+// aLine is a line being written and its fields as JSON.
 type aLine struct {
 	f      *Formatter
 	dst    []byte
 	fields []byte
-	first  bool // no field is in it yet
+	first  bool // no field has been written yet
 }
 
-// lineOf begins a line: its header, and what stands in every one. What happened is said by
-// kind, one of names.
+// lineOf begins a line with its header and the fields of every line. kind, one of names, says
+// what happened.
 func lineOf(f *Formatter, dst, fields []byte, kind string) aLine {
 	l := aLine{f: f, dst: dst, fields: append(fields, '{'), first: true}
 	if f.schema == leef {
@@ -179,14 +179,14 @@ func (l *aLine) key(name string) {
 	l.fields = append(append(append(l.fields, '"'), name...), `":`...)
 }
 
-// text appends a field whose value is a text in UTF-8.
+// text appends a field with a UTF-8 text as its value.
 func (l *aLine) text(name string, value []byte) {
 	l.key(name)
 	l.dst = l.escape(l.dst, value)
 	l.fields = appendString(l.fields, value)
 }
 
-// whole appends a JSON document that the gate has seen.
+// whole appends a JSON document that the gate has checked.
 func (l *aLine) whole(name string, document []byte) {
 	l.key(name)
 	l.dst = l.escape(l.dst, document)
@@ -207,7 +207,7 @@ func (l *aLine) times(at, received time.Time) {
 	l.text(k.received, strconv.AppendInt(nil, received.UnixMilli(), 10))
 }
 
-// origin appends what names an event among all relays.
+// origin appends the event's globally unique name.
 func (l *aLine) origin(sequence uint64) {
 	k := l.f.keys()
 	l.text(k.uid, l.f.uid(nil, sequence))
@@ -219,9 +219,8 @@ func (l *aLine) origin(sequence uint64) {
 	}
 }
 
-// escape appends a value as the format has it. Signs that a receiver of lines may take for
-// the end of one, and other control characters, become spaces, but for the line breaks that
-// CEF can write.
+// escape appends a value in the format's escaping. Characters that a receiver may take for a
+// line end, and other control characters, become spaces, except for line breaks in CEF.
 func (l *aLine) escape(dst, value []byte) []byte {
 	isCEF := l.f.schema == cef
 	for i := 0; i < len(value); {
@@ -253,7 +252,7 @@ func (l *aLine) escape(dst, value []byte) []byte {
 	return dst
 }
 
-// appendString appends any text in UTF-8 as a JSON string.
+// appendString appends any UTF-8 text as a JSON string.
 func appendString(dst, text []byte) []byte {
 	const digits = "0123456789abcdef"
 	dst = append(dst, '"')

@@ -6,12 +6,12 @@ import (
 	"auditrelay"
 )
 
-// version is OCSF's.
+// version is the version of OCSF.
 const version = "1.8.0"
 
-// ocsf appends an event as an OCSF record. LiteLLM tells of a change before its database
-// has it, and the event says nothing of its success: so the record has no status. It has
-// no source address: so it is no API Activity.
+// ocsf appends an event as an OCSF record. LiteLLM reports a change before its database has it,
+// and the event does not state success. Therefore the record has no status. It has no source
+// address either, so its class is not API Activity.
 func (w *Writer) ocsf(dst []byte, e *auditrelay.Event, f *fields, final []byte) []byte {
 	of, c := w.objectOf(f)
 	dst = append(dst, '{')
@@ -25,7 +25,7 @@ func (w *Writer) ocsf(dst []byte, e *auditrelay.Event, f *fields, final []byte) 
 	dst = w.member(dst, "original_event_uid", f.id)
 	dst = w.member(dst, "original_time", f.time)
 	dst = append(dst, '}')
-	if c != bases { // which has no place for them
+	if c != bases { // the base event has no place for them
 		dst = w.actor(dst, f)
 		dst = w.object(dst, c, of, f)
 	}
@@ -40,8 +40,8 @@ func (w *Writer) ocsf(dst []byte, e *auditrelay.Event, f *fields, final []byte) 
 	return dst
 }
 
-// objectOf returns what was changed, and the class for it: the base event where the event
-// names no object. Another producer's object may have no type.
+// objectOf returns the changed object and its class. The class is the base event if the event
+// names no object. The object of another producer may have no type.
 func (w *Writer) objectOf(f *fields) (object, *written) {
 	if !w.says(f.object) || !f.mapped && !w.says(f.table) {
 		return object{}, bases
@@ -56,7 +56,7 @@ func (w *Writer) objectOf(f *fields) (object, *written) {
 	return of, entities
 }
 
-// activity appends what the class and the activity decide.
+// activity appends the members that class and action decide.
 func (w *Writer) activity(dst []byte, c *written, action field) []byte {
 	if !w.says(action) {
 		return c.unknown.append(dst)
@@ -80,9 +80,9 @@ func appendTime(dst []byte, e *auditrelay.Event) []byte {
 	return strconv.AppendInt(append(dst, `,"time":`...), at.UnixMilli(), 10)
 }
 
-// metadata appends what is known of the event beside its content, the object left open.
-// Its uid is the relay's, since the producer's need not be unique for ever. product is the
-// name of another producer's schema.
+// metadata appends what is known of the event besides its contents, and leaves the object open.
+// The uid is the relay's, because the producer's may not be unique forever. product is the name
+// of another producer's schema.
 func (f *Formatter) metadata(dst []byte, by producer, product string, sequence uint64, received int64) []byte {
 	dst = append(dst, `,"metadata":{"version":"`+version+`","product":`...)
 	switch by {
@@ -99,13 +99,13 @@ func (f *Formatter) metadata(dst []byte, by producer, product string, sequence u
 	return strconv.AppendInt(append(dst, `,"logged_time":`...), received, 10)
 }
 
-// uid appends what names an event among all relays: the journal and the sequence.
+// uid appends the event's globally unique name: the journal and the sequence.
 func (f *Formatter) uid(dst []byte, sequence uint64) []byte {
 	return strconv.AppendUint(append(append(dst, f.journal...), '-'), sequence, 10)
 }
 
-// actor appends who changed it. The key is the session's credential and not the user's:
-// a caller may name another user than the key's.
+// actor appends who made the change. The key is the credential of the session and not of the
+// user, because a caller may name another user than the key's.
 func (w *Writer) actor(dst []byte, f *fields) []byte {
 	user, key := w.says(f.actor), w.says(f.apiKey)
 	if !user && !key {
@@ -130,7 +130,7 @@ func (w *Writer) actor(dst []byte, f *fields) []byte {
 	return append(dst, '}')
 }
 
-// object appends what was changed.
+// object appends the changed object.
 func (w *Writer) object(dst []byte, c *written, of object, f *fields) []byte {
 	if c == accounts {
 		dst = append(dst, `,"user":{"uid":`...)
@@ -150,7 +150,7 @@ func (w *Writer) object(dst []byte, c *written, of object, f *fields) []byte {
 	return append(dst, '}')
 }
 
-// email reports whether f is an address by the schema's pattern.
+// email reports whether f is an email address by the schema's pattern.
 func (w *Writer) email(f field) bool {
 	text := w.short(w.address[:], f)
 	at := -1
@@ -175,7 +175,7 @@ func (w *Writer) email(f field) bool {
 	return false
 }
 
-// localPart are the signs that the pattern takes before the @.
+// localPart are the characters that the pattern allows before the @.
 var localPart = func() (set [256]bool) {
 	for _, c := range []byte("!#$%&'*+,/=?^_`{|}~") {
 		set[c] = true
@@ -183,7 +183,7 @@ var localPart = func() (set [256]bool) {
 	return set
 }()
 
-// ocsfTombstone is a tombstone as a base event, wherever the original of others is.
+// ocsfTombstone returns a tombstone as a base event with the tombstone's data in unmapped.
 func (f *Formatter) ocsfTombstone(r *auditrelay.Record) []byte {
 	dst := buried.append(append(make([]byte, 0, len(r.Data)+640), '{'))
 	dst = append(dst, `,"time":`...)

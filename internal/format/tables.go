@@ -2,8 +2,8 @@ package format
 
 import "fmt"
 
-// The mapping to OCSF 1.8.0, as data. Captions and numbers are the schema's own;
-// docs/reference/formats.md shows these tables, and a test compares them.
+// The mapping to OCSF 1.8.0 as data. Captions and numbers are the schema's. A test compares
+// these tables with docs/reference/formats.md.
 
 // class is one of OCSF's classes.
 type class struct {
@@ -11,7 +11,7 @@ type class struct {
 	name         string
 	category     int
 	categoryName string
-	activities   map[string]activity // by the event's action
+	activities   map[string]activity // by action of the event
 }
 
 // activity is one of a class's activities.
@@ -20,8 +20,8 @@ type activity struct {
 	name string
 }
 
-// The activities of every class beside its own: for an event without an action, and for
-// an action that OCSF has no activity for, whose name is then the action's.
+// Activities of every class besides its own: for an event without an action, and for an action
+// without an activity in OCSF. The second is named after the action.
 var (
 	unknown = activity{0, "Unknown"}
 	other   = activity{99, "Other"}
@@ -32,8 +32,9 @@ const (
 	iamName = "Identity & Access Management"
 )
 
-// entityManagement is for keys, teams, models and settings. No class has an activity for
-// a rotation: the key stays, its secret is new. So it is "other", and its name says what.
+// entityManagement is for keys, teams, models and settings. No class has an activity for a
+// rotation, in which the key stays and its secret changes. It is "other" with the action's
+// name.
 var entityManagement = class{
 	uid: 3004, name: "Entity Management", category: iam, categoryName: iamName,
 	activities: map[string]activity{
@@ -59,7 +60,7 @@ var accountChange = class{
 	},
 }
 
-// baseEvent is for all that names no object: records of guests, and tombstones.
+// baseEvent is for events without an object: records of guests, and tombstones.
 var baseEvent = class{
 	uid: 0, name: "Base Event", category: 0, categoryName: "Uncategorized",
 	activities: map[string]activity{
@@ -72,11 +73,11 @@ var baseEvent = class{
 	},
 }
 
-// object is what a table's rows are: a user, or an entity of a type that OCSF has no
-// number for. A table that is not listed is an entity whose type is the table's name.
+// object is what the rows of a table are: a user, or an entity of a type without a number in
+// OCSF. A table that is not listed is an entity with the table's name as its type.
 type object struct {
 	class *class
-	kind  string // the entity's type
+	kind  string // type of the entity
 }
 
 var objects = map[string]object{
@@ -94,10 +95,10 @@ var objects = map[string]object{
 	"LiteLLM_UISettings":        {&entityManagement, "UI Settings"},
 }
 
-// members are the members of a record that a class and an activity decide.
+// members are the parts of a record that depend on class and activity.
 type members struct {
-	begin string // up to the activity's name
-	name  string // the activity's, quoted
+	begin string // up to the name of the activity
+	name  string // name of the activity, quoted
 	end   string
 }
 
@@ -114,7 +115,7 @@ func newMembers(c *class, a activity) members {
 	}
 }
 
-// written are a class's members, made once.
+// written are the members of a class, computed once.
 type written struct {
 	of             *class
 	known          map[string]members // by action

@@ -10,19 +10,19 @@ import (
 	"auditrelay/internal/redaction"
 )
 
-// Redacted reports whether value has the exact form of what a redaction leaves: the mask,
-// or a pseudonym as the detectors know it. A sender can write that form: up to 64 bytes in
-// the place of a key's name pass.
+// Redacted reports whether value has the exact form of a redacted value: the mask, or a
+// pseudonym as the detectors know it. A sender can also write that form; at most 64 bytes can
+// pass in place of a key's name.
 func Redacted(value []byte) bool {
 	return string(value) == redaction.Mask || detect.Pseudonym(value)
 }
 
-// maxEscapes is how many layers of escapes are undone in a text: as many as
-// strings that hold JSON may lie inside one another.
+// maxEscapes is how many layers of escapes are decoded in a text. It equals how deep strings
+// that contain JSON may be nested.
 const maxEscapes = 8
 
-// unescape appends text with JSON's escapes undone, whether or not the text is
-// JSON, and reports whether there were any. What is no escape stays as it is.
+// unescape appends text with JSON escapes decoded, whether or not text is JSON, and reports
+// whether there were any. All other bytes are copied.
 func unescape(dst, text []byte) (plain []byte, changed bool) {
 	for {
 		i := bytes.IndexByte(text, '\\')
@@ -56,7 +56,7 @@ func unescape(dst, text []byte) (plain []byte, changed bool) {
 	}
 }
 
-// unit reads uXXXX; n is 0 where it is not there.
+// unit reads uXXXX. n is 0 if text does not start with it.
 func unit(text []byte) (r rune, n int) {
 	if len(text) < 5 || text[0] != 'u' {
 		return 0, 0

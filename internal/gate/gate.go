@@ -1,8 +1,8 @@
-// Package gate is the last check of outgoing data: the final document of an event, and
-// the payload that a sink made of it. It trusts neither filters nor sink.
+// Package gate is the last check of outgoing data: the final document of an event, and the
+// payload that a sink made of it. It trusts neither filters nor sinks.
 //
-// The operator lists the forbidden values, as detectors and as paths. If the gate finds
-// such a value, cannot read the data, or fails, the data does not leave.
+// The operator lists forbidden values as detectors and as paths. If the gate finds such a
+// value, cannot read the data, or fails, the data does not leave.
 package gate
 
 import (
@@ -19,12 +19,12 @@ import (
 
 // Options list the forbidden values.
 type Options struct {
-	// Detectors are names of detectors, or of groups of them.
+	// Detectors are names of detectors or of groups of detectors.
 	Detectors []string
-	// Paths may hold only null, the empty string, or a redacted value: Mask, or the form
-	// of a pseudonym.
+	// Paths are paths at which only null, the empty string or a redacted value (Mask or the
+	// form of a pseudonym) is allowed.
 	Paths []string
-	// Catalogue has the detectors that may be named. Nil: the built-in ones.
+	// Catalogue contains the detectors that may be named. Nil: the built-in ones.
 	Catalogue *detect.Catalogue
 }
 
@@ -33,24 +33,23 @@ type finder interface {
 	Append(dst []detect.Finding, text []byte, name detect.Name) []detect.Finding
 }
 
-// Gate is the check of one callback. It is immutable and safe for concurrent use. Use an
-// Inspector to check data.
+// Gate is the check of one callback. It is immutable and safe for concurrent use. An Inspector
+// checks data with it.
 type Gate struct {
-	finder    finder // nil: none
+	finder    finder // nil: no detectors
 	catalogue *detect.Catalogue
 	paths     []path
 }
 
-// path is one that may hold nothing, as the operator wrote it too.
+// path is a path that must be empty, also as the operator wrote it.
 type path struct {
 	*document.Path
 	text   string
-	name   shape.Anywhere // the walk through the document, which meets every key, knows it by that
+	name   shape.Anywhere // the walk through the document sees every key and can match the path by name
 	byName bool
 }
 
-// New returns a gate, nil where o asks for nothing. The error names every option
-// that is wrong.
+// New returns a gate, or nil if o lists nothing. The error names every wrong option.
 func New(o Options) (*Gate, error) {
 	if len(o.Detectors) == 0 && len(o.Paths) == 0 {
 		return nil, nil
@@ -79,14 +78,14 @@ func New(o Options) (*Gate, error) {
 	return g, nil
 }
 
-// Knowing returns a gate that refuses nothing but what its Inspectors are told of.
+// Knowing returns a gate that refuses only values that its Inspectors were told of.
 func Knowing(c *detect.Catalogue) *Gate { return &Gate{catalogue: c.OrShipped()} }
 
-// Leak is what the gate found. It says by which rule and where, and holds nothing
-// of what it was found in.
+// Leak is a finding of the gate. It names the rule and the place and contains nothing of the
+// data.
 type Leak struct {
-	Cause auditrelay.Cause // CauseLeak; CausePanic where the gate itself failed
-	Rule  string           // "detector NAME" or "path PATH", as the operator wrote it, or "paths"
+	Cause auditrelay.Cause // CauseLeak, or CausePanic if the gate itself failed
+	Rule  string           // "detector NAME" or "path PATH" as the operator wrote it, or "paths"
 	Where string
 }
 
@@ -97,8 +96,8 @@ func (l *Leak) Error() string {
 	return fmt.Sprintf("must_not_leave: %s: %s", l.Rule, l.Where)
 }
 
-// Inspector reads with a gate. It belongs to one goroutine at a time, and
-// allocates nothing in the long run.
+// Inspector checks data with a gate. Only one goroutine at a time may use it. After its buffers
+// have grown it allocates nothing.
 type Inspector struct {
 	gate     *Gate
 	document document.Document
@@ -106,24 +105,24 @@ type Inspector struct {
 	value    []byte
 	keys     []byte
 	wrap     []byte
-	rest     []byte // of a line of a payload
+	rest     []byte // remainder of a line of a payload
 	names    keyname.Cache[keyKnown]
-	named    keyKnown    // what of returned, where it is not kept
+	named    keyKnown    // result of the method of, if it is not cached
 	clean    detect.Memo // texts in which no detector found anything
-	untold   detect.Memo // elements of arrays that are no telling names
+	untold   detect.Memo // array elements that are not names with a meaning
 	known    *detect.Known
-	sought   bool                     // what is known must not stand in the text at hand
-	spared   map[document.Node]uint64 // exceptions by path that hold, by node
+	sought   bool                     // known values are forbidden in the current text
+	spared   map[document.Node]uint64 // exceptions by path that apply, by node
 	pairs    shape.Pairs
-	columns  []detect.Name // what the names of tables' columns tell
-	header   document.Node // the last that columnsOf read
+	columns  []detect.Name // meanings of the names of table columns
+	header   document.Node // last header read by columnsOf
 	headed   columns
 	words    []shape.Argument
 
-	plain, escaped []byte // of leaf, in turns
+	plain, escaped []byte // used by leaf in turns
 }
 
-// Inspector returns a new one, nil for a nil gate.
+// Inspector returns a new Inspector, or nil for a nil gate.
 func (g *Gate) Inspector() *Inspector {
 	if g == nil {
 		return nil
@@ -131,12 +130,12 @@ func (g *Gate) Inspector() *Inspector {
 	return &Inspector{gate: g, known: new(detect.Known)}
 }
 
-// limits bound what the gate reads: more than any event may be, so that the
-// bounds of an event are those at the door.
+// limits are larger than any event can be. The input checks enforce the real limits of an
+// event.
 var limits = document.Limits{Bytes: 1 << 30, Depth: 1024}
 
-// Document checks a JSON object: every key, string and number in it, through
-// strings that hold JSON. The error is a *Leak.
+// Document checks a JSON object: every key, string and number in it, including those in strings
+// that contain JSON. The error is a *Leak.
 func (i *Inspector) Document(data []byte) (err error) {
 	defer recoverInto(&err)
 	if document.Check(data, limits) != nil {
@@ -145,11 +144,11 @@ func (i *Inspector) Document(data []byte) (err error) {
 	return i.object(data)
 }
 
-// Record checks what a format made of a document that has passed Document. added is the
-// record without that document, whose texts are not looked at again: exceptions by path
-// hold for it as it stood. The paths are looked for in both. What is known of the event is
-// forgotten: it may stand in the fields that say who did what, which a format renames.
-// The error is a *Leak.
+// Record checks the record that a format made of a document that has passed Document. added is
+// the record without that document, whose texts are not checked again because exceptions by
+// path apply to its original form. The paths are checked in both. Record forgets the known
+// values, because they may occur in the fields that say who did what, and a format renames
+// those fields. The error is a *Leak.
 func (i *Inspector) Record(record, added []byte) (err error) {
 	defer recoverInto(&err)
 	i.Forget()
@@ -163,23 +162,23 @@ func (i *Inspector) Record(record, added []byte) (err error) {
 	return i.Document(added)
 }
 
-// Text checks a text that may be anything: a line, a reason, a name. The error is
-// a *Leak.
+// Text checks any text, for example a line, a reason or a name. The error is a *Leak.
 func (i *Inspector) Text(text []byte) (err error) {
 	defer recoverInto(&err)
 	i.sought = i.known.Len() > 0
 	return i.text(text, detect.Name{}, "a text")
 }
 
-// recoverInto makes a panic the error of the function that defers it: a gate that
-// fails is shut. The panic's value may hold event data, so only its type is told.
+// recoverInto turns a panic into the error of the deferring function, so that a failing gate
+// lets nothing through. The panic's value may contain event data, so the error has only its
+// type.
 func recoverInto(err *error) {
 	if p := recover(); p != nil {
 		*err = &Leak{Cause: auditrelay.CausePanic, Where: fmt.Sprintf("the gate panicked with a %T", p)}
 	}
 }
 
-// text checks what may or may not be JSON.
+// text checks text that may or may not be JSON.
 func (i *Inspector) text(text []byte, name detect.Name, where string) error {
 	if read, err := i.structure(text); read {
 		return err
@@ -187,8 +186,7 @@ func (i *Inspector) text(text []byte, name detect.Name, where string) error {
 	return i.leaf(text, name, where)
 }
 
-// structure checks text as the JSON object or array that it is; read is false
-// where it is none.
+// structure checks text as a JSON object or array. read is false if it is neither.
 func (i *Inspector) structure(text []byte) (read bool, err error) {
 	switch first(text) {
 	case '{':
@@ -204,7 +202,7 @@ func (i *Inspector) structure(text []byte) (read bool, err error) {
 	return false, nil
 }
 
-// object checks data, which has passed document.Check.
+// object checks data that has passed document.Check.
 func (i *Inspector) object(data []byte) error {
 	d := &i.document
 	d.Reset(data)
@@ -216,8 +214,8 @@ func (i *Inspector) object(data []byte) error {
 	return i.members(d, document.Root, place{parent: document.Object})
 }
 
-// forbidden checks that nothing stands at the gate's paths; those that members knows by
-// their name only where all is set.
+// forbidden checks that the gate's paths are empty. Paths that members matches by name are
+// checked only if all is set.
 func (i *Inspector) forbidden(d *document.Document, all bool) error {
 	for j := range i.gate.paths {
 		p := &i.gate.paths[j]
@@ -237,8 +235,8 @@ func (p *path) leak() error {
 	return &Leak{Cause: auditrelay.CauseLeak, Rule: "path " + p.text, Where: "there is a value"}
 }
 
-// forbiddenName returns the first path of the form **.~name or **.name that selects what
-// stands under a key, nil where none does.
+// forbiddenName returns the first path of the form **.~name or **.name that selects the values
+// of a key, or nil.
 func (g *Gate) forbiddenName(key []byte) *path {
 	var snake, joined []byte
 	for j := range g.paths {
@@ -257,7 +255,7 @@ func (g *Gate) forbiddenName(key []byte) *path {
 	return nil
 }
 
-// blank reports whether nothing stands at n that was not made to stand there.
+// blank reports whether n is null, empty or redacted.
 func (i *Inspector) blank(d *document.Document, n document.Node) bool {
 	switch d.Kind(n) {
 	case document.Null:
@@ -269,8 +267,8 @@ func (i *Inspector) blank(d *document.Document, n document.Node) bool {
 	return false
 }
 
-// leaf checks a text that no step leads into. Where it begins as JSON does, what
-// is escaped in it is looked at unescaped too.
+// leaf checks a text that has no structure. If it begins like JSON, its escapes are also
+// decoded and the result checked.
 func (i *Inspector) leaf(text []byte, name detect.Name, where string) error {
 	if err := i.find(text, name, where); err != nil {
 		return err
@@ -296,7 +294,7 @@ func (i *Inspector) leaf(text []byte, name detect.Name, where string) error {
 	return nil
 }
 
-// find asks the detectors, and looks for what is known.
+// find runs the detectors and searches for known values.
 func (i *Inspector) find(text []byte, name detect.Name, where string) error {
 	if i.gate.finder != nil && i.detect(text, name) {
 		return leakOf("detector "+i.findings[0].Detector, where)
@@ -309,7 +307,7 @@ func (i *Inspector) find(text []byte, name detect.Name, where string) error {
 	return nil
 }
 
-// detect asks the detectors, whose findings are in i.findings.
+// detect runs the detectors. Their findings are in i.findings.
 func (i *Inspector) detect(text []byte, name detect.Name) bool {
 	i.findings = i.findings[:0]
 	if i.clean.Clean(text, name) {
@@ -326,7 +324,7 @@ func leakOf(rule, where string) error {
 	return &Leak{Cause: auditrelay.CauseLeak, Rule: rule, Where: "found in " + where}
 }
 
-// first returns the first byte of text that is no white space, 0 if there is none.
+// first returns the first byte of text that is not white space, or 0.
 func first(text []byte) byte {
 	i := slices.IndexFunc(text, func(c byte) bool { return c != ' ' && c != '\t' && c != '\n' && c != '\r' })
 	if i < 0 {

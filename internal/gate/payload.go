@@ -22,20 +22,19 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxContent bounds a payload's content, in bytes.
+// maxContent limits the content of a payload in bytes.
 const maxContent = 512 << 20
 
-// Payload checks what a sink made: the key and the headers, as they are and
-// unescaped, and the body, decompressed and decoded. records are those in the
-// payload, in order, as they were given to the sink; nil where they are not at
-// hand. What a record's document holds and the body repeats byte for byte has
-// passed Document and is not looked at again.
+// Payload checks what a sink made: the key and the headers, both as they are and unescaped, and
+// the body, decompressed and decoded. records are the records in the payload in the order given
+// to the sink, or nil if the caller does not have them. Parts of a record's document that the
+// body repeats byte for byte have passed Document and are not checked again.
 //
-// The error is a *Leak, or an *UnreadableError where the body could not be
-// understood: neither may leave.
+// The error is a *Leak, or an *UnreadableError if the body could not be read. In both cases the
+// payload must not leave.
 func (i *Inspector) Payload(p *auditrelay.Payload, records []auditrelay.Record) (err error) {
 	defer recoverInto(&err)
-	i.Forget() // several events are in one payload
+	i.Forget() // a payload contains several events
 	i.sought = false
 	for n := range records {
 		if err := i.identity(&records[n], p); err != nil {
@@ -60,7 +59,7 @@ func (i *Inspector) Payload(p *auditrelay.Payload, records []auditrelay.Record) 
 	return i.content(content, records)
 }
 
-// UnreadableError says that a body cannot be checked.
+// UnreadableError means that a body cannot be checked.
 type UnreadableError struct{ Err error }
 
 func (e *UnreadableError) Error() string {
@@ -68,9 +67,9 @@ func (e *UnreadableError) Error() string {
 }
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
-// identity checks the names that a sink may have taken from a record: before they
-// were escaped, since a slash that became an underscore is still the same secret.
-// A name counts only where the payload shows a piece of it.
+// identity checks the names that a sink may have taken from a record, in their unescaped form:
+// a secret in which a slash became an underscore is still a secret. A name counts only if the
+// payload shows part of it.
 func (i *Inspector) identity(r *auditrelay.Record, p *auditrelay.Payload) error {
 	texts := [...]string{r.ID, string(r.Action)}
 	for _, text := range texts {
@@ -85,11 +84,11 @@ func (i *Inspector) identity(r *auditrelay.Record, p *auditrelay.Payload) error 
 	return nil
 }
 
-// shownPiece is how long a run of a name's letters and digits must be for its
-// appearance not to be a coincidence.
+// shownPiece is the length from which a run of a name's letters and digits in the payload is no
+// coincidence.
 const shownPiece = 4
 
-// shows reports whether a piece of text stands in p's key or headers.
+// shows reports whether p's key or headers contain part of text.
 func shows(p *auditrelay.Payload, text string) bool {
 	pieces := strings.FieldsFunc(text, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
@@ -110,8 +109,7 @@ func shows(p *auditrelay.Payload, text string) bool {
 	return false
 }
 
-// name checks a short text as it is and, where it is escaped as in a URL, as it
-// was before.
+// name checks a short text as it is and, if it is URL-escaped, unescaped.
 func (i *Inspector) name(text string, name detect.Name, where string) error {
 	if err := i.text([]byte(text), name, where); err != nil {
 		return err
@@ -126,8 +124,8 @@ func (i *Inspector) name(text string, name detect.Name, where string) error {
 	return i.text([]byte(plain), name, where)
 }
 
-// ownDigest reports whether a header is the digest of the payload itself, which
-// looks like a secret and is none.
+// ownDigest reports whether a header is the digest of the payload itself. It looks like a
+// secret but is not one.
 func ownDigest(value string, p *auditrelay.Payload) bool {
 	if len(value) < 2*sha256.Size/3 {
 		return false
@@ -139,16 +137,16 @@ func ownDigest(value string, p *auditrelay.Payload) bool {
 	return value == hex.EncodeToString(sum[:]) || value == base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// content checks a body: one JSON text, or one on each line or several, or lines
+// content checks a body: one JSON text, one JSON text per line or spread over lines, or lines
 // of text.
 func (i *Inspector) content(content []byte, records []auditrelay.Record) error {
-	per := 1 // lines of a record
+	per := 1 // lines per record
 	lines := bytes.Count(trimmed(content), []byte("\n")) + 1
 	if lines == 2*len(records) {
-		per = 2 // as Elasticsearch has it: what to do, and the document
+		per = 2 // Elasticsearch format: an action line and the document
 	}
 	if lines != per*len(records) {
-		records = nil // what the lines repeat is not known
+		records = nil // it is unknown which records the lines repeat
 		if read, err := i.structure(content); read {
 			return err
 		}
@@ -177,7 +175,7 @@ func (i *Inspector) content(content []byte, records []auditrelay.Record) error {
 	return nil
 }
 
-// isArray reports whether content is one JSON array, without white space around it.
+// isArray reports whether content is one JSON array without surrounding white space.
 func (i *Inspector) isArray(content []byte) bool {
 	if len(content) < 2 || content[0] != '[' || content[len(content)-1] != ']' {
 		return false
@@ -186,13 +184,12 @@ func (i *Inspector) isArray(content []byte) bool {
 	return document.Check(i.wrap, limits) == nil
 }
 
-// without is line with nothing in the place of data, a JSON object or a line of text that
-// has been looked at, where the line repeats it as a value of its own: within a string an
-// object's quotes would be escaped.
+// without returns line without data, a JSON object or a line of text that was already checked,
+// if the line repeats it as a value. Inside a string the object's quotes would be escaped.
 func (i *Inspector) without(line, data []byte) []byte {
 	stand := "{}"
 	if text := len(data) > 0 && data[0] != '{'; text {
-		// A line of text, whose fields have been looked at. A sink that writes JSON quotes it.
+		// A line of text whose fields were checked. A sink that writes JSON quotes it.
 		quoted := quote(data)
 		if bytes.Contains(line, quoted) {
 			data, stand = quoted, `""`
@@ -211,7 +208,7 @@ func (i *Inspector) without(line, data []byte) []byte {
 	return i.rest
 }
 
-// quote writes text as JSON, as a sink does.
+// quote writes text as JSON in the way a sink does.
 func quote(text []byte) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -224,8 +221,8 @@ func quote(text []byte) []byte {
 
 const aLine = "a line of what the sink formatted"
 
-// line checks one line: JSON, several JSON texts in a row, or a text. What looks
-// like JSON and is neither cannot be checked: its escapes hide what it says.
+// line checks one line: JSON, several JSON texts in a row, or text. A line that looks like JSON
+// but is invalid cannot be checked, because escapes may hide its contents.
 func (i *Inspector) line(line []byte) error {
 	if read, err := i.structure(line); read {
 		return err
@@ -252,9 +249,9 @@ func (i *Inspector) line(line []byte) error {
 
 func trimmed(content []byte) []byte { return bytes.TrimSuffix(content, []byte("\n")) }
 
-// Content returns the text in a payload's body: gzip and zstd are undone, by what the body
-// begins with, since what a header says of it is the sink's word. It fails on what is no
-// text.
+// Content returns the text in a payload's body. It decompresses gzip and zstd, recognised by
+// the first bytes of the body because the headers are the sink's claim. It fails if the result
+// is no text.
 func Content(p *auditrelay.Payload) ([]byte, error) {
 	var r io.Reader
 	switch body := p.Body; {
@@ -288,8 +285,8 @@ var errMalformed = errors.New("a line looks like JSON and is none")
 
 var errBinary = errors.New("it is no text, nor gzip or zstd of one")
 
-// readable holds a body to being text: what is encrypted, or compressed in
-// another way, has no characters below the space but those of white space.
+// readable returns an error unless content is text. Data that is encrypted or compressed
+// otherwise contains control characters other than white space.
 func readable(content []byte) ([]byte, error) {
 	for _, c := range content {
 		if c < ' ' && c != '\n' && c != '\r' && c != '\t' {

@@ -6,7 +6,7 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// columnsOf is readColumns of an array beside a table's rows, which is read once.
+// columnsOf is readColumns for the array next to a table's rows, with the last result cached.
 func (i *Inspector) columnsOf(d *document.Document, header document.Node) columns {
 	if header == document.None {
 		return columns{}
@@ -17,7 +17,7 @@ func (i *Inspector) columnsOf(d *document.Document, header document.Node) column
 	return i.headed
 }
 
-// readColumns notes what the names of columns tell, where one tells anything.
+// readColumns stores the meanings of column names, if any has one.
 func (i *Inspector) readColumns(d *document.Document, header document.Node) columns {
 	c, base, tells := columns{from: len(i.columns)}, len(i.keys), false
 	for e := d.Child(header, document.None); e != document.None && len(i.columns)-c.from < shape.MaxColumns; e = d.Child(header, e) {
@@ -38,7 +38,7 @@ func (i *Inspector) readColumns(d *document.Document, header document.Node) colu
 	return c
 }
 
-// arguments checks the command line of which an array, a member of parent, is the arguments.
+// arguments checks a command line. n, a member of parent, is the array of its arguments.
 func (i *Inspector) arguments(d *document.Document, parent, n document.Node, in place) error {
 	if i.gate.finder == nil || d.Kind(n) != document.Array && (d.Kind(n) != document.String || d.Holds(n) != document.Array) {
 		return nil

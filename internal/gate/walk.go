@@ -7,29 +7,28 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// knownRule is the rule of a leak of what is known: what a filter took as a secret, or
-// what a detector finds in the event as it came.
+// knownRule is the rule of a leak of a known value: one that a filter treated as a secret, or
+// that a detector found in the original event.
 const knownRule = "known secret"
 
-// Know adds a value that a filter took as a secret: it must not stand in the event any
-// more, outside of the fields that say who did what to which object. Short and common
-// values are excepted (detect.Known). Forget ends it.
+// Know adds a value that a filter treated as a secret. The event must not contain it any more,
+// outside of the fields that say who did what to which object. Short and common values are
+// excepted (detect.Known). Forget removes it.
 func (i *Inspector) Know(value []byte) { i.known.Add(value) }
 
-// Known returns how many values are known.
+// Known returns the number of known values.
 func (i *Inspector) Known() int { return i.known.Len() }
 
-// Recall makes known what is known from now on, of an event that it looks at in turns
-// with others.
+// Recall replaces the set of known values, for an Inspector that checks several events in
+// turns.
 func (i *Inspector) Recall(known *detect.Known) { i.known = known }
 
-// Forget forgets what is known, before the next event.
+// Forget removes all known values. Call it before the next event.
 func (i *Inspector) Forget() { i.known.Reset() }
 
-// Learn adds what the detectors find in an event as it came, so that no filter makes
-// the gate blind by taking away the name that told: what is found there is refused
-// wherever it stands afterwards. It is to be called with documents that Document
-// could read.
+// Learn adds what the detectors find in an original event. A filter then cannot blind the gate
+// by removing the name that identified a secret: the value is refused wherever it occurs
+// afterwards. data must be readable by Document.
 func (i *Inspector) Learn(data []byte) (err error) {
 	defer recoverInto(&err)
 	if i.gate.finder == nil {
@@ -41,15 +40,15 @@ func (i *Inspector) Learn(data []byte) (err error) {
 	return i.members(&i.document, document.Root, place{parent: document.Object, learns: true})
 }
 
-// keyKnown is what is known of a key.
+// keyKnown is what is known about a key.
 type keyKnown struct {
 	shape.Key
 
-	leak error // it is a secret itself
-	path *path // that forbids what stands under it, wherever it is
+	leak error // the key is itself a secret
+	path *path // path that forbids values under this key anywhere
 }
 
-// of returns what is known of a decoded key, and remembers it. It is valid until the next call.
+// of returns what is known about a decoded key and caches it. It is valid until the next call.
 func (i *Inspector) of(key []byte) *keyKnown {
 	if known := i.names.Get(key); known != nil {
 		return known
@@ -65,24 +64,24 @@ func (i *Inspector) of(key []byte) *keyKnown {
 	return &i.named
 }
 
-// place is where the walk is.
+// place is the position of the walk.
 type place struct {
-	name   detect.Name   // what the nearest name above tells
-	parent document.Kind // Object or Array: what the children are in
+	name   detect.Name   // meaning of the nearest name above
+	parent document.Kind // Object or Array: the kind of the parent
 	keyRow bool          // the children may be columns of a row of LiteLLM's keys
-	nested bool          // the array lies in an array
-	learns bool          // what is found is learnt
-	known  bool          // what is known must not stand here
+	nested bool          // the array is inside an array
+	learns bool          // findings are added to the known values
+	known  bool          // known values are forbidden here
 	spared uint64
-	rows   columns // the array is the rows of a table
-	row    columns // the array is one of them
+	rows   columns // the array contains the rows of a table
+	row    columns // the array is one row of a table
 }
 
-// columns is a part of Inspector.columns: what the names of a table's columns tell. The zero
+// columns is a range of Inspector.columns: the meanings of a table's column names. The zero
 // value is no table.
 type columns struct{ from, to int }
 
-// members checks what lies in n.
+// members checks the members of n.
 func (i *Inspector) members(d *document.Document, n document.Node, in place) error {
 	if in.parent == document.Array {
 		return i.elements(d, n, in)
@@ -145,7 +144,7 @@ func (i *Inspector) members(d *document.Document, n document.Node, in place) err
 	return nil
 }
 
-// elements checks an array, in which the element before one may be its name.
+// elements checks an array, in which an element may be the name of the next one.
 func (i *Inspector) elements(d *document.Document, n document.Node, in place) error {
 	var before detect.Name
 	first := d.Child(n, document.None)
@@ -216,7 +215,7 @@ func (i *Inspector) node(d *document.Document, n document.Node, in place) error 
 		return i.members(d, n, in)
 	}
 	if kind != document.String && kind != document.Number {
-		return nil // true, false and null tell nothing
+		return nil // true, false and null reveal nothing
 	}
 	var text []byte
 	text, i.value = d.Text(n, i.value)
@@ -258,7 +257,8 @@ func identity(key []byte) bool {
 	return false
 }
 
-// findSpared begins with a document: it notes what the paths of exceptions select.
+// findSpared is called at the start of a document. It stores the nodes that exceptions by path
+// select.
 func (i *Inspector) findSpared(d *document.Document) {
 	clear(i.spared)
 	i.pairs.Reset()

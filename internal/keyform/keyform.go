@@ -1,4 +1,4 @@
-// Package keyform tells apart what stands as a key: a secret, or a public key for X25519.
+// Package keyform distinguishes the kinds of keys: a secret, or a public key for X25519.
 package keyform
 
 import (
@@ -13,14 +13,14 @@ import (
 	"auditrelay"
 )
 
-// The faults of keys. None holds anything of the key.
+// Errors for keys. None quotes the key.
 var (
 	ErrPublic = errors.New("it is no public key for X25519 in PEM: make the pair by openssl genpkey -algorithm x25519, and the public key by openssl pkey -pubout")
 	ErrSecret = errors.New("it has the form of a public key, a certificate or another text that is no secret: give a random text, as openssl rand -hex 32 prints it, or a public key for X25519 in PEM alone")
 )
 
-// Parse returns the public key for X25519 that text holds. One with which every secret would
-// be the same, such as all zeros, is none.
+// Parse returns the X25519 public key in text. It refuses a key for which every shared secret
+// would be equal, such as all zeros.
 func Parse(text string) (*ecdh.PublicKey, error) {
 	if !public(text) {
 		return nil, ErrPublic
@@ -46,15 +46,16 @@ func Parse(text string) (*ecdh.PublicKey, error) {
 
 func public(text string) bool { return auditrelay.Key{Secret: auditrelay.Secret(text)}.Public() }
 
-// Check refuses a text that is neither a public key for X25519 nor fit to be a secret, since
-// it has a form that others may see: everybody who has it could decrypt, and make pseudonyms.
+// Check refuses a text that is neither an X25519 public key nor suitable as a secret because
+// its form is one that others may see: everybody who has it could decrypt and create
+// pseudonyms.
 func Check(text string) error {
 	if public(text) {
 		_, err := Parse(text)
 		return err
 	}
 	if strings.Contains(text, "---- BEGIN ") || strings.Contains(text, "-----BEGIN ") {
-		return ErrSecret // also what no PEM reader takes: behind a byte order mark, or cut off
+		return ErrSecret // also for PEM that no reader accepts: after a byte order mark, or truncated
 	}
 	for line := range strings.Lines(text) {
 		line = strings.TrimLeft(line, " \t\r\ufeff")

@@ -2,9 +2,9 @@ package keyname
 
 import "encoding/binary"
 
-// Cache keeps what is known of keys: events have few distinct ones. It is bounded: a
-// key takes the place of another that falls on the same entry. It is not safe for
-// concurrent use; the zero value is empty.
+// Cache stores facts about keys, since events have few distinct ones. Its size is fixed: a new
+// key replaces another one in the same entry. It is not safe for concurrent use. The zero value
+// is empty.
 type Cache[T any] struct {
 	entries []entry[T]
 }
@@ -16,12 +16,11 @@ type entry[T any] struct {
 
 const (
 	cacheEntries = 1024
-	// CachedBytes is the longest key that is kept.
+	// CachedBytes is the length of the longest key that is cached.
 	CachedBytes = 64
 )
 
-// Get returns what is kept of a key, nil where nothing is. It is valid until the next
-// Put.
+// Get returns the cached value of a key, or nil. It is valid until the next Put.
 func (c *Cache[T]) Get(key []byte) *T {
 	if c.entries == nil || len(key) == 0 {
 		return nil
@@ -33,7 +32,7 @@ func (c *Cache[T]) Get(key []byte) *T {
 	return &e.value
 }
 
-// Put keeps what is known of a key of 1 to CachedBytes bytes.
+// Put caches a value for a key of 1 to CachedBytes bytes.
 func (c *Cache[T]) Put(key []byte, value T) {
 	if len(key) == 0 || len(key) > CachedBytes {
 		return
@@ -44,11 +43,11 @@ func (c *Cache[T]) Put(key []byte, value T) {
 	c.entries[at(key)] = entry[T]{string(key), value}
 }
 
-// at is the entry of a key.
+// at returns the entry of a key.
 func at(key []byte) uint64 { return Hash(key) % cacheEntries }
 
-// Hash spreads short texts over the entries of a bounded memory: by their length, their
-// first and their last bytes. Callers compare the text itself as well.
+// Hash distributes short texts over the entries of a fixed memory by their length and their
+// first and last bytes. Callers must also compare the text.
 func Hash(text []byte) uint64 {
 	var first, last uint64
 	if n := len(text); n >= 8 {

@@ -1,7 +1,6 @@
 package keyname
 
-// Nearest returns the known name that differs least from a misspelt one, "" where none is
-// near.
+// Nearest returns the known name most similar to a misspelt one, or "" if none is similar.
 func Nearest(name string, known []string) string {
 	best, least := "", max(1, min(len(name)/3, 3))+1
 	if len(name) > 64 {
@@ -15,7 +14,7 @@ func Nearest(name string, known []string) string {
 	return best
 }
 
-// Distance counts the letters to insert, delete, replace or swap.
+// Distance returns the number of letters to insert, delete, replace or swap.
 func Distance(a, b string) int {
 	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
 	next := make([]int, len(b)+1)

@@ -1,5 +1,5 @@
-// Package keyname compares keys of JSON objects without regard to their style: api_key
-// equals apiKey, API-KEY and "api key".
+// Package keyname compares keys of JSON objects without regard to their style: api_key equals
+// apiKey, API-KEY and "api key".
 package keyname
 
 import (
@@ -9,19 +9,19 @@ import (
 	"unicode/utf8"
 )
 
-// Pattern is a name in a rule. A * at its beginning, its end or both stands for
-// further words where a separator is beside it (*_secret is webhook_secret and
-// webhookSecret, not nosecret), and for any characters where none is.
+// Pattern is a name in a rule. A * at its beginning or end (or both) stands for further words
+// if a separator is next to it (*_secret matches webhook_secret and webhookSecret, but not
+// nosecret), and for any characters otherwise.
 type Pattern struct {
-	text  string // folded: words in lower case, _ between them where words
-	head  bool   // a * before it
+	text  string // normalised: if words is set, lower-case words joined by _
+	head  bool   // starts with *
 	tail  bool
-	words bool // it is compared with whole words
+	words bool // compared by whole words
 }
 
 const maxName = 128
 
-// Parse reads a pattern of at most 128 bytes.
+// Parse parses a pattern of at most 128 bytes.
 func Parse(s string) (Pattern, error) {
 	var p Pattern
 	if len(s) > maxName {
@@ -54,13 +54,14 @@ func Parse(s string) (Pattern, error) {
 	return p, nil
 }
 
-// IsSeparator reports whether c parts words.
+// IsSeparator reports whether c separates words.
 func IsSeparator(c byte) bool { return c == '_' || c == '-' || c == ' ' || c == '.' }
 
 func startsSeparated(s string) bool { return s != "" && IsSeparator(s[0]) }
 func endsSeparated(s string) bool   { return s != "" && IsSeparator(s[len(s)-1]) }
 
-// Matches compares with a key: its words joined by _, and the same without.
+// Matches compares the pattern with a key: snake is its words joined by _, joined the same
+// without _.
 func (p *Pattern) Matches(snake, joined []byte) bool {
 	text := joined
 	if p.words {
@@ -79,7 +80,7 @@ func (p *Pattern) Matches(snake, joined []byte) bool {
 	return len(text) >= len(p.text) && string(text[:len(p.text)]) == p.text
 }
 
-// matchesWords looks for the pattern's words, with at least one more at each *.
+// matchesWords searches for the pattern's words with at least one more word at each *.
 func (p *Pattern) matchesWords(text []byte) bool {
 	n := len(p.text)
 	if p.head && !p.tail {
@@ -97,12 +98,12 @@ func (p *Pattern) matchesWords(text []byte) bool {
 	return false
 }
 
-// AppendSnake appends the words of a decoded key in lower case with _ between them:
-// they end at separators and where capitals begin a new one. Letters that differ in
-// case only, in any script, become the same.
+// AppendSnake appends the words of a decoded key in lower case, joined by _. A word ends at a
+// separator and where capitals begin a new one. Letters of any script that differ only in case
+// become equal.
 func AppendSnake(dst, key []byte) []byte {
 	base := len(dst)
-	var before rune // the character before, as written
+	var before rune // previous character as written
 	for i := 0; i < len(key); {
 		r, size := rune(key[i]), 1
 		if r >= utf8.RuneSelf {
@@ -140,8 +141,8 @@ func isUpper(r rune) bool {
 	return r >= 'A' && r <= 'Z' || r >= utf8.RuneSelf && unicode.IsUpper(r)
 }
 
-// foldCase returns one letter for all that differ in case only, an ASCII one in
-// lower case where one is among them: the Kelvin sign is a k, a long s an s.
+// foldCase returns one representative of all letters that differ only in case: a lower-case
+// ASCII letter if there is one. The Kelvin sign becomes k, a long s becomes s.
 func foldCase(r rune) rune {
 	least := r
 	for o := unicode.SimpleFold(r); o != r; o = unicode.SimpleFold(o) {
@@ -153,7 +154,7 @@ func foldCase(r rune) rune {
 	return least
 }
 
-// Join takes the _ out, in place.
+// Join removes every _ in place.
 func Join(snake []byte) []byte {
 	out := snake[:0]
 	for _, c := range snake {

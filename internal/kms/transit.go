@@ -1,4 +1,4 @@
-// Package kms signs with keys that cannot be read: those of a key management service.
+// Package kms signs with keys that cannot be read because a key management service holds them.
 package kms
 
 import (
@@ -23,26 +23,27 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Options name a key of the transit engine of HashiCorp Vault or OpenBao, API version 1
-// (https://openbao.org/api-docs/secret/transit/, sign data). Its type is ed25519.
+// Options select a key of the transit engine of HashiCorp Vault or OpenBao, API version 1
+// (https://openbao.org/api-docs/secret/transit/, sign data). Its type must be ed25519.
 type Options struct {
-	// URL is the address of the key, such as https://vault.example:8200/v1/transit/sign/audit.
+	// URL is the address of the key, for example
+	// https://vault.example:8200/v1/transit/sign/audit.
 	URL   string
 	Token auditrelay.Secret
-	// Name is the name in signatures, such as the relay's host. PublicKey is the key's, in
-	// base64, as the service prints it.
+	// Name is the name in signatures, for example the relay's host. PublicKey is the public key
+	// in base64 as the service prints it.
 	Name, PublicKey string
-	// Client sends requests; default one that follows no redirect.
+	// Client sends requests. Default: a client that follows no redirect.
 	Client *http.Client
 }
 
 const (
-	timeout   = 5 * time.Second  // of one request
-	rest      = 30 * time.Second // after a failure: callers fail at once meanwhile
+	timeout   = 5 * time.Second  // for one request
+	rest      = 30 * time.Second // after a failure; until then calls fail at once
 	maxAnswer = 64 << 10
 )
 
-// Transit is a key. It is safe for concurrent use.
+// Transit is a signing key. It is safe for concurrent use.
 type Transit struct {
 	o      Options
 	key    ed25519.PublicKey
@@ -55,7 +56,7 @@ type Transit struct {
 
 var defaultClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-// New checks the options. It does no I/O.
+// New validates the options. It does no I/O.
 func New(o Options) (*Transit, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" || u.User != nil || !strings.Contains(u.Path, "/sign/") {
@@ -81,11 +82,11 @@ func New(o Options) (*Transit, error) {
 	return t, nil
 }
 
-// PublicKey is the key as c2sp.org/signed-note has it.
+// PublicKey returns the key in the format of c2sp.org/signed-note.
 func (t *Transit) PublicKey() string { return t.public }
 
-// Sign returns the service's signature of a message, once it was checked. After a failure
-// the service rests for 30 s.
+// Sign returns the service's signature of a message after verifying it. After a failure, calls
+// fail at once for 30 s.
 func (t *Transit) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

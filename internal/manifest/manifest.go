@@ -1,5 +1,5 @@
-// Package manifest reads and writes the manifest of a guest's module: JSON in its custom
-// section "auditrelay".
+// Package manifest reads and writes the manifest of a guest's module, which is JSON in its
+// custom section "auditrelay".
 package manifest
 
 import (
@@ -27,33 +27,33 @@ const (
 
 	maxName        = 128
 	maxDescription = 1 << 10
-	maxEntry       = 512 // of a list: a path, or a name
+	maxEntry       = 512 // of a list entry: a path or a name
 )
 
-// Manifest is what a module says of itself, JSON in its custom section
-// "auditrelay": read without running any of its code. It asks; the operator's
-// grants answer; what counts is both.
+// Manifest is what a module declares about itself, as JSON in its custom section "auditrelay".
+// It is read without running any of the module's code. The manifest requests, the operator
+// grants, and only what is in both is allowed.
 type Manifest struct {
 	Name        string   `json:"name"`
 	Version     string   `json:"version,omitempty"`
 	ABI         string   `json:"abi"` // "1.0"
 	Description string   `json:"description,omitempty"`
-	Reads       []string `json:"reads,omitempty"`    // paths, for the reader; not enforced
+	Reads       []string `json:"reads,omitempty"`    // paths, for information only; not enforced
 	Writes      []string `json:"writes,omitempty"`   // paths that it edits
 	Emits       bool     `json:"emits,omitempty"`    // it hands records to other callbacks
 	Keys        []string `json:"keys,omitempty"`     // names of the keys that it uses
-	Metrics     []string `json:"metrics,omitempty"`  // names of the counts that it adds to
-	Optional    []string `json:"optional,omitempty"` // imports that it can do without
+	Metrics     []string `json:"metrics,omitempty"`  // names of the metrics that it counts
+	Optional    []string `json:"optional,omitempty"` // imports that it can work without
 	Limits      Limits   `json:"limits,omitzero"`
 }
 
-// Limits is what a module needs, at the least.
+// Limits are the minimum that a module needs.
 type Limits struct {
 	Memory auditrelay.ByteSize `json:"memory,omitempty"`
 }
 
-// Read returns a module's manifest, nil where it has none. The module is validated
-// in full, and none of its code runs.
+// Read returns a module's manifest, or nil if it has none. It fully validates the module and
+// runs none of its code.
 func Read(wasm []byte) (*Manifest, error) {
 	facts, err := meter.Inspect(wasm, meter.Options{Limits: meter.Limits{ModuleBytes: len(wasm)}, Custom: Section})
 	if err != nil {
@@ -62,8 +62,8 @@ func Read(wasm []byte) (*Manifest, error) {
 	return Of(facts)
 }
 
-// Of returns the manifest among a module's facts, nil where there is none. The
-// facts must have been gathered with Section as meter.Options.Custom.
+// Of returns the manifest from a module's facts, or nil if there is none. The facts must have
+// been gathered with Section as meter.Options.Custom.
 func Of(facts *meter.Facts) (*Manifest, error) {
 	switch {
 	case len(facts.Custom) == 0:
@@ -80,14 +80,14 @@ func Of(facts *meter.Facts) (*Manifest, error) {
 	return out, err
 }
 
-// Parse reads a manifest's text. It is strict, so that it reads the same as a person:
-// each key exactly as documented and once, each text bounded and printable. With an
-// error, the manifest is nil or contains the valid parts.
+// Parse reads a manifest's text. It is strict, so that a program and a person read the same:
+// each key exactly as documented and only once, each text of limited length and printable. With
+// an error, the manifest is nil or contains the valid parts.
 func Parse(text []byte) (*Manifest, error) {
 	if err := document.Check(text, document.Limits{Bytes: maxBytes}); err != nil {
 		return nil, err
 	}
-	// encoding/json also takes keys in other case, and a long s for an s.
+	// encoding/json also accepts keys in another case, and a long s for an s.
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(text, &members); err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ var (
 	limitKeys = []string{"memory"}
 )
 
-// known returns an error for each key that is not among those given.
+// known returns an error for each key that is not in keys.
 func known(at string, members map[string]json.RawMessage, keys []string) error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(members)) {
@@ -124,7 +124,7 @@ func known(at string, members map[string]json.RawMessage, keys []string) error {
 	return errors.Join(errs...)
 }
 
-// check returns all that is wrong with what m says, joined.
+// check returns all errors in m, joined.
 func (m *Manifest) check() error {
 	var errs []error
 	if m.ABI != abiVersion {
@@ -164,8 +164,8 @@ func (m *Manifest) check() error {
 	return errors.Join(errs...)
 }
 
-// checkText holds a text to what people can read: bounded, and nothing that a terminal
-// acts on or that turns the direction of writing.
+// checkText requires a text that people can read: of limited length and without characters that
+// control a terminal or change the direction of writing.
 func checkText(name, value string, most int) error {
 	if len(value) > most {
 		return fmt.Errorf("%s is longer than %d bytes", name, most)
@@ -176,12 +176,12 @@ func checkText(name, value string, most int) error {
 	return nil
 }
 
-// A metric's name becomes a label's value; each is a series of its own.
+// A metric's name becomes the value of a label, and each value is its own series.
 var metricName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
 const maxMetrics = 32
 
-// Paths parses a list of paths. An error names the list as what, and the index.
+// Paths parses a list of paths. what names the list in errors, which also contain the index.
 func Paths(what string, texts []string) ([]*document.Path, error) {
 	paths, errs := make([]*document.Path, 0, len(texts)), []error{}
 	for i, text := range texts {
@@ -195,7 +195,7 @@ func Paths(what string, texts []string) ([]*document.Path, error) {
 	return paths, errors.Join(errs...)
 }
 
-// Pack returns wasm with m as its manifest, in the place of one that it has.
+// Pack returns wasm with m as its manifest and without an existing one.
 func Pack(wasm []byte, m Manifest) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)

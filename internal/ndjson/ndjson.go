@@ -1,4 +1,4 @@
-// Package ndjson writes records as newline-delimited JSON, for the sinks that use it.
+// Package ndjson writes records as newline-delimited JSON for the sinks that use it.
 package ndjson
 
 import (
@@ -9,13 +9,13 @@ import (
 	"auditrelay"
 )
 
-// errLineFeed and errEmpty are why a record cannot stand on a line of its own.
+// Reasons why a record cannot be one line.
 var (
 	errLineFeed = errors.New("the document holds a line feed, which would split it in two lines")
 	errEmpty    = errors.New("the document is empty")
 )
 
-// Check names the records that cannot stand on one line each, nil if all can.
+// Check returns an error that names the records that cannot be one line each, or nil.
 func Check(records []auditrelay.Record) error {
 	var bad []auditrelay.RecordError
 	for _, r := range records {
@@ -36,8 +36,8 @@ func Check(records []auditrelay.Record) error {
 	return &auditrelay.RecordErrors{Records: bad}
 }
 
-// Join returns the records' documents, each followed by a line feed, in memory
-// of its own, and their sequences.
+// Join returns the records' documents, each followed by a line feed, in newly allocated memory,
+// and their sequences.
 func Join(records []auditrelay.Record) (body []byte, sequences []uint64) {
 	size := 0
 	for _, r := range records {
@@ -53,8 +53,8 @@ func Join(records []auditrelay.Record) (body []byte, sequences []uint64) {
 	return body, sequences
 }
 
-// Cut divides body after its first n lines. It is an error if body does not
-// hold exactly total lines, each ended by a line feed.
+// Cut divides body after its first n lines. It returns an error if body does not contain
+// exactly total lines that end with a line feed.
 func Cut(body []byte, n, total int) (first, second []byte, err error) {
 	lines, at := 0, 0
 	for i, c := range body {

@@ -15,10 +15,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ServerError is what the server refused. Its text never quotes data.
+// ServerError is an error from the server. Its text never quotes data.
 type ServerError struct {
 	Code    string // SQLSTATE
-	Message string // empty where the server's own may quote a value
+	Message string // empty if the server's message may quote a value
 }
 
 func (e *ServerError) Error() string {
@@ -54,8 +54,8 @@ func hint(code string) string {
 	return ""
 }
 
-// speaking are the classes of SQLSTATE whose messages speak of the server and its
-// objects, and never of values.
+// speaking are the SQLSTATE classes whose messages describe the server and its objects and
+// never quote values.
 var speaking = []string{"08", "25", "28", "3D", "3F", "42", "53", "55", "57"}
 
 // quoting are codes of these classes whose messages quote the connection string.
@@ -69,8 +69,8 @@ func serverError(e *pgconn.PgError) *ServerError {
 	return out
 }
 
-// explained is a failure in words that are safe to show. It unwraps to what a caller
-// may look for: a *ServerError, a context's error, io.EOF.
+// explained is a failure described in text that is safe to show. It unwraps to what a caller
+// may check: a *ServerError, a context error, io.EOF.
 type explained struct {
 	text  string
 	cause error
@@ -79,10 +79,10 @@ type explained struct {
 func (e *explained) Error() string { return e.text }
 func (e *explained) Unwrap() error { return e.cause }
 
-// Explain says what failed between here and the server, without anything of the
-// connection string that could be a password and without data: it never returns one of
-// the driver's own texts. An error that names no failure of these keeps its kind alone.
-// Where several hosts were tried it says what was wrong with each.
+// Explain describes a failure between this process and the server. The result contains no data
+// and nothing of the connection string that could be a password, because it never uses the
+// driver's texts. Of an unrecognised error it keeps only the kind. If several hosts were tried,
+// it describes the failure of each.
 func Explain(err error) error {
 	if err == nil {
 		return nil
@@ -91,7 +91,7 @@ func Explain(err error) error {
 	_, answered := errors.AsType[*pgconn.PgError](err)
 	for _, one := range leaves(err) {
 		if answered && strings.Contains(one.Error(), refusedTLS) {
-			continue // with sslmode=prefer it was asked again without
+			continue // with sslmode=prefer the driver tried again without TLS
 		}
 		e := explain(one)
 		if !slices.ContainsFunc(all, func(before error) bool { return before.Error() == e.Error() }) {
@@ -111,7 +111,7 @@ func Explain(err error) error {
 	return joined
 }
 
-// leaves are the errors that err joins.
+// leaves returns the errors that err joins.
 func leaves(err error) []error {
 	for at := err; at != nil; at = errors.Unwrap(at) {
 		if joined, ok := at.(interface{ Unwrap() []error }); ok {
@@ -125,7 +125,7 @@ func leaves(err error) []error {
 	return []error{err}
 }
 
-// refusedTLS is the driver's text where the server offers none.
+// refusedTLS is the driver's text if the server offers no TLS.
 const refusedTLS = "server refused TLS connection"
 
 const unknown = "the connection to the server failed"
@@ -166,7 +166,7 @@ func explain(err error) error {
 	return &explained{text: byText(err.Error())}
 }
 
-// attributes are failures of target_session_attrs.
+// attributes describes failures of target_session_attrs.
 func attributes(err error) string {
 	for known, text := range map[error]string{
 		pgconn.ErrReadOnlyConnection:  "it is read only",
@@ -181,7 +181,7 @@ func attributes(err error) string {
 	return ""
 }
 
-// tlsFailure says what TLS failed of. These errors name hosts, dates and issuers.
+// tlsFailure describes a TLS failure. These errors contain hosts, dates and issuers.
 func tlsFailure(err error) string {
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return "the server's certificate is not accepted: " + e.Err.Error()
@@ -207,7 +207,8 @@ func tlsFailure(err error) string {
 	return ""
 }
 
-// byText recognises what the driver has no type for. Nothing of its text is kept.
+// byText recognises errors for which the driver has no type. The result contains nothing of the
+// text.
 func byText(text string) string {
 	for _, known := range []struct{ part, say string }{
 		{"channel binding", "the server cannot bind the log-in to its TLS connection, and channel_binding asks for it"},

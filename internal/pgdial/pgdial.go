@@ -1,5 +1,5 @@
-// Package pgdial has the common parts of all Postgres clients here: it parses connection
-// strings and explains failures. Neither shows a password, or an unescaped piece of one.
+// Package pgdial has what all Postgres clients here share: it parses connection strings and
+// explains failures. Neither shows a password or an unescaped part of one.
 package pgdial
 
 import (
@@ -14,13 +14,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Parse reads a connection string as libpq takes it, a URL or keywords and values, or
-// LiteLLM's DATABASE_URL. schema is that of the URL, which Prisma puts there, empty where
-// it names none. The error quotes nothing of the string.
+// Parse parses a connection string in libpq's forms, a URL or keywords and values, or LiteLLM's
+// DATABASE_URL. schema is the URL's parameter that Prisma uses, or empty. The error quotes
+// nothing of the string.
 //
-// It is stricter than libpq in one thing: after the @ that ends user and password no other
-// unescaped @ or # may follow. A password that was not escaped would otherwise be read as
-// a host or a database, and be shown as one.
+// It is stricter than libpq in one respect: after the @ that ends user and password there may
+// be no other unescaped @ or #. Otherwise an unescaped password could be parsed as a host or a
+// database name and be shown.
 func Parse(url auditrelay.Secret) (c *pgx.ConnConfig, schema string, err error) {
 	if url == "" {
 		return nil, "", errors.New("it is required")
@@ -55,8 +55,7 @@ var (
 	errOption    = errors.New("one of its parameters has a value that cannot be used: see sslmode, target_session_attrs, connect_timeout, channel_binding, port")
 )
 
-// explainParse says what kind of thing is wrong. The parser's own text may quote a piece
-// of the password.
+// explainParse describes the kind of error. The parser's text may quote part of the password.
 func explainParse(err error) error {
 	text := err.Error()
 	for _, part := range []string{"sslkey", "sslcert", "CA file", "CA to cert pool", "certificate pool", "load cert", "read cert", "decrypt key", "service"} {
@@ -70,16 +69,17 @@ func explainParse(err error) error {
 	return errOption
 }
 
-// prismas are parameters that LiteLLM's own client takes in the URL and no server knows.
+// prismas are URL parameters of LiteLLM's own client that no server knows.
 var prismas = []string{
 	"schema", "connection_limit", "pool_timeout", "socket_timeout", "pgbouncer", "statement_cache_size",
 	"sslaccept", "sslidentity", "sslpassword", "single_use_connections",
 }
 
-// hostForm is a name or an address. A colon is in IPv6 alone, which net.ParseIP knows.
+// hostForm matches a name or an address. Only IPv6 addresses contain colons, and net.ParseIP
+// recognises those.
 var hostForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9.])?$`)
 
-// unambiguous reports whether text, where it is a URL, can be read in one way only.
+// unambiguous reports whether text, if it is a URL, can be parsed in only one way.
 func unambiguous(text string) bool {
 	rest, ok := strings.CutPrefix(text, "postgresql://")
 	if !ok {
@@ -93,11 +93,11 @@ func unambiguous(text string) bool {
 	return !strings.ContainsAny(rest, "@# \t\r\n")
 }
 
-// Place names where c leads, without user and password.
+// Place names the target of c without user and password.
 func Place(c *pgx.ConnConfig) string { return fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database) }
 
-// SamePlace is Place in a form that two URLs of one database share, as far as that can be told
-// without asking: a host's case, and this machine's names.
+// SamePlace is Place in a form that is equal for URLs of the same database, as far as this is
+// known without a connection: the case of a host name, and this machine's names.
 func SamePlace(c *pgx.ConnConfig) string {
 	host := c.Host
 	if !strings.HasPrefix(host, "/") {

@@ -10,46 +10,47 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// Profile counts fuel by function. It is filled while instances of a module that was
-// loaded with it run, many times slower than normal: what an
-// event takes in time is measured without it. Use it from one goroutine at a time.
+// Profile counts fuel by function. It is filled while instances of a module that was loaded
+// with it run. They run many times slower than normal, so measure the time of an event without
+// it. Only one goroutine at a time may use it.
 type Profile struct {
 	functions map[string]*Function
 	open      []*visit
 }
 
-// Function is one function of a profile. What small functions do may have
-// been paid by who calls them, as the meter has it.
+// Function is one function of a profile. The meter may charge the cost of small functions to
+// their callers.
 type Function struct {
 	Name  string `json:"name"`
 	Calls int64  `json:"calls"`
-	// Units of fuel, without and with what it called. A recursion counts in Total again.
+	// Units of fuel without and with the called functions. Recursive calls are counted again in
+	// Total.
 	Self  int64 `json:"self"`
 	Total int64 `json:"total"`
 }
 
-// visit is one call under way.
+// visit is one active call.
 type visit struct {
 	function *Function
-	began    int64 // fuel burnt when it began
-	inner    int64 // of what it called
+	began    int64 // fuel used when the call began
+	inner    int64 // fuel used by called functions
 }
 
-// burner is the context that a metered guest runs in: it knows the fuel burnt so far.
+// burner is the context of a metered guest. It knows the fuel used so far.
 type burner interface{ Burnt() int64 }
 
 type key struct{}
 
-// With returns a context for loading a module with profile p: the module is compiled in
-// this process, not cached, and reports every function call to p.
+// With returns a context for loading a module with profile p. The module is compiled in this
+// process and not cached, and it reports every function call to p.
 func With(ctx context.Context, p *Profile) context.Context {
 	return context.WithValue(experimental.WithFunctionListenerFactory(ctx, p), key{}, true)
 }
 
-// In reports whether ctx was made by With.
+// In reports whether ctx was created by With.
 func In(ctx context.Context) bool { return ctx.Value(key{}) != nil }
 
-// Functions returns the functions seen, the greatest Self first.
+// Functions returns the recorded functions, largest Self first.
 func (p *Profile) Functions() []Function {
 	out := make([]Function, 0, len(p.functions))
 	for _, f := range p.functions {
@@ -61,7 +62,7 @@ func (p *Profile) Functions() []Function {
 	return out
 }
 
-// Reset forgets all counts, for example those of the start.
+// Reset removes all counts, for example those of the start.
 func (p *Profile) Reset() { p.functions, p.open = nil, nil }
 
 var (
