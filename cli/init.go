@@ -165,9 +165,9 @@ func (c *initCommand) free() error {
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is there and no regular file: give another name", c.File)
+		return fmt.Errorf("%s exists and is not a regular file: give another name", c.File)
 	case !c.Force:
-		return fmt.Errorf("%s is there already: give --force to replace it, or another name", c.File)
+		return fmt.Errorf("%s exists already: use --force to replace it, or give another name", c.File)
 	}
 	return nil
 }

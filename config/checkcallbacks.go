@@ -30,7 +30,7 @@ func (c checker) callbacks(plain func(*node, string)) {
 		case !nameForm.MatchString(cb.Name):
 			c.bad(append(steps, "name"), "a name of another form: %s", expectedName)
 		case places[cb.Name].Line > 0:
-			c.bad(append(steps, "name"), "callback %s stands %s already: the position in the journal hangs on the name, so that each needs its own", c.in(append(steps, "name")...).show(), places[cb.Name].From(cb.place))
+			c.bad(append(steps, "name"), "callback %s stands %s already: its position in the journal is stored under its name, so names must be unique", c.in(append(steps, "name")...).show(), places[cb.Name].From(cb.place))
 		default:
 			places[cb.Name] = cb.place
 		}

@@ -137,7 +137,7 @@ callbacks: [{name: archive, sink: {stdout: {}}}]
 tokens: [{name: t, token: 1c9e4b7a20d5f8361e7ab4905cd2f683, roles: [admin]}]
 callbacks: [{name: archive, sink: {stdout: {}}}]
 `, `b.yaml:2:17: tokens[1].name: token "t" stands at a.yaml:1 already: two of one name are one client's old and new token, with the same roles and namespace
-b.yaml:3:20: callbacks[1].name: callback "archive" stands at a.yaml:2 already: the position in the journal hangs on the name, so that each needs its own`},
+b.yaml:3:20: callbacks[1].name: callback "archive" stands at a.yaml:2 already: its position in the journal is stored under its name, so names must be unique`},
 		{"each in its own file", `-- a.yaml --
 lisden: x
 callbacks: []

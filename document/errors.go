@@ -12,7 +12,7 @@ var (
 	// ErrDeleted: the node, or one that contains it, was deleted or replaced.
 	ErrDeleted = errors.New("the node was deleted or replaced by an earlier edit")
 	// ErrRoot: the document itself cannot be deleted and must stay an object.
-	ErrRoot = errors.New("the document itself must stay an object")
+	ErrRoot = errors.New("the document must stay an object")
 	// ErrNotObject: Put needs an object, or a string that contains one.
 	ErrNotObject = errors.New("the parent is no object")
 	// ErrKeyExists: Put only adds keys. Use SetJSON to change one.

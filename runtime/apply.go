@@ -178,7 +178,7 @@ func (r *Runtime) replace(old map[string]*callback, spare []Callback, fresh []*p
 		p.start()
 	}
 	if err := errors.Join(errs...); err != nil {
-		r.log.Warn("closing what a changed callback used before", "error", err)
+		r.log.Warn("closing the former sink and filters of a changed callback", "error", err)
 	}
 }
 

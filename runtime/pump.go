@@ -206,7 +206,7 @@ func (p *pump) attest(ctx context.Context, now time.Time) {
 	_ = p.commit(ctx, func(tx *journal.Tx) error { // commit logs its failure
 		err := p.machine.Attest(tx, now, p.place, p.r.signing.sign)
 		if err != nil {
-			p.r.log.Error("could not sign what a callback delivered; the next checkpoint tells of it", "callback", p.name, "error", err)
+			p.r.log.Error("cannot sign the log of a callback; the next checkpoint includes it", "callback", p.name, "error", err)
 			*tx = journal.Tx{}
 			p.machine.Unattest(now)
 		}

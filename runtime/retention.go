@@ -48,9 +48,9 @@ func (r *Runtime) warnOfAge(warned map[string]bool) {
 		}
 		switch {
 		case s.Expiring && !warned[name]:
-			r.log.Warn("pending events near the age beyond which the destination keeps none", "callback", name, "oldest", s.Oldest, "age", s.Lag.Round(time.Second), "max_age", s.MaxAge, "pending", s.Account.Pending)
+			r.log.Warn("pending events come close to the destination's age limit", "callback", name, "oldest", s.Oldest, "age", s.Lag.Round(time.Second), "max_age", s.MaxAge, "pending", s.Account.Pending)
 		case !s.Expiring && warned[name]:
-			r.log.Info("no pending event nears the destination's age limit any more", "callback", name)
+			r.log.Info("no pending event is close to the destination's age limit any more", "callback", name)
 		}
 		if s.Expiring {
 			warned[name] = true

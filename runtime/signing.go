@@ -98,7 +98,7 @@ func (r *Runtime) signAccepted(now bool) {
 		_, err = r.journal.Commit(tx)
 	}
 	if err != nil {
-		r.log.Error("could not sign what was accepted; it is tried again", "error", err)
+		r.log.Error("cannot sign the log of accepted events; the relay retries", "error", err)
 		return
 	}
 	r.signing.accepted = time.Now()
@@ -128,7 +128,7 @@ func (r *Runtime) signAll(ctx context.Context) (all bool) {
 			err = p.sign(ctx)
 		}
 		if err != nil && !errors.Is(err, errStopped) {
-			r.log.Warn("could not sign what a callback delivered; its last checkpoint stands", "callback", p.name, "error", err)
+			r.log.Warn("cannot sign the log of a callback; its last checkpoint stands", "callback", p.name, "error", err)
 		}
 		all = all && err == nil && !p.seen.Load().Unproved
 	}
@@ -161,7 +161,7 @@ func (r *Runtime) lastProofs(stopped []*pump, removed []Change) {
 				err = errors.Join(err, lapsed)
 			}
 			if err != nil {
-				r.log.Warn("the last proofs of a removed callback were not delivered: verify cannot check what it delivered last", "callback", p.name, "error", err)
+				r.log.Warn("the last proofs of a removed callback were not delivered: verify cannot check its last deliveries", "callback", p.name, "error", err)
 				break
 			}
 		}

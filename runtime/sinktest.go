@@ -110,7 +110,7 @@ func (r *Runtime) borrow(callback string) (p *pump, release func(), err error) {
 	r.retain(used)
 	return p, func() {
 		if err := r.release(used); err != nil {
-			r.log.Warn("closing what a changed callback used before", "error", err)
+			r.log.Warn("closing the former sink and filters of a changed callback", "error", err)
 		}
 	}, nil
 }

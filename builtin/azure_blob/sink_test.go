@@ -352,7 +352,7 @@ func TestOptions(t *testing.T) {
 		"prefix: no part":                            func(o *azureblob.Options) { o.Prefix = "a/../b" },
 		"tier: expected Hot":                         func(o *azureblob.Options) { o.Tier = "cold" },
 		"account_key: expected base64":               func(o *azureblob.Options) { o.AccountKey = "no key" },
-		"account_key: account_key_file stands":       func(o *azureblob.Options) { o.AccountKey, o.AccountKeyFile = "a2V5", "x" },
+		"account_key: account_key_file is set too":   func(o *azureblob.Options) { o.AccountKey, o.AccountKeyFile = "a2V5", "x" },
 		"sas_token: account_key stands beside":       func(o *azureblob.Options) { o.AccountKey, o.SASToken = "a2V5", "x" },
 		"account_url: an internal address":           func(o *azureblob.Options) { o.AccountURL = "http://127.0.0.1:10000/" + account },
 		"max_object_bytes: expected 64KiB to 1GiB":   func(o *azureblob.Options) { o.MaxObjectBytes = 1 },

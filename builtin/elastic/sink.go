@@ -298,10 +298,10 @@ func (s *Sink) Probe(ctx context.Context) error {
 		return s.client.Failure(ctx, err)
 	}
 	if answer.Status == http.StatusForbidden { // it knows the key, which may write to the index alone
-		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the cluster was reached, and the credentials may not ask for its name (403); whether they may write only a document shows: auditrelay sink test"))
+		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the cluster was reached, and the credentials may not ask for its name (403); run auditrelay sink test to see whether they may write"))
 	}
 	if err := s.client.Refusal(answer); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the cluster answered; whether the index takes documents only one shows: auditrelay sink test"))
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the cluster answered; run auditrelay sink test to see whether the index takes documents"))
 }

@@ -94,7 +94,7 @@ func (o Options) check() (*url.URL, error) {
 		bad("prefix", "%w", err)
 	}
 	if o.Anonymous && o.CredentialsFile != "" {
-		bad("anonymous", "credentials_file stands beside it: give one of the two")
+		bad("anonymous", "credentials_file is set too: give one of the two")
 	}
 	if o.StorageClass != "" && !classForm.MatchString(o.StorageClass) {
 		bad("storage_class", "expected a class such as NEARLINE")

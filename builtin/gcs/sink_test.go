@@ -327,7 +327,7 @@ func TestOptions(t *testing.T) {
 		"prefix: it must not begin with a slash":  {Bucket: "audit", Prefix: "/x"},
 		"prefix: no part of it":                   {Bucket: "audit", Prefix: "a/../b"},
 		"url: an internal address":                {Bucket: "audit", URL: "http://127.0.0.1:1"},
-		"anonymous: credentials_file stands":      {Bucket: "audit", Anonymous: true, CredentialsFile: "x"},
+		"anonymous: credentials_file is set too":  {Bucket: "audit", Anonymous: true, CredentialsFile: "x"},
 		"storage_class: expected a class":         {Bucket: "audit", StorageClass: "cold"},
 		"kms_key: expected projects/P":            {Bucket: "audit", KMSKey: "key"},
 		"max_object_bytes: expected 64KiB to":     {Bucket: "audit", MaxObjectBytes: 1},

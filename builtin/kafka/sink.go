@@ -317,7 +317,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	switch {
 	case brokers.Inside(err):
 		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAddress,
-			Err: fmt.Errorf("%sa broker's address is of the inside: name its network in allow_networks", text)}
+			Err: fmt.Errorf("%sa broker's address is internal: add its network to allow_networks", text)}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
 		return &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%snot acknowledged within request_timeout (%v)", text, s.options.RequestTimeout)}
 	}
@@ -371,5 +371,5 @@ func (s *Sink) Probe(ctx context.Context) error {
 	if err != nil {
 		return s.failure(ctx, err)
 	}
-	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("a broker was reached, and the topic is there; whether it takes records only one shows: auditrelay sink test"))
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("a broker was reached, and the topic is there; run auditrelay sink test to see whether it takes records"))
 }

@@ -441,7 +441,7 @@ func TestOptions(t *testing.T) {
 		"sasl.username: it is required":             func(o *kafka.Options) { o.SASL.Mechanism = "plain" },
 		"sasl.password: it is required":             func(o *kafka.Options) { o.SASL.Mechanism = "plain" },
 		"plaintext: the mechanism plain would show": func(o *kafka.Options) { o.Plaintext, o.SASL.Mechanism = true, "plain" },
-		"plaintext: tls stands beside it":           func(o *kafka.Options) { o.Plaintext, o.TLS.CA = true, "x" },
+		"plaintext: tls is set too":                 func(o *kafka.Options) { o.Plaintext, o.TLS.CA = true, "x" },
 		"tls.cert_file: cert_file and key_file go":  func(o *kafka.Options) { o.TLS.CertFile = "x" },
 		"max_request_bytes: expected 10KB to 10MB":  func(o *kafka.Options) { o.MaxRequestBytes = 1 },
 	} {

@@ -300,7 +300,7 @@ func TestOptions(t *testing.T) {
 	for want, o := range map[string]otlp.Options{
 		"url: it is required":              {},
 		"url: it has a query":              {URL: url + "?a=b"},
-		"token: token_file stands":         {URL: url, Token: "a", TokenFile: "b"},
+		"token: token_file is set too":     {URL: url, Token: "a", TokenFile: "b"},
 		"headers.Content-Type: no name":    {URL: url, Headers: map[string]auditrelay.Secret{"Content-Type": "x"}},
 		"headers.X-Key: its value holds":   {URL: url, Headers: map[string]auditrelay.Secret{"X-Key": "a\nb"}},
 		"resource.service.name: expected":  {URL: url, Resource: map[string]string{"service.name": "x"}},

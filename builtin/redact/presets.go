@@ -24,7 +24,7 @@ func Presets() []string {
 // Preset returns a preset's text: Options in YAML.
 func Preset(name string) ([]byte, error) {
 	if !slices.Contains(Presets(), name) {
-		return nil, fmt.Errorf("there is no such preset: there are %s", strings.Join(Presets(), ", "))
+		return nil, fmt.Errorf("no such preset: the presets are %s", strings.Join(Presets(), ", "))
 	}
 	return files.ReadFile("presets/" + name + ".yaml")
 }

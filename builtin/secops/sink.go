@@ -231,7 +231,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 		return s.client.Failure(ctx, err)
 	}
 	if answer.Status == http.StatusForbidden {
-		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the token service gave a token, and the credentials may not ask for the log type (403); whether they may import only a log shows: auditrelay sink test"))
+		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the token service gave a token, and the credentials may not ask for the log type (403); run auditrelay sink test to see whether they may import"))
 	}
 	if err := s.client.Refusal(answer); err != nil {
 		if auditrelay.KindOf(err) == auditrelay.Refused { // there is no log that it could be about
@@ -239,5 +239,5 @@ func (s *Sink) Probe(ctx context.Context) error {
 		}
 		return s.tokens.ForgetAfter(err)
 	}
-	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the log type is there; whether the credentials may import only a log shows: auditrelay sink test"))
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the log type is there; run auditrelay sink test to see whether the credentials may import"))
 }

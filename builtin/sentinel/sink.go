@@ -181,5 +181,5 @@ func (s *Sink) Probe(ctx context.Context) error {
 	if _, err := s.tokens.Get(ctx); err != nil {
 		return s.client.Failure(ctx, err)
 	}
-	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the token service gave a token; whether the rule takes rows only one shows: auditrelay sink test"))
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the token service gave a token; run auditrelay sink test to see whether the rule takes rows"))
 }

@@ -309,16 +309,16 @@ func TestOptions(t *testing.T) {
 	good := options("https://x.ingest.monitor.azure.com")
 	good.Authority = ""
 	for want, change := range map[string]func(*sentinel.Options){
-		"url: it is required":                      func(o *sentinel.Options) { o.URL = "" },
-		"url: it has a query":                      func(o *sentinel.Options) { o.URL += "?a=b" },
-		"rule: expected the rule":                  func(o *sentinel.Options) { o.Rule = "dcr-1" },
-		"stream: expected the rule":                func(o *sentinel.Options) { o.Stream = "a/b" },
-		"tenant_id: it is required":                func(o *sentinel.Options) { o.TenantID = "" },
-		"client_id: it is required":                func(o *sentinel.Options) { o.ClientID = "" },
-		"client_secret: client_secret_file stands": func(o *sentinel.Options) { o.ClientSecretFile = "x" },
-		"authority: an internal address":           func(o *sentinel.Options) { o.Authority = "http://10.0.0.1"; o.HTTP.AllowNetworks = nil },
-		"max_request_bytes: expected 10KB to 1MB":  func(o *sentinel.Options) { o.MaxRequestBytes = 2 << 20 },
-		"max_events: expected 1 to 10000":          func(o *sentinel.Options) { o.MaxEvents = 20_000 },
+		"url: it is required":                          func(o *sentinel.Options) { o.URL = "" },
+		"url: it has a query":                          func(o *sentinel.Options) { o.URL += "?a=b" },
+		"rule: expected the rule":                      func(o *sentinel.Options) { o.Rule = "dcr-1" },
+		"stream: expected the rule":                    func(o *sentinel.Options) { o.Stream = "a/b" },
+		"tenant_id: it is required":                    func(o *sentinel.Options) { o.TenantID = "" },
+		"client_id: it is required":                    func(o *sentinel.Options) { o.ClientID = "" },
+		"client_secret: client_secret_file is set too": func(o *sentinel.Options) { o.ClientSecretFile = "x" },
+		"authority: an internal address":               func(o *sentinel.Options) { o.Authority = "http://10.0.0.1"; o.HTTP.AllowNetworks = nil },
+		"max_request_bytes: expected 10KB to 1MB":      func(o *sentinel.Options) { o.MaxRequestBytes = 2 << 20 },
+		"max_events: expected 1 to 10000":              func(o *sentinel.Options) { o.MaxEvents = 20_000 },
 	} {
 		o := good
 		change(&o)

@@ -284,7 +284,7 @@ func TestOptions(t *testing.T) {
 		"url: it holds a name or password":        {URL: "https://u:p@splunk.example", Token: token},
 		"url: leave out /services/collector":      {URL: "https://splunk.example/services/collector", Token: token},
 		"token: it is required":                   {URL: "https://splunk.example"},
-		"token: token_file stands beside it":      {URL: "https://splunk.example", Token: token, TokenFile: "x"},
+		"token: token_file is set too":            {URL: "https://splunk.example", Token: token, TokenFile: "x"},
 		"fields.auditrelay_x: the names":          {URL: "https://splunk.example", Token: token, Fields: map[string]string{"auditrelay_x": "1"}},
 		"max_event_bytes: expected":               {URL: "https://splunk.example", Token: token, MaxEventBytes: 2_000_000},
 		"url: an internal address":                {URL: "http://127.0.0.1:8088", Token: token},

@@ -291,7 +291,7 @@ func TestOptions(t *testing.T) {
 		"facility: expected 1 to 23":             {Address: "a:1", Facility: 24},
 		"max_message_bytes: expected 480B":       {Address: "a:1", MaxMessageBytes: 1},
 		"request_timeout: expected 1s":           {Address: "a:1", RequestTimeout: 1},
-		"plaintext: tls stands beside it":        {Address: "a:1", Plaintext: true, TLS: httpsink.TLS{ServerName: "x"}},
+		"plaintext: tls is set too":              {Address: "a:1", Plaintext: true, TLS: httpsink.TLS{ServerName: "x"}},
 		"tls.ca: it holds no certificate in PEM": {Address: "a:1", TLS: httpsink.TLS{CA: "x"}},
 	} {
 		if _, err := syslog.New(o); err == nil || !strings.Contains(err.Error(), want) {

@@ -112,7 +112,7 @@ func (o Options) check() (*url.URL, error) {
 		bad("content_type", "not a valid header value")
 	}
 	if len(o.Secrets) > 0 && o.SecretFile != "" {
-		bad("secrets", "secret_file stands beside it: give one of the two")
+		bad("secrets", "secret_file is set too: give one of the two")
 	}
 	for i, s := range o.Secrets {
 		if _, err := newSigner(s.Reveal()); err != nil {

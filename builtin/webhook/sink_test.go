@@ -231,7 +231,7 @@ func TestOptions(t *testing.T) {
 		"url: an internal address is":            {URL: "http://[::ffff:10.0.0.1]/"},
 		"body: expected event":                   {URL: url, Body: "xml"},
 		"secrets[0]: expected whsec_":            {URL: url, Secrets: []auditrelay.Secret{"hunter2"}},
-		"secrets: secret_file stands beside it":  {URL: url, Secrets: []auditrelay.Secret{auditrelay.Secret(secretOf(1))}, SecretFile: "x"},
+		"secrets: secret_file is set too":        {URL: url, Secrets: []auditrelay.Secret{auditrelay.Secret(secretOf(1))}, SecretFile: "x"},
 		"headers.webhook-id: the sink sets this": {URL: url, Headers: map[string]auditrelay.Secret{"webhook-id": "x"}},
 		"headers.X-Y: not a valid header value":  {URL: url, Headers: map[string]auditrelay.Secret{"X-Y": "a\r\nb: c"}},
 		"headers.a b: not a valid header name":   {URL: url, Headers: map[string]auditrelay.Secret{"a b": "c"}},

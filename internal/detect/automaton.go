@@ -27,7 +27,7 @@ const (
 	maxStates  = 1<<16 - 1
 )
 
-var errStates = errors.New("the rules together need more states than the automaton may have; use fewer or shorter keywords")
+var errStates = errors.New("all rules together need too many states; use fewer or shorter keywords")
 
 // literal is the pattern of a text in any case.
 func literal(text string) pattern {

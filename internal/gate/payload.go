@@ -281,7 +281,7 @@ func Content(p *auditrelay.Payload) ([]byte, error) {
 	return readable(content)
 }
 
-var errMalformed = errors.New("a line looks like JSON and is none")
+var errMalformed = errors.New("a line looks like JSON but is not")
 
 var errBinary = errors.New("it is no text, nor gzip or zstd of one")
 

@@ -245,7 +245,7 @@ func (c *Client) alike(p auditrelay.Payload, err error) error {
 	}
 	stalled := *refused
 	stalled.Kind = auditrelay.Misconfigured
-	stalled.Err = fmt.Errorf("%w: refused is a tombstone, which is the relay's own, so that the request is at fault and not an event: correct what the answer names, then replay the dead letters", refused.Err)
+	stalled.Err = fmt.Errorf("%w: the destination refused a tombstone, which the relay writes itself, so the request is wrong and not an event: correct what the answer names, then replay the dead letters", refused.Err)
 	return &stalled
 }
 

@@ -38,7 +38,7 @@ type Options struct {
 	// allow_networks holds for addresses in the URL alone.
 	Proxy string `yaml:"proxy"`
 
-	// AllowNetworks are networks of the inside that may be connected to: loopback,
+	// AllowNetworks are internal networks that the sink may connect to: loopback,
 	// private (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7), or prefixes such as
 	// 10.1.0.0/16. Whatever a name resolves to is checked when the connection is made.
 	// Default: none, so that no URL leads to this machine, its neighbours or a cloud's

@@ -35,7 +35,7 @@ func NewSecret(name string, value auditrelay.Secret, file string) (*Secret, erro
 	case value == "" && file == "":
 		return nil, &auditrelay.OptionError{Path: name, Err: fmt.Errorf("it is required, or %s_file", name)}
 	case value != "" && file != "":
-		return nil, &auditrelay.OptionError{Path: name, Err: fmt.Errorf("%s_file stands beside it: give one of the two", name)}
+		return nil, &auditrelay.OptionError{Path: name, Err: fmt.Errorf("%s_file is set too: give one of the two", name)}
 	}
 	return &Secret{value: value, file: file}, nil
 }

@@ -25,7 +25,7 @@ func Dial(networks []string) (func(ctx context.Context, network, address string)
 // options plaintext, tls and allow_networks stand at the top of a sink's.
 func CheckStream(plaintext bool, t TLS, networks []string) (errs []error) {
 	if plaintext && t != (TLS{}) {
-		errs = append(errs, &auditrelay.OptionError{Path: "plaintext", Err: errors.New("tls stands beside it, and would not be used: give one of the two")})
+		errs = append(errs, &auditrelay.OptionError{Path: "plaintext", Err: errors.New("tls is set too, and would not be used: give one of the two")})
 	}
 	for i, name := range networks {
 		if _, err := network(name); err != nil {

@@ -29,11 +29,11 @@ func (d *daemon) RaisedAlerts() []alerts.Alert {
 func (d *daemon) watchAlerts(ctx context.Context) {
 	state, err := d.rt.AlertState()
 	if err != nil {
-		d.log.Error("read which alerts are raised; they may be told again", "error", err)
+		d.log.Error("read the state of the alerts; they may be raised again", "error", err)
 	}
 	machine, err := alerts.Load(state)
 	if err != nil {
-		d.log.Error("which alerts are raised is not known; they may be told again", "error", err)
+		d.log.Error("the state of the alerts is not known; they may be raised again", "error", err)
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -46,7 +46,7 @@ func (d *daemon) watchAlerts(ctx context.Context) {
 		}
 		every, err := d.lookForTrouble(ctx, machine)
 		if err != nil && !failing && ctx.Err() == nil {
-			d.log.Error("alerts cannot be recorded; tried again until they can", "error", err)
+			d.log.Error("alerts cannot be recorded; the relay retries", "error", err)
 		}
 		failing = err != nil
 		raised := machine.Raised()

@@ -27,7 +27,7 @@ func (d *daemon) watchCanaries(ctx context.Context) {
 		}
 		err := d.canaryTurn(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			d.log.Error("canaries cannot be sent or recorded; tried again until they can", "error", err)
+			d.log.Error("canaries cannot be sent or recorded; the relay retries", "error", err)
 		}
 		failing = err != nil
 		timer.Reset(canaryLook)

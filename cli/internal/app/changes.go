@@ -88,7 +88,7 @@ func (t told[V]) changes(d *daemon, by runtime.By, now map[string]V) (all []runt
 	}
 	return all, func() {
 		if err := t.keep(now); err != nil {
-			d.log.Error("what was recorded last cannot be kept; it is recorded again", "table", t.table, "error", err)
+			d.log.Error("the last recorded state cannot be kept; the changes are recorded again", "table", t.table, "error", err)
 		}
 	}
 }

@@ -363,7 +363,7 @@ func (d *daemon) keepFiles() error {
 // keptFiles is keepFiles for files whose loss only repeats records.
 func (d *daemon) keptFiles() {
 	if err := d.keepFiles(); err != nil {
-		d.log.Error("files of the data directory do not follow the journal to another relay yet", "error", err)
+		d.log.Error("files of the data directory are not yet in the database, where another relay would find them", "error", err)
 	}
 }
 

@@ -133,7 +133,7 @@ func (g *guests) forget(log *slog.Logger) {
 			continue
 		}
 		f.dropped = false
-		log.Warn("the configuration names another module than when this filter's was selected: it runs what the configuration names", "filter", name)
+		log.Warn("the configuration's module for this filter changed after another one was selected: the configuration's runs", "filter", name)
 		if err := g.modules.Select(runtime.Selection{Filter: name, Configured: f.config.ModuleDigest(), At: time.Now().UTC()}, runtime.By{Principal: byConfigFile}); err != nil {
 			log.Error("a selection that no longer holds could not be forgotten", "filter", name, "error", err)
 		}

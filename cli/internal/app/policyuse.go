@@ -262,7 +262,7 @@ func (d *daemon) forgetPolicies(lapsed []string) {
 	all, err := d.data.selectedPolicies()
 	if err == nil {
 		for _, name := range lapsed {
-			d.log.Warn("the configuration has another policy than when this filter's was selected: it applies", "filter", name)
+			d.log.Warn("the configuration's policy for this filter changed after another one was selected: the configuration's applies", "filter", name)
 			delete(all, name)
 		}
 		err = d.selectPolicies(all)

@@ -196,7 +196,7 @@ func (d *daemon) RollBack(ctx context.Context, name string, by runtime.By) (api.
 		hint = "it is recorded as soon as the journal takes it; if another relay leads before that, roll back again"
 	}
 	if err := d.data.setTakenBack(taken); err != nil {
-		d.log.Error("that a rollout was taken back could not be noted: if the relay starts anew before it is recorded, take it back again", "filter", name, "error", err)
+		d.log.Error("the note that a rollout was rolled back could not be written: if the relay restarts before the journal records it, roll it back again", "filter", name, "error", err)
 		hint = "if the relay starts anew before it is recorded, roll back again"
 	}
 	return api.Rollout{}, refusal(http.StatusServiceUnavailable, api.ReasonUnavailable, hint, "the new version judges no event any more, but the journal cannot record that yet")

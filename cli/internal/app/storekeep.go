@@ -38,9 +38,9 @@ func (d *daemon) keepStores(ctx context.Context) {
 			}
 			switch {
 			case err != nil && !failing[l.callback]:
-				d.log.Error("the store could not be tended (retention, records of an earlier version): tried again every minute", "callback", l.callback, "error", err)
+				d.log.Error("store maintenance failed (retention, records of an earlier version); the relay retries every minute", "callback", l.callback, "error", err)
 			case err == nil && failing[l.callback]:
-				d.log.Info("the store is tended again", "callback", l.callback)
+				d.log.Info("store maintenance works again", "callback", l.callback)
 			}
 			failing[l.callback] = err != nil
 		}

@@ -75,7 +75,7 @@ func approvalFailure(err error) *api.Error {
 	case errors.Is(err, runtime.ErrReplaces):
 		return &api.Error{Status: http.StatusForbidden, Reason: api.ReasonForbidden, Message: err.Error(), Hint: "send the corrected event as a new one, then ask for the deletion: auditrelay quarantine delete NUMBER"}
 	case errors.Is(err, runtime.ErrNoApproval):
-		return &api.Error{Status: http.StatusNotFound, Reason: api.ReasonNotFound, Message: err.Error(), Hint: "auditrelay approvals lists what there is"}
+		return &api.Error{Status: http.StatusNotFound, Reason: api.ReasonNotFound, Message: err.Error(), Hint: "auditrelay approvals lists the requests"}
 	}
 	return nil
 }

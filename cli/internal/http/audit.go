@@ -123,7 +123,7 @@ func (s *Server) auditFailure(r *http.Request, err error) *api.Error {
 	case errors.Is(err, auditstore.ErrEarlier):
 		return &api.Error{Status: http.StatusNotImplemented, Reason: api.ReasonBadRequest, Message: err.Error(), Hint: "without object_team_id, object_team and object_key_hash the search works"}
 	case filling(err):
-		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: err.Error(), Hint: "come again in some seconds, or search without object_team_id, object_team and object_key_hash", RetryAfter: 5 * time.Second}
+		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: err.Error(), Hint: "retry in some seconds, or search without object_team_id, object_team and object_key_hash", RetryAfter: 5 * time.Second}
 	case errors.Is(err, auditstore.ErrGone):
 		return badRequest("cursor: the record that it goes on from has been deleted", "begin anew without it")
 	case errors.Is(err, context.DeadlineExceeded):

@@ -44,7 +44,7 @@ func keyringFailure(err error) *api.Error {
 	case errors.Is(err, runtime.ErrNoPeriod):
 		return &api.Error{
 			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
-			Message: err.Error(), Hint: "auditrelay keyring list lists what there is",
+			Message: err.Error(), Hint: "auditrelay keyring list lists the periods",
 		}
 	}
 	return nil

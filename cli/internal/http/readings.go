@@ -60,7 +60,7 @@ func (s *Server) record(r *http.Request, who principal, what, object string) (to
 	by.Seen = ""
 	told, err := s.readings.record(r, by, what, object)
 	if err != nil {
-		s.log.Error("contents could not be read, since that cannot be recorded", "by", who.by(), "error", err)
+		s.log.Error("a reading of contents was refused: it cannot be recorded", "by", who.by(), "error", err)
 		return nil, &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,
 			Message: "the reading cannot be recorded, and so is not answered", Hint: err.Error(), RetryAfter: retrySoon}
 	}

@@ -58,9 +58,9 @@ const (
 // Errors of Verify.
 var (
 	// ErrInvalid: the token is not valid for this relay.
-	ErrInvalid = errors.New("the token of the issuer does not count here: its signature, issuer, audience or time is not what is expected")
+	ErrInvalid = errors.New("the issuer's token is not accepted: its signature, issuer, audience or time is wrong")
 	// ErrExpired: the token has expired.
-	ErrExpired = errors.New("the token of the issuer has expired")
+	ErrExpired = errors.New("the issuer's token has expired")
 	// ErrUnreachable: the issuer's keys cannot be read, so the token cannot be checked.
 	ErrUnreachable = errors.New("the issuer's keys cannot be read, so that its tokens cannot be checked")
 )
@@ -215,7 +215,7 @@ func (i *Issuer) name(claims Claims) (string, error) {
 		name := values[0]
 		plain := utf8.ValidString(name) && !strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) })
 		if !plain || len(name) > maxName || strings.TrimSpace(name) != name || config.IsOwnPrincipal(name) {
-			return "", fmt.Errorf("%w (the claim %s is a name that nobody may have here)", ErrInvalid, claim)
+			return "", fmt.Errorf("%w (the claim %s is a reserved name)", ErrInvalid, claim)
 		}
 		return name, nil
 	}

@@ -53,7 +53,7 @@ func New(lang, dir string) error {
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // a source folder
 		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("%s is there already; give another name", dir)
+			return fmt.Errorf("%s exists already; give another name", dir)
 		}
 		return err
 	}

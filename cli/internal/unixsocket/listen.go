@@ -84,7 +84,7 @@ func free(ctx context.Context, path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return errors.New("something that is no socket stands there: remove it, or give another path")
+		return errors.New("the path holds something else than a socket: remove it, or give another path")
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

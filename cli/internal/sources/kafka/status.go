@@ -69,7 +69,7 @@ func (r *reader) told(name string, err error) {
 	r.mu.Unlock()
 	switch {
 	case trouble != "" && before != trouble:
-		r.source.host.Logger.Error("a topic cannot be read: looked at again after a while, from where it was", "topic", name, "group", r.config.Group, "error", err)
+		r.source.host.Logger.Error("a topic cannot be read; the relay retries from the same offset", "topic", name, "group", r.config.Group, "error", err)
 	case trouble == "" && before != "":
 		r.source.host.Logger.Info("a topic can be read again", "topic", name, "group", r.config.Group)
 	}
@@ -102,7 +102,7 @@ func (r *reader) waiting(err error) {
 func (r *reader) failed(err error) {
 	err = r.explain(err)
 	if r.set(stateDisconnected, err.Error()) {
-		r.source.host.Logger.Error("topics cannot be read: tried again until they can, from where they were", "group", r.config.Group, "error", err)
+		r.source.host.Logger.Error("topics cannot be read; the relay retries from the same offsets", "group", r.config.Group, "error", err)
 	}
 }
 
@@ -113,7 +113,7 @@ func (r *reader) explain(err error) error {
 	case err == nil:
 		return errors.New("the session ended")
 	case brokers.Inside(err):
-		hint = "a broker's address is of the inside: name its network in allow_networks"
+		hint = "a broker's address is internal: add its network to allow_networks"
 	case brokers.Untrusted(err):
 		hint = "see tls.ca"
 	case errors.Is(err, kerr.UnknownTopicOrPartition):

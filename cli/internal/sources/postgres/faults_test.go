@@ -36,7 +36,7 @@ func TestAServerThatStopsAndComesBack(t *testing.T) {
 	}
 	b.swept(s)
 	b.onceEach(b.ids())
-	if n := strings.Count(b.log.String(), "cannot be read: tried again"); n != 3 {
+	if n := strings.Count(b.log.String(), "cannot be read; the relay retries"); n != 3 {
 		t.Errorf("3 losses are told %d times:\n%s", n, b.log)
 	}
 }

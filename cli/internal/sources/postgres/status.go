@@ -60,7 +60,7 @@ func (s *Tail) set(state State, err error) {
 	case StateWaiting:
 		s.log.Warn("the relay accepts nothing now: reading the table waits, and skips nothing", "table", table, "error", err)
 	case StateDisconnected:
-		s.log.Warn("the table cannot be read: tried again until it can, from where it was", "table", table, "error", err)
+		s.log.Warn("the table cannot be read; the relay retries from the same position", "table", table, "error", err)
 	case StateMisconfigured:
 		s.log.Error("the table cannot be read as things are set up", "table", table, "error", err)
 	default:

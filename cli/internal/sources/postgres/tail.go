@@ -275,5 +275,5 @@ func (s *Tail) behind(h head, of uint64) error {
 	if h.xmin >= of {
 		return nil
 	}
-	return fmt.Errorf("the server is behind what was read before: it has finished transactions below %d, and %d were needed; waiting until it caught up", h.xmin, of)
+	return fmt.Errorf("the server lags behind an earlier read: it has finished transactions below %d, and %d are needed; waiting until it catches up", h.xmin, of)
 }

@@ -96,7 +96,7 @@ func (h *Handler) accepting() {
 	defer h.told.mu.Unlock()
 	if h.told.down {
 		h.told.down = false
-		h.log.Info("S3 requests are taken again")
+		h.log.Info("S3 requests are accepted again")
 	}
 }
 

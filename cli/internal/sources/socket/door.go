@@ -77,7 +77,7 @@ func (d *door) enter(conn net.Conn) bool {
 	if len(d.conns) >= one.connections {
 		d.source.refused.add(one.name)
 		if !d.full {
-			d.source.host.Logger.Warn("a producer's connection is closed at once: as many are open as may be", "socket", one.name, "connections", one.connections)
+			d.source.host.Logger.Warn("a producer's connection is closed at once: the limit of open connections is reached", "socket", one.name, "connections", one.connections)
 		}
 		d.full = true
 		return false

@@ -49,7 +49,7 @@ func (c *connection) lose(n int) bool {
 	}
 	one := c.door.settings.Load()
 	c.door.source.counts.Add(one.name, intake.Lost, n)
-	c.door.source.host.Logger.Error("events that a socket's producer wrote are lost: the relay ended before it could accept them", "socket", one.name, "events", n)
+	c.door.source.host.Logger.Error("events of a socket's producer are lost: the relay ended before it could accept them", "socket", one.name, "events", n)
 	return false
 }
 
