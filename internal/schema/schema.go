@@ -85,6 +85,9 @@ func New(name string, f Fields) (*Schema, error) {
 		}
 		for i, text := range field.from {
 			e, err := parse(text)
+			if err == nil && field.name == "id" && strings.HasPrefix(text, "=") {
+				err = errors.New("a constant gives all events one id; leave it out: an event without an id gets a digest of its bytes")
+			}
 			if err != nil {
 				errs = append(errs, &FieldError{field.name, i, err})
 				continue

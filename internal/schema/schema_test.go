@@ -52,6 +52,7 @@ func TestWhatIsWrongWithASchema(t *testing.T) {
 		want   string
 	}{
 		"no action":      {Fields{ID: []string{"id"}}, "action: it is required"},
+		"one id for all": {Fields{Action: []string{"=a"}, ID: []string{"id", "=same"}}, "id: a constant gives all events one id; leave it out: an event without an id gets a digest of its bytes"},
 		"a modifier":     {Fields{Action: []string{"@this"}}, "action: modifiers"},
 		"an open brace":  {Fields{Action: []string{"=a"}, Object: []string{"{a"}}, "object: a { without its }"},
 		"a closing one":  {Fields{Action: []string{"=a"}, Object: []string{"a}b"}}, "object: a } without its {"},
