@@ -8,21 +8,21 @@ import (
 	"io"
 )
 
-// A bundle is what stands beside delivered data: a tar file with one checkpoint and the
-// tiles that are new since the bundle before, so that a minute takes one object. All
+// A bundle is delivered together with the data. It is a tar file with one checkpoint and the
+// tiles that are new since the previous bundle, so that one object per minute is enough. All
 // bundles of a log, unpacked into one folder in their order, are its tiles as in
 // c2sp.org/tlog-tiles.
 
-// MaxBundleBytes bounds a bundle, MaxBundleFiles the files in it.
+// MaxBundleBytes limits the size of a bundle, MaxBundleFiles the number of its files.
 const (
 	MaxBundleBytes = 64 << 20
 	MaxBundleFiles = 4096
 )
 
-// Names in a bundle, besides the tiles'.
+// Names in a bundle besides those of the tiles.
 const (
 	CheckpointName = "checkpoint"
-	RotationsName  = "rotations" // see Rotation; may be missing
+	RotationsName  = "rotations" // see Rotation; optional
 )
 
 // BundleFile is one file of a bundle.
@@ -31,7 +31,7 @@ type BundleFile struct {
 	Data []byte
 }
 
-// AppendBundle appends files as a bundle. The same files always give the same bytes.
+// AppendBundle appends a bundle of files to dst. The same files always give the same bytes.
 func AppendBundle(dst []byte, files []BundleFile) ([]byte, error) {
 	b := bytes.NewBuffer(dst)
 	w := tar.NewWriter(b)
@@ -52,8 +52,8 @@ func AppendBundle(dst []byte, files []BundleFile) ([]byte, error) {
 
 var errBundle = errors.New("malformed bundle")
 
-// ReadBundle returns the files of a bundle, in their order. It takes nothing but what
-// AppendBundle makes, byte for byte.
+// ReadBundle returns the files of a bundle in their order. It accepts only what AppendBundle
+// makes, byte for byte.
 func ReadBundle(bundle []byte) ([]BundleFile, error) {
 	if len(bundle) > MaxBundleBytes {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", errBundle, len(bundle), MaxBundleBytes)

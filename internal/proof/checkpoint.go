@@ -12,7 +12,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// MaxCheckpointBytes bounds a signed checkpoint.
+// MaxCheckpointBytes limits the size of a signed checkpoint.
 const MaxCheckpointBytes = 64 << 10
 
 // Checkpoint is a tree's head.
@@ -25,9 +25,9 @@ type Checkpoint struct {
 // Logs of a journal.
 const logAccepted = "accepted"
 
-// Origin returns the origin of a journal's log: of what was accepted where lane is
-// empty, else of what that lane delivered. No two incarnations share an origin, so no
-// restored copy ever signs what contradicts the original.
+// Origin returns the origin of a journal's log: the log of accepted events if lane is empty,
+// otherwise the log of what that lane delivered. No two incarnations share an origin, so a
+// restored copy never signs anything that contradicts the original.
 func Origin(journal, incarnation, lane string) string {
 	log := logAccepted
 	if lane != "" {
@@ -36,7 +36,7 @@ func Origin(journal, incarnation, lane string) string {
 	return "auditrelay/" + journal + "/" + incarnation + "/" + log
 }
 
-// ParseOrigin takes apart what Origin made.
+// ParseOrigin is the inverse of Origin.
 func ParseOrigin(origin string) (journal, incarnation, lane string, err error) {
 	parts := strings.SplitN(origin, "/", 5)
 	if len(parts) < 4 || parts[0] != "auditrelay" {
@@ -56,7 +56,7 @@ func ParseOrigin(origin string) (journal, incarnation, lane string, err error) {
 	return journal, incarnation, "", nil
 }
 
-// Text returns the checkpoint as it is signed.
+// Text returns the text of the checkpoint that is signed.
 func (c Checkpoint) Text() string {
 	return c.Origin + "\n" + strconv.FormatUint(c.Size, 10) + "\n" + base64.StdEncoding.EncodeToString(c.Root[:]) + "\n"
 }
@@ -72,8 +72,7 @@ func (c Checkpoint) Sign(signers ...note.Signer) ([]byte, error) {
 
 var errCheckpoint = errors.New("malformed checkpoint")
 
-// ParseCheckpoint reads a checkpoint's text. It is strict: what it takes is what Text
-// makes.
+// ParseCheckpoint parses a checkpoint's text. It accepts only what Text makes.
 func ParseCheckpoint(text string) (Checkpoint, error) {
 	lines := strings.Split(text, "\n")
 	if len(text) > MaxCheckpointBytes || len(lines) != 4 || lines[3] != "" {
@@ -95,9 +94,9 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 	return c, nil
 }
 
-// OpenCheckpoint reads a signed checkpoint, with at least one signature of a known key.
-// The error is note's *UnverifiedNoteError where there is none, and its
-// *InvalidSignatureError where a known key's does not verify.
+// OpenCheckpoint parses a signed checkpoint and requires at least one signature of a known key.
+// The error is note's *UnverifiedNoteError if there is none, and its *InvalidSignatureError if
+// the signature of a known key is wrong.
 func OpenCheckpoint(signed []byte, known note.Verifiers) (Checkpoint, error) {
 	if len(signed) > MaxCheckpointBytes {
 		return Checkpoint{}, errCheckpoint
@@ -108,7 +107,7 @@ func OpenCheckpoint(signed []byte, known note.Verifiers) (Checkpoint, error) {
 	}
 	for _, s := range append(n.Sigs, n.UnverifiedSigs...) {
 		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
-			return Checkpoint{}, errCheckpoint // bits that nothing vouches for
+			return Checkpoint{}, errCheckpoint // bits that no signature covers
 		}
 	}
 	return ParseCheckpoint(n.Text)

@@ -6,38 +6,38 @@ import (
 	"fmt"
 )
 
-// Kind is the first byte of an entry, which says what the leaf states.
+// Kind is the first byte of an entry and states the type of the leaf.
 type Kind byte
 
 // The kinds of entries.
 const (
-	KindBegin    Kind = 1 + iota // where the log begins; always its first leaf, and only that
+	KindBegin    Kind = 1 + iota // start of the log; always the first leaf and only that
 	KindAccepted                 // an event was accepted
-	KindPayload                  // a payload was delivered, or may have been; the outcomes of its records follow
+	KindPayload                  // a payload was delivered or may have been; the outcomes of its records follow
 	KindOutcome                  // how one event ended
 	KindRange                    // how all events of a range ended
-	KindClock                    // the time, and how far the callback had come
+	KindClock                    // the time, and how far the callback had progressed
 )
 
-// The sizes of entries, in bytes.
+// Sizes of entries in bytes.
 const (
 	AcceptedBytes = 1 + 8 + 8 + 32
 	OutcomeBytes  = 3 + 8 + 3*32
 	rangeBytes    = 2 + 8 + 8
 	clockBytes    = 1 + 4*8 + 32
-	beginBytes    = 1 + 8 + 8 + 32 + 2 // and the origin
-	payloadBytes  = 2 + 8 + 4 + 32 + 2 // and the key
-	maxText       = 4096               // of an origin or a key
+	beginBytes    = 1 + 8 + 8 + 32 + 2 // followed by the origin
+	payloadBytes  = 2 + 8 + 4 + 32 + 2 // followed by the key
+	maxText       = 4096               // maximum length of an origin or a key
 	maxEntryBytes = payloadBytes + maxText
 )
 
 // Begin is the first leaf of every log.
 type Begin struct {
-	// First is the sequence from which on the log states what became of events.
+	// First is the first sequence whose fate the log states.
 	First uint64
-	// Previous is the origin of the log that this one follows, under an earlier
-	// incarnation, with the size and root at which that one was closed. Empty: there is
-	// none; what came before First was never in a log.
+	// Previous is the origin of the previous log, under an earlier incarnation, with the size
+	// and root at which that log was closed. Empty: there is none, and no log covers what came
+	// before First.
 	Previous     string
 	PreviousSize uint64
 	PreviousRoot Hash
@@ -47,55 +47,55 @@ type Begin struct {
 type Accepted struct {
 	Sequence   uint64
 	Received   int64 // Unix nanoseconds
-	Commitment Hash  // see Commit; zero: the event was not readable when its leaf was made
+	Commitment Hash  // see Commit; zero: the event was not readable when the leaf was made
 }
 
-// Payload states that a payload was delivered, or, with FlagPossible, that it may have
-// been.
+// Payload states that a payload was delivered or, with FlagPossible, that it may have been.
 type Payload struct {
 	Number  uint64
 	Flags   byte
-	Records uint32 // how many outcomes of its records follow at once, in their order
+	Records uint32 // number of outcomes of its records that follow immediately, in order
 	Digest  Hash   // SHA-256 of the stored bytes
-	Key     string // the name at the destination, such as an object key
+	Key     string // name at the destination, for example an object key
 }
 
 // The flags of a payload.
 const (
 	FlagManifest = 1 << 0 // it is a manifest
-	FlagReplay   = 1 << 1 // of dead letters that were judged again
-	// FlagPossible: the relay gave it up, and an attempt may have succeeded that it never
-	// heard of. It stands at the destination with these bytes, or not at all.
+	FlagReplay   = 1 << 1 // replay of dead letters that were filtered again
+	// FlagPossible means that the relay gave up the payload, and an attempt may have succeeded
+	// without the relay's knowledge. The destination has it with exactly these bytes or not at
+	// all.
 	FlagPossible = 1 << 2
 )
 
-// Outcome states how one event ended on a callback. A later leaf of the same sequence
-// supersedes it.
+// Outcome states how one event ended on a callback. A later leaf of the same sequence replaces
+// it.
 type Outcome struct {
-	Outcome   byte // the number of an auditrelay.Outcome; 0: another leaf says it
+	Outcome   byte // number of an auditrelay.Outcome; 0: another leaf states it
 	Delivered byte
 	Sequence  uint64
-	Accepted  Hash // the event's leaf in the log of what was accepted; zero: it has none
-	Digest    Hash // SHA-256 of the delivered bytes; zero where nothing was delivered, or it is not known
-	Receipt   Hash // the commitment to its receipt; zero: it has none
+	Accepted  Hash // the event's leaf in the log of accepted events; zero: none
+	Digest    Hash // SHA-256 of the delivered bytes; zero if nothing was delivered or it is unknown
+	Receipt   Hash // commitment to its receipt; zero: no receipt
 }
 
-// What an outcome has delivered.
+// What was delivered for an outcome.
 const (
 	Nothing   = 0
 	Record    = 1
 	Tombstone = 2
-	// In a payload with FlagPossible: it is there, or nothing is.
+	// In a payload with FlagPossible: the record was delivered or nothing was.
 	PossibleRecord    = 3
 	PossibleTombstone = 4
 )
 
-// IsPossible reports whether the outcome says what may have been delivered.
+// IsPossible reports whether the outcome states a possible delivery.
 func (o *Outcome) IsPossible() bool {
 	return o.Delivered == PossibleRecord || o.Delivered == PossibleTombstone
 }
 
-// Possible returns what a record of a payload that may have arrived has delivered.
+// Possible returns the value for a record of a payload that may have been delivered.
 func Possible(delivered byte) byte {
 	switch delivered {
 	case Record:
@@ -106,19 +106,20 @@ func Possible(delivered byte) byte {
 	return delivered
 }
 
-// Range states how all events in [From, To) ended. Outcome 0: they are not assigned to
-// the callback.
+// Range states how all events in [From, To) ended. Outcome 0 means that they are not assigned
+// to the callback.
 type Range struct {
 	Outcome  byte
 	From, To uint64
 }
 
-// Clock states the time. Every event before Floor that is assigned to the callback has
-// an outcome in an earlier leaf. The log of what was accepted had that size and root.
+// Clock states the time. Every event before Floor that is assigned to the callback has an
+// outcome in an earlier leaf. Size and root are those of the log of accepted events at that
+// time.
 type Clock struct {
 	Time         int64 // Unix seconds
 	Floor        uint64
-	First        uint64 // the first sequence of the log of what was accepted
+	First        uint64 // first sequence of the log of accepted events
 	AcceptedSize uint64
 	AcceptedRoot Hash
 }
@@ -163,7 +164,7 @@ func (o Outcome) Append(dst []byte) []byte {
 	return append(dst, o.Receipt[:]...)
 }
 
-// OutcomeSequence returns the sequence of an entry that is an outcome.
+// OutcomeSequence returns the sequence of an entry if the entry is an outcome.
 func OutcomeSequence(entry []byte) (sequence uint64, ok bool) {
 	if len(entry) != OutcomeBytes || Kind(entry[0]) != KindOutcome {
 		return 0, false
@@ -187,14 +188,14 @@ func (c Clock) Append(dst []byte) []byte {
 	return append(dst, c.AcceptedRoot[:]...)
 }
 
-// appendText cuts what is too long: an entry is stated with what there is.
+// appendText truncates a text that is too long, so that the entry can still be written.
 func appendText(dst []byte, s string) []byte {
 	s = s[:min(len(s), maxText)]
 	return append(be.AppendUint16(dst, uint16(len(s))), s...)
 }
 
-// ParseEntry returns an entry as one of the types above. What Append makes of that is
-// entry again, for every entry that has no error.
+// ParseEntry returns an entry as one of the types above. If there is no error, Append of the
+// result gives entry again.
 func ParseEntry(entry []byte) (any, error) {
 	if len(entry) == 0 {
 		return nil, errEntry
@@ -229,7 +230,7 @@ func ParseEntry(entry []byte) (any, error) {
 	return out, nil
 }
 
-// AppendEntries appends entries as a bundle has them: each behind its length.
+// AppendEntries appends entries in the format of a bundle, each preceded by its length.
 func AppendEntries(dst []byte, entries ...[]byte) []byte {
 	for _, e := range entries {
 		dst = append(be.AppendUint16(dst, uint16(len(e))), e...)
@@ -237,7 +238,7 @@ func AppendEntries(dst []byte, entries ...[]byte) []byte {
 	return dst
 }
 
-// SplitEntries returns the entries of a bundle. They are parts of it.
+// SplitEntries returns the entries of a bundle. They share its memory.
 func SplitEntries(bundle []byte) ([][]byte, error) {
 	entries := make([][]byte, 0, len(bundle)/(OutcomeBytes+2)+1)
 	for len(bundle) > 0 {

@@ -7,33 +7,33 @@ import (
 	"math"
 )
 
-// Evidence is the extra data of a proof file about one event's outcome: all that the
-// entry in the log takes, and the proof that the event was accepted. Nothing vouches for
-// it but what it leads to.
+// Evidence is the extra data of a proof file for one event's outcome: everything that the log
+// entry commits to, and the proof that the event was accepted. The extra data itself is not
+// authenticated; a verifier must check it against the entry in the log.
 type Evidence struct {
 	Entry []byte // of the outcome
 
-	// Of the receipt; empty where it has none, or it is not disclosed.
+	// Of the receipt. Empty if there is none or it is not disclosed.
 	ReceiptSalt Salt
-	Statement   []byte // the receipt, but for its trail
+	Statement   []byte // the receipt without its trail
 	Trail       []byte
 
-	// Of the event as accepted; empty where there is no log of it.
+	// Of the accepted event. Empty if it is in no log.
 	Accepted       []byte // the entry
 	AcceptedSalt   Salt
-	Head           []byte // the body that the entry commits to, before the event's data
+	Head           []byte // the part of the committed body before the event's data
 	AcceptedIndex  uint64
 	AcceptedHashes []Hash
 	AcceptedHead   []byte // the signed checkpoint
 
 	// Of the last possible delivery of the event, in the log of the outcome and under its
-	// checkpoint: something else may have gone out as well. Empty where the log states none.
+	// checkpoint: something else may have been delivered as well. Empty if the log states none.
 	Possible       []byte // the entry
 	PossibleIndex  uint64
 	PossibleHashes []Hash
 }
 
-// Versions of evidence: the second has the fields of a possible delivery behind the others.
+// Versions of evidence. The second appends the fields of a possible delivery.
 const (
 	evidenceVersion  = 1
 	evidencePossible = 2
@@ -66,7 +66,7 @@ func joined(hashes []Hash) []byte {
 	return out
 }
 
-// parted reads what joined wrote: at most one hash for each level of a tree.
+// parted is the inverse of joined. It accepts at most one hash for each level of a tree.
 func parted(text []byte) (hashes []Hash, ok bool) {
 	if len(text)%sha256.Size != 0 || len(text) > 64*sha256.Size {
 		return nil, false
@@ -79,7 +79,7 @@ func parted(text []byte) (hashes []Hash, ok bool) {
 
 var errEvidence = errors.New("malformed evidence in the proof")
 
-// ParseEvidence reads what Append wrote.
+// ParseEvidence is the inverse of Append.
 func ParseEvidence(extra []byte) (*Evidence, error) {
 	r := reader{b: extra}
 	fields := make([][]byte, evidenceFields)
@@ -120,7 +120,7 @@ func ParseEvidence(extra []byte) (*Evidence, error) {
 	return e, nil
 }
 
-// EventHead is what stands before an event's data in the body that its leaf commits to.
+// EventHead is the part before the event's data in the body that its leaf commits to.
 type EventHead struct {
 	Namespace, ID              string
 	Action                     string
@@ -133,7 +133,7 @@ func timeFromOwn(flags byte) bool {
 	return from != 2 && from != 3 // auditrelay.TimeMissing, TimeUnreadable
 }
 
-// SplitBody returns what stands before the data in an event's body.
+// SplitBody returns the part of an event's body before the data.
 func SplitBody(body []byte) (head []byte, err error) {
 	if len(body) == 0 {
 		return nil, errEvidence
@@ -145,7 +145,7 @@ func SplitBody(body []byte) (head []byte, err error) {
 	return body[:1+used+int(n)], nil
 }
 
-// ParseHead reads the identity in what SplitBody returns.
+// ParseHead parses the identity in the result of SplitBody.
 func ParseHead(head []byte) (EventHead, error) {
 	whole, err := SplitBody(head)
 	if err != nil || len(whole) != len(head) {
@@ -165,7 +165,7 @@ func ParseHead(head []byte) (EventHead, error) {
 	return h, nil
 }
 
-// ReceiptText is a receipt as its commitment has it.
+// ReceiptText is the part of a receipt that its commitment covers.
 type ReceiptText struct {
 	Outcome               byte
 	Cause, Filter, Reason string
@@ -174,7 +174,7 @@ type ReceiptText struct {
 	Filters               []FilterText
 }
 
-// FilterText is what one filter did.
+// FilterText describes what one filter did.
 type FilterText struct {
 	Name, Kind, Digest, Version string
 	Edits                       []EditText
@@ -186,14 +186,15 @@ type EditText struct {
 	Count           uint64
 }
 
-// ParseReceipt reads a receipt's statement and its trail, which must belong together.
+// ParseReceipt parses a receipt's statement and its trail. It fails unless they belong
+// together.
 func ParseReceipt(statement, trail []byte) (ReceiptText, error) {
 	r := textReader{b: statement}
 	if r.byte() != 1 {
 		return ReceiptText{}, errEvidence
 	}
 	out := ReceiptText{Outcome: r.byte(), Cause: r.text(), Filter: r.text(), Reason: r.text(), Emitted: r.uvarint()}
-	r.take(32) // the keyed digests, which say nothing without the key
+	r.take(32) // the keyed digests, which are useless without the key
 	sum := sha256.Sum256(trail)
 	if string(r.take(sha256.Size)) != string(sum[:]) || r.failed || len(r.b) > 0 {
 		return ReceiptText{}, errEvidence
@@ -213,7 +214,7 @@ func ParseReceipt(statement, trail []byte) (ReceiptText, error) {
 	return out, nil
 }
 
-// textReader reads texts and numbers with lengths as unsigned varints.
+// textReader reads texts and numbers with uvarint lengths.
 type textReader struct {
 	b      []byte
 	failed bool

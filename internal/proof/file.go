@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// MaxFileBytes bounds a proof file.
+// MaxFileBytes limits the size of a proof file.
 const MaxFileBytes = 4 << 20
 
 const fileLine = "c2sp.org/tlog-proof@v1"
 
 // File is a proof that an entry is in a log.
 type File struct {
-	Extra      []byte // nothing vouches for it
+	Extra      []byte // not authenticated
 	Index      uint64
 	Hashes     []Hash
 	Checkpoint []byte // signed
 }
 
-// Text returns the file as it is written.
+// Text returns the file's contents.
 func (f *File) Text() []byte {
 	var b strings.Builder
 	b.WriteString(fileLine + "\n")
@@ -39,7 +39,7 @@ func (f *File) Text() []byte {
 
 var errFile = errors.New("malformed proof file")
 
-// ParseFile reads a proof file. What Text makes of the result is text again.
+// ParseFile parses a proof file. Text of the result gives the input again.
 func ParseFile(text []byte) (*File, error) {
 	if len(text) > MaxFileBytes {
 		return nil, errFile

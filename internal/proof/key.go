@@ -12,8 +12,8 @@ import (
 
 var errKey = errors.New("malformed signing key: expected a line as auditrelay proof keygen prints it")
 
-// PublicKey returns the public key of a signing key, both as in c2sp.org/signed-note.
-// Its errors hold nothing of the key.
+// PublicKey returns the public key of a signing key, both in the format of
+// c2sp.org/signed-note. Its errors quote nothing of the key.
 func PublicKey(signing string) (string, error) {
 	parts := strings.SplitN(strings.TrimSpace(signing), "+", 5)
 	if len(parts) != 5 {
@@ -41,7 +41,7 @@ func Signer(signing string) (note.Signer, error) {
 
 const rotationLine = "auditrelay key rotation\n"
 
-// Rotation returns the record that one key takes another's place, signed by both.
+// Rotation returns the record that one key replaces another, signed by both.
 func Rotation(before, after string) ([]byte, error) {
 	public, err := PublicKey(after)
 	if err != nil {
@@ -54,7 +54,7 @@ func Rotation(before, after string) ([]byte, error) {
 	return RotationTo(before, public, s)
 }
 
-// RotationTo is Rotation to a key that is known by its signer and its public key alone.
+// RotationTo is like Rotation for a new key that is given by its signer and its public key.
 func RotationTo(before, public string, s note.Signer) ([]byte, error) {
 	former, err := PublicKey(before)
 	if err != nil {
@@ -67,7 +67,7 @@ func RotationTo(before, public string, s note.Signer) ([]byte, error) {
 	return note.Sign(&note.Note{Text: rotationLine + former + "\n" + public + "\n"}, old, s)
 }
 
-// OpenRotation reads the record of a rotation, signed by both keys.
+// OpenRotation parses the record of a rotation and checks both signatures.
 func OpenRotation(record []byte) (before, after string, err error) {
 	text, _, _ := strings.Cut(string(record), "\n\n")
 	rest, ok := strings.CutPrefix(text, rotationLine)

@@ -5,11 +5,11 @@ import (
 	"strconv"
 )
 
-// TileWidth is how many hashes, or entries, a full tile has.
+// TileWidth is the number of hashes or entries in a full tile.
 const TileWidth = 256
 
-// TilePath returns the path of a tile of hashes below a log's own place. width is 1 to
-// TileWidth; less than that is a partial tile.
+// TilePath returns the path of a tile of hashes relative to its log. width is 1 to TileWidth; a
+// smaller value than TileWidth means a partial tile.
 func TilePath(level int, index uint64, width int) string {
 	return "tile/" + strconv.Itoa(level) + "/" + tileIndex(index) + partial(width)
 }
@@ -19,7 +19,7 @@ func EntriesPath(index uint64, width int) string {
 	return "tile/entries/" + tileIndex(index) + partial(width)
 }
 
-// tileIndex writes 1234067 as x001/x234/067.
+// tileIndex formats 1234067 as x001/x234/067.
 func tileIndex(n uint64) string {
 	s := fmt.Sprintf("%03d", n%1000)
 	for n /= 1000; n > 0; n /= 1000 {

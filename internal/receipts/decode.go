@@ -11,15 +11,15 @@ import (
 	"auditrelay/filter"
 )
 
-// maxKept bounds a buffer that is kept for the next frame, in bytes.
+// maxKept limits the size in bytes of a buffer that is kept for the next frame.
 const maxKept = 1 << 20
 
-// Decode reads a frame. What it takes is bounded by the frame's own words, which
-// are bounded; a frame that is not what Encode made is an error.
+// Decode parses a frame. Its memory use is limited by the sizes stated in the frame, which are
+// themselves limited. It returns an error for a frame that Encode did not make.
 func (c *Codec) Decode(frame []byte) (*Frame, error) { return c.DecodeRange(frame, 0, math.MaxUint64) }
 
-// DecodeRange is Decode, and returns only the receipts of sequences from first up to, not
-// including, end. It checks the others all the same, and takes no memory for them.
+// DecodeRange is like Decode but returns only the receipts with sequences in [first, end). It
+// also checks the other receipts, without using memory for them.
 func (c *Codec) DecodeRange(frame []byte, first, end uint64) (*Frame, error) {
 	h, size, packed, err := split(frame)
 	if err != nil {
@@ -38,7 +38,7 @@ func (c *Codec) DecodeRange(frame []byte, first, end uint64) (*Frame, error) {
 		return nil, ErrDamaged
 	}
 	if cap(body) <= maxKept {
-		*scratch = body // no receipt refers to it
+		*scratch = body // no receipt refers to this memory
 	}
 	f := &Frame{Header: h}
 	if err := f.decode(body, first, end); err != nil {
@@ -100,7 +100,7 @@ type way struct {
 	marks   byte
 }
 
-// digests returns how many bytes of digests stand for an event.
+// digests returns the number of bytes of digests per event.
 func (w *way) digests() (n uint64) {
 	if w.marks&hasInput != 0 {
 		n += uint64(len(Digest{}))
@@ -111,7 +111,7 @@ func (w *way) digests() (n uint64) {
 	return n
 }
 
-// events reads the receipts with a sequence in [first, end), and reads over the others.
+// events reads the receipts with a sequence in [first, end) and skips the others.
 func (f *Frame) events(r *reader, ways []way, first, end uint64) {
 	n := r.count(2, unsafe.Sizeof(Receipt{}))
 	room := uint64(n)
@@ -120,7 +120,7 @@ func (f *Frame) events(r *reader, ways []way, first, end uint64) {
 	}
 	f.Receipts = make([]Receipt, 0, room)
 	marks := make([]byte, 0, room)
-	sequence, before, after := uint64(0), uint64(0), uint64(0) // bytes of digests around those wanted
+	sequence, before, after := uint64(0), uint64(0), uint64(0) // before and after: bytes of digests around the requested ones
 	for range n {
 		sequence += r.uvarint()
 		i := r.uvarint()
@@ -155,7 +155,7 @@ func (f *Frame) events(r *reader, ways []way, first, end uint64) {
 	r.bytes(after)
 }
 
-// reader reads what append wrote; after a failure it reads zeros.
+// reader reads what append wrote. After an error it returns zeros.
 type reader struct {
 	in     []byte
 	spent  uint64 // of maxDecoded
@@ -194,8 +194,8 @@ func (r *reader) bytes(n uint64) []byte {
 	return b
 }
 
-// count reads a number of items that take at least size bytes each, and cost so
-// much memory.
+// count reads the number of items that take at least size bytes each in the frame and cost
+// bytes each in memory.
 func (r *reader) count(size int, cost uintptr) int {
 	n := r.uvarint()
 	if n > uint64(len(r.in)/size) || n > (maxDecoded-r.spent)/uint64(cost) {
@@ -206,7 +206,7 @@ func (r *reader) count(size int, cost uintptr) int {
 	return int(n)
 }
 
-// lookup reads the place of an item in a table.
+// lookup reads the index of an item in a table.
 func lookup[T any](r *reader, table []T) T {
 	i := r.uvarint()
 	if i >= uint64(len(table)) {

@@ -39,47 +39,47 @@ import (
 // a lower-case hexadecimal digest stands as its bytes.
 const frameVersion = 1
 
-// The digests that stand for an event.
+// The digests present for an event.
 const (
 	hasInput  = 1 << 0
 	hasOutput = 1 << 1
-	unchanged = 1 << 2 // the output's digest is the input's
+	unchanged = 1 << 2 // the output's digest equals the input's
 )
 
-// maxBody bounds a frame's body and maxDecoded what it comes to in memory, both in
-// bytes. They are well above what a chunk comes to; one whose filters touch
-// something else in every event is told without what they touched.
+// maxBody limits a frame's body and maxDecoded its size in memory, both in bytes. Both are well
+// above what a chunk needs. If filters edit something else in every event of a chunk, its frame
+// leaves out what they edited.
 const (
 	maxBody    = 32 << 20
 	maxDecoded = 512 << 20
 )
 
-// Header is what a frame says before it is decompressed.
+// Header is the part of a frame that needs no decompression.
 type Header struct {
 	At          time.Time
-	First, Last uint64 // sequences; 0 where the frame is empty
+	First, Last uint64 // sequences; 0 if the frame is empty
 }
 
 // Frame is the receipts of one seal.
 type Frame struct {
 	Header
-	Config   string // the digest of the callback's configuration, as far as it is known
+	Config   string // digest of the callback's configuration, if known
 	Receipts []Receipt
 }
 
-// ErrDamaged is the error of a frame that is not what was written.
+// ErrDamaged means that a frame is not what was written.
 var ErrDamaged = errors.New("damaged frame of receipts")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Codec writes and reads frames. It is safe for concurrent use.
+// Codec encodes and decodes frames. It is safe for concurrent use.
 type Codec struct {
 	encoder *zstd.Encoder
 	decoder *zstd.Decoder
-	bodies  sync.Pool // of *[]byte, to decompress into
+	bodies  sync.Pool // of *[]byte, for decompression
 }
 
-// NewCodec returns a Codec. It holds no goroutines.
+// NewCodec returns a Codec. It starts no goroutines.
 func NewCodec() (*Codec, error) {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithWindowSize(256<<10), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
@@ -93,15 +93,14 @@ func NewCodec() (*Codec, error) {
 	return &Codec{encoder: e, decoder: d}, nil
 }
 
-// Sealed is a frame that only lacks the time of its seal, so that the work is done
-// before.
+// Sealed is a frame that lacks only the time of its seal, so that the work is done before.
 type Sealed struct {
 	first, last uint64
 	size        int
 	body        []byte
 }
 
-// Seal returns the frame as it is stored.
+// Seal returns the frame in its stored form.
 func (s *Sealed) Seal(at time.Time) []byte {
 	frame := make([]byte, 5, 5+4*binary.MaxVarintLen64+len(s.body))
 	frame[0] = frameVersion
@@ -114,12 +113,13 @@ func (s *Sealed) Seal(at time.Time) []byte {
 	return frame
 }
 
-// Encode makes a frame of receipts, in the order of their sequences.
+// Encode makes a frame of receipts, which must be in the order of their sequences.
 func (c *Codec) Encode(config string, receipts []Receipt) *Sealed {
 	return c.EncodeEach(config, len(receipts), func(i int) Receipt { return receipts[i] })
 }
 
-// EncodeEach is Encode of n receipts that are made one by one, twice at most.
+// EncodeEach is like Encode for n receipts that at returns one by one. It may call at twice for
+// each.
 func (c *Codec) EncodeEach(config string, n int, at func(i int) Receipt) *Sealed {
 	e := encoder{texts: map[string]uint64{}, ways: map[string]uint64{}, visits: map[string]uint64{}}
 	body := e.encode(config, n, at)
@@ -130,7 +130,7 @@ func (c *Codec) EncodeEach(config string, n int, at func(i int) Receipt) *Sealed
 	return &Sealed{first: e.first, last: e.last, size: len(body), body: c.encoder.EncodeAll(body, make([]byte, 0, len(body)/2+64))}
 }
 
-// ReadHeader reads what stands before the body. It does not look at the body.
+// ReadHeader parses the part before the body. It does not read the body.
 func ReadHeader(frame []byte) (Header, error) {
 	h, _, _, err := split(frame)
 	return h, err
@@ -170,11 +170,11 @@ type encoder struct {
 	key         []byte
 	lastTrail   Trail
 	lastIndexes []byte
-	lastWay     Receipt // of the receipt before, with its marks and its place
+	lastWay     Receipt // of the previous receipt, with its marks and index
 	lastMarks   byte
 	lastPlace   uint64
 	first, last uint64 // sequences
-	bare        bool   // of all that a filter touched, only that it did
+	bare        bool   // states only that a filter edited something, not what
 }
 
 func (e *encoder) encode(config string, n int, at func(i int) Receipt) []byte {
@@ -220,7 +220,7 @@ func marksOf(r *Receipt) byte {
 	return marks
 }
 
-// text returns the place of s in the table.
+// text returns the index of s in the table.
 func (e *encoder) text(s string) uint64 {
 	i, ok := e.texts[s]
 	if !ok {
@@ -253,9 +253,9 @@ func (e *encoder) visit(v *Visit) uint64 {
 	return i
 }
 
-// trail returns the places of the visits in t, as they stand in a way.
+// trail returns the indices of the visits in t as a way contains them.
 func (e *encoder) trail(t Trail) []byte {
-	// Events in a row mostly share their trail.
+	// Consecutive events mostly share their trail.
 	if e.lastIndexes != nil && t.is(e.lastTrail) {
 		return e.lastIndexes
 	}
@@ -267,12 +267,12 @@ func (e *encoder) trail(t Trail) []byte {
 	return e.lastIndexes
 }
 
-// is reports whether the two trails are one.
+// is reports whether two trails are the same slice.
 func (t Trail) is(other Trail) bool {
 	return len(t) == len(other) && (len(t) == 0 || &t[0] == &other[0])
 }
 
-// way returns the place of a receipt's way in the table. Events in a row mostly share it.
+// way returns the index of a receipt's way in the table. Consecutive events mostly share it.
 func (e *encoder) way(r *Receipt, marks byte) uint64 {
 	if l := &e.lastWay; len(e.ways) > 0 && marks == e.lastMarks && r.Outcome == l.Outcome && r.Cause == l.Cause && r.Filter == l.Filter &&
 		r.Reason == l.Reason && r.Emitted == l.Emitted && r.Trail.is(l.Trail) {
@@ -307,8 +307,8 @@ func appendText(dst []byte, s string) []byte {
 	return append(appendUvarint(dst, uint64(len(s))), s...)
 }
 
-// appendTableText appends a text of the table: twice its length, and one more
-// where hexadecimal digits stand as bytes.
+// appendTableText appends a text of the table, preceded by twice its length, plus one if
+// hexadecimal digits are stored as bytes.
 func appendTableText(dst []byte, s string) []byte {
 	if len(s) >= 32 && len(s)%2 == 0 {
 		if raw, err := hex.DecodeString(s); err == nil && hex.EncodeToString(raw) == s {

@@ -35,13 +35,13 @@ import (
 	"auditrelay/filter"
 )
 
-// Digest is the keyed digest of a document: HMAC-SHA256 of its SHA-256, cut to 16 bytes.
-// Equal documents have equal digests, so that what came in can be told from what went on.
-// Earlier programs made the HMAC of the document itself.
+// Digest is the keyed digest of a document: HMAC-SHA256 of its SHA-256, truncated to 16 bytes.
+// Equal documents have equal digests, so the digests show whether the output differs from the
+// input. Earlier programs computed the HMAC of the document itself.
 type Digest [16]byte
 
-// Digester makes digests under one key. It belongs to one goroutine at a time and
-// allocates nothing.
+// Digester computes digests with one key. Only one goroutine at a time may use it. It allocates
+// nothing.
 type Digester struct {
 	mac     hash.Hash
 	in, sum [sha256.Size]byte
@@ -50,10 +50,10 @@ type Digester struct {
 // NewDigester returns a Digester for the key.
 func NewDigester(key []byte) *Digester { return &Digester{mac: hmac.New(sha256.New, key)} }
 
-// Of returns the digest of the document that has this SHA-256.
+// Of returns the digest of the document with this SHA-256.
 func (d *Digester) Of(sum [sha256.Size]byte) Digest {
 	d.mac.Reset()
-	d.in = sum // a copy of ours, so that nothing is allocated
+	d.in = sum // copied into our own memory to avoid an allocation
 	d.mac.Write(d.in[:])
 	return Digest(d.mac.Sum(d.sum[:0])[:len(Digest{})])
 }
@@ -62,31 +62,31 @@ func (d *Digester) Of(sum [sha256.Size]byte) Digest {
 type Visit struct {
 	Filter string
 	filter.Description
-	Touched []filter.Touch // nothing where the filter failed or only looked
+	Touched []filter.Touch // empty if the filter failed or only read
 }
 
-// Trail is the visits of an event, in order. Events that went the same way share
-// one; it is immutable.
+// Trail is the visits of an event in order. It is immutable, and events with equal visits share
+// one.
 type Trail []Visit
 
-// Receipt is what is kept of one event on one callback.
+// Receipt is the record of one event on one callback.
 type Receipt struct {
 	Sequence uint64
-	Outcome  auditrelay.Outcome // at the seal; Delivered: it was to be delivered
+	Outcome  auditrelay.Outcome // when the chunk was sealed; Delivered: it was to be delivered
 	Cause    auditrelay.Cause
-	Filter   string // that decided or failed
+	Filter   string // the filter that decided or failed
 	Reason   string
 	Emitted  int
 	Trail    Trail
 
-	// Input is the digest of the event as accepted, Output that of the document
-	// that goes out; zero where nothing was judged, or nothing goes out.
+	// Input is the digest of the event as accepted, Output that of the outgoing document. They
+	// are zero if nothing was filtered or nothing goes out.
 	Input, Output Digest
 }
 
-// AppendStatement appends all of a receipt that its commitment is of, but the trail: in
-// its place stands trail, the SHA-256 of what AppendTrail makes. The layout is in
-// docs/reference/proofs.md.
+// AppendStatement appends everything that a receipt's commitment covers except the trail.
+// trail, the SHA-256 of AppendTrail's output, takes its place. docs/reference/proofs.md
+// specifies the layout.
 func (r *Receipt) AppendStatement(dst []byte, trail [sha256.Size]byte) []byte {
 	dst = append(dst, statementVersion, byte(r.Outcome))
 	dst = appendText(dst, string(r.Cause))
@@ -109,14 +109,14 @@ func AppendTrail(dst []byte, config string, t Trail) []byte {
 	return dst
 }
 
-// maxTouches is how many kinds of edits one visit tells apart, and maxText how
-// long a text of a visit may be, in bytes.
+// maxTouches limits how many kinds of edits one visit distinguishes, maxText the length in
+// bytes of a text of a visit.
 const (
 	maxTouches = 32
 	maxText    = 200
 )
 
-// bounded keeps what a filter says of itself short.
+// bounded truncates a text from a filter.
 func bounded(s string) string {
 	if len(s) > maxText {
 		return s[:maxText]
@@ -124,7 +124,7 @@ func bounded(s string) string {
 	return s
 }
 
-// clone copies a visit, bounded.
+// clone copies a visit with its texts truncated.
 func (v *Visit) clone() Visit {
 	out := Visit{Filter: v.Filter, Description: filter.Description{Kind: bounded(v.Kind), Digest: bounded(v.Digest), Version: bounded(v.Version)}}
 	for i, t := range v.Touched {
@@ -141,18 +141,17 @@ func (v *Visit) clone() Visit {
 	return out
 }
 
-// Tracker makes the trails of one worker's events. Most events go one of a few
-// ways: what is known already is found without an allocation. It belongs to one
-// goroutine at a time.
+// Tracker makes the trails of one worker's events. Most events share a few trails, and finding
+// a known trail allocates nothing. Only one goroutine at a time may use it.
 type Tracker struct {
 	key   []byte
 	known map[string]Trail
 }
 
-// maxKnown bounds how many ways a Tracker remembers.
+// maxKnown limits how many trails a Tracker stores.
 const maxKnown = 4096
 
-// Trail returns the trail of an event with these visits. It keeps nothing of them.
+// Trail returns the trail of an event with these visits. It does not keep visits.
 func (t *Tracker) Trail(visits []Visit) Trail {
 	if len(visits) == 0 {
 		return nil
@@ -175,7 +174,7 @@ func (t *Tracker) Trail(visits []Visit) Trail {
 	return trail
 }
 
-// appendVisit appends what tells one visit from another.
+// appendVisit appends a visit's identifying data.
 func appendVisit(dst []byte, v *Visit) []byte {
 	dst = appendText(dst, v.Filter)
 	dst = appendText(dst, v.Kind)

@@ -10,22 +10,21 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// Applier applies one policy to one document after the other. It is not safe for
-// concurrent use; reused, it allocates nothing in the long run but what a
-// document's edits take.
+// Applier applies one policy to documents, one after another. It is not safe for concurrent
+// use. After its buffers have grown it allocates only what a document's edits need.
 type Applier struct {
 	policy   *Policy
 	callback string
 	doc      *document.Document
 	keys     map[string]*Pseudonymiser
-	ciphers  map[string]*Cipher // by the same names
+	ciphers  map[string]*Cipher // with the same names
 	pairs    shape.Pairs
 
-	changed  []string // members that changed, where compared
-	compared bool     // the event has something before and after
+	changed  []string // changed members, if compared
+	compared bool     // the event has values before and after the change
 
-	// By node, as far as paths select any: the rule, plus one, and the marks. All
-	// zero between two documents.
+	// By node, for values that paths select: the rule plus one, and the marks. All are zero
+	// between two documents.
 	at     []standing
 	marked []document.Node
 
@@ -33,42 +32,42 @@ type Applier struct {
 	found   []foundCount // what detectors found, by detector and field
 	texts   map[foundTouch]string
 	names   keyname.Cache[keyKnown]
-	named   keyKnown    // what byName returned, where it is not kept
-	pair    keyKnown    // what paired returned
+	named   keyKnown    // result of byName, if it is not cached
+	pair    keyKnown    // result of paired
 	clean   detect.Memo // texts in which no detector found anything
-	untold  detect.Memo // elements of arrays that are no telling names
-	field   string      // of the event, that the walk is in
-	nearest int         // where in key the nearest key begins
+	untold  detect.Memo // array elements that are not names with a meaning
+	field   string      // the event's field that the walk is in
+	nearest int         // start of the nearest key in key
 
-	columns  []keyKnown    // what the names of tables' columns tell
-	header   document.Node // the last that columnsOf read
+	columns  []keyKnown    // meanings of the names of table columns
+	header   document.Node // last header read by columnsOf
 	headed   columns
-	told     []toldPart // of arguments, by their command line: of the arrays that the walk is in
-	toldFrom int        // those of the innermost
+	told     []toldPart // parts of arguments that are secrets by their command line, for the arrays that the walk is in
+	toldFrom int        // start of those of the innermost array
 	line     []byte
 	words    []shape.Argument
 
 	known  knowledge
-	spared map[document.Node]uint64 // exceptions by path that hold, by node
+	spared map[document.Node]uint64 // exceptions by path that apply, by node
 
-	key      []byte // the decoded keys on the way to where the walk is
+	key      []byte // the decoded keys on the path of the walk
 	value    []byte
 	out      []byte
 	text     []byte
 	scratch  []byte
 	findings []detect.Finding
-	secret   []document.Node // members whose keys are secrets, of the objects that the walk is in
-	renamed  int             // keys masked in this document
+	secret   []document.Node // members whose keys are secrets, in the objects that the walk is in
+	renamed  int             // number of keys masked in this document
 }
 
-// standing is what is known of a value by where it stands.
+// standing is what is known about a value from its place.
 type standing struct {
-	rule  int32 // plus one; 0 is none
-	touch int32 // of a declared one
+	rule  int32 // rule plus one; 0: none
+	touch int32 // counter of a declared value
 	marks marks
 }
 
-// with adds a mark; touch is what counts where a declared value is masked.
+// with adds a mark. touch is the counter that is used if a declared value is masked.
 func (s standing) with(mark marks, touch int) standing {
 	if mark == declaredJSON && s.marks&declaredJSON == 0 {
 		s.touch = int32(touch)
@@ -77,24 +76,24 @@ func (s standing) with(mark marks, touch int) standing {
 	return s
 }
 
-// and is what is known by two ways.
+// and combines what two sources say about one value.
 func (p *Policy) and(a, b standing) standing {
 	a.rule = int32(p.stronger(int(a.rule)-1, int(b.rule)-1)) + 1
 	return a.with(b.marks, int(b.touch))
 }
 
-// Bounds of what is kept from document to document, and of one document.
+// Limits for what is kept between documents, and for one document.
 const (
 	keptStandings = 1 << 14
 	keptValue     = 1 << 20
-	// maxRenamed bounds how many keys that are secrets one object may have before it
-	// is masked whole, and maxRenames how many new keys are tried in one document,
-	// before members go with theirs: each new key is compared with all others.
+	// maxRenamed is how many keys that are secrets one object may have before the whole object
+	// is masked. maxRenames is how many new keys are tried in one document before further
+	// members are removed with their keys: each new key is compared with all others.
 	maxRenamed = 256
 	maxRenames = 1024
 )
 
-// NewApplier returns an Applier for a callback; its name is empty before the journal.
+// NewApplier returns an Applier for a callback. callback is empty before the journal.
 func (p *Policy) NewApplier(callback string) *Applier {
 	a := &Applier{policy: p, callback: callback, counts: make([]int, len(p.touches)), texts: map[foundTouch]string{}, keys: map[string]*Pseudonymiser{}, ciphers: map[string]*Cipher{}}
 	for name, key := range p.keys {
@@ -106,8 +105,8 @@ func (p *Policy) NewApplier(callback string) *Applier {
 	return a
 }
 
-// Apply redacts d as it stands. After an error d holds some of the edits and must
-// not be let out; so it must not after a panic. The error carries nothing of d.
+// Apply redacts d in place. After an error or a panic d may be edited in part and must not
+// leave the relay. The error contains nothing of d.
 func (a *Applier) Apply(d *document.Document) error {
 	a.doc = d
 	clear(a.counts)
@@ -135,7 +134,7 @@ func (a *Applier) Apply(d *document.Document) error {
 	if err := a.addChanges(); err != nil {
 		return err
 	}
-	if err := a.again(); err != nil { // in what was added as well
+	if err := a.again(); err != nil { // also in what was added
 		return err
 	}
 	for name, c := range a.ciphers {
@@ -167,7 +166,7 @@ func (a *Applier) end() {
 	}
 }
 
-// find notes what the paths of the policy select.
+// find marks the values that the policy's paths select.
 func (a *Applier) find() {
 	p, d := a.policy, a.doc
 	for i := range p.paths {
@@ -186,8 +185,8 @@ func (a *Applier) find() {
 	}
 }
 
-// standing returns what is noted of n, to be added to. The root is no value that
-// could be redacted.
+// standing returns the entry of n for modification. The root has none, because it cannot be
+// redacted.
 func (a *Applier) standing(n document.Node) *standing {
 	if int(n) >= len(a.at) {
 		grown := make([]standing, max(64, 2*int(n)))
@@ -232,7 +231,7 @@ func (a *Applier) one(n document.Node, rule int, s standing, in place) error {
 	return a.leaf(n, kind, s, in.near)
 }
 
-// leaf redacts a value that no rule names and nothing is in.
+// leaf redacts a value without members that no rule selects by name or path.
 func (a *Applier) leaf(n document.Node, kind document.Kind, s standing, near detect.Name) error {
 	if kind != document.String && kind != document.Number {
 		return nil
@@ -245,7 +244,7 @@ func (a *Applier) leaf(n document.Node, kind document.Kind, s standing, near det
 	return a.detect(n, text, near, kind == document.Number)
 }
 
-// apply does what a rule says to one value as a whole.
+// apply applies a rule to one value as a whole.
 func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standing, near detect.Name) error {
 	r := &a.policy.rules[rule]
 	d := a.doc
@@ -256,7 +255,7 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 		return wrap(d.Delete(n))
 	case Masked:
 		if kind == document.String && d.Len(n) == 0 {
-			return nil // that there is nothing is no secret
+			return nil // the absence of a value is no secret
 		}
 		if r.texts && kind == document.String && a.says(n) {
 			return nil
@@ -265,7 +264,7 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 		a.learn(n, kind, r, rule)
 		return a.mask(n)
 	}
-	// The others look at the value.
+	// The remaining operations depend on the value.
 	if kind == document.String {
 		a.value, _ = d.AppendString(a.value[:0], n)
 		if a.opaque(a.value, s) {
@@ -283,8 +282,8 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 		a.learn(n, kind, r, rule)
 		a.out = a.instead(a.out[:0], r, a.value, a.key[a.nearest:])
 	case Partial, Truncate:
-		// No part stays of what a detector would have masked, nor of what should have
-		// been looked into.
+		// If a detector would mask the value, or if its contents should have been searched, no
+		// part of it stays.
 		if a.detects(a.value, near) || shape.Bracketed(a.value) {
 			return a.mask(n)
 		}
@@ -304,17 +303,17 @@ func (a *Applier) mask(n document.Node) error {
 	return wrap(a.doc.SetString(n, a.out))
 }
 
-// keyKnown is what is known of a key.
+// keyKnown is what is known about a key.
 type keyKnown struct {
 	standing
 
 	key    shape.Key
-	secret bool // it is one itself
+	secret bool // the key is itself a secret
 	top    standing
-	field  string // the event's, of this name
+	field  string // the event's field with this name
 }
 
-// byName returns what is known of a decoded key, and remembers it: events have few
+// byName returns what is known about a decoded key and caches it, since events have few
 // distinct keys. It is valid until the next call.
 func (a *Applier) byName(key []byte) *keyKnown {
 	if known := a.names.Get(key); known != nil {
@@ -337,8 +336,8 @@ func wrap(err error) error {
 	return fmt.Errorf("redact: %w", err)
 }
 
-// maskKey puts a masked key in the place of n's, which is a secret, with n's value
-// as it stands, at the object's end. Keys that are masked are numbered apart.
+// maskKey replaces the key of n, which is a secret, by a masked key. The member moves to the
+// end of the object and keeps its value. Several masked keys are numbered.
 func (a *Applier) maskKey(parent, n document.Node) error {
 	a.count(a.keysTouch())
 	a.text = a.doc.AppendJSON(a.text[:0], n)
@@ -353,7 +352,7 @@ func (a *Applier) maskKey(parent, n document.Node) error {
 		}
 		err := a.doc.Put(parent, a.out, a.text)
 		if _, invalid := errors.AsType[*document.Error](err); invalid {
-			// It holds what Python writes and JSON has not.
+			// The value contains something that Python writes and JSON does not have.
 			a.text = append(a.text[:0], `"`+Mask+`"`...)
 			continue
 		}
@@ -361,5 +360,5 @@ func (a *Applier) maskKey(parent, n document.Node) error {
 			return wrap(err)
 		}
 	}
-	return nil // the member is gone, with its key
+	return nil // the member was removed together with its key
 }

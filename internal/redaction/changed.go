@@ -9,18 +9,18 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// changedFields is the member that Options.ChangedFields adds to an event.
+// changedFields is the name of the member that Options.ChangedFields adds to an event.
 const changedFields = "changed_fields"
 
-// Bounds of what it lists.
+// Limits for that list.
 const (
 	maxChanged     = 256
 	maxChangedName = 128
 )
 
-// changes notes which members of updated_values are other than those of before_value, or
-// are not there: before anything is masked, since what is masked looks the same. An event
-// that has not both says nothing of changes.
+// changes finds the members of updated_values that differ from those of before_value or are
+// missing there. It runs before redaction, because masked values look the same. For an event
+// without both objects nothing is added.
 func (a *Applier) changes() {
 	a.changed = a.changed[:0]
 	a.compared = false
@@ -53,8 +53,8 @@ func (a *Applier) changes() {
 	slices.Sort(a.changed)
 }
 
-// objectField returns one of the event's own fields that is an object, or a string that holds
-// one; None otherwise.
+// objectField returns one of the event's own fields if it is an object or a string that
+// contains one. Otherwise it returns None.
 func (a *Applier) objectField(name string) document.Node {
 	d := a.doc
 	for c := d.Child(document.Root, document.None); c != document.None; c = d.Child(document.Root, c) {
@@ -69,7 +69,7 @@ func (a *Applier) objectField(name string) document.Node {
 	return document.None
 }
 
-// addChanges adds what changes noted, in the place of what the event had under this name.
+// addChanges adds the result of changes and replaces a member of this name.
 func (a *Applier) addChanges() error {
 	if !a.compared {
 		return nil
@@ -82,7 +82,7 @@ func (a *Applier) addChanges() error {
 			}
 		}
 	}
-	list, err := json.Marshal(append([]string{}, a.changed...)) // no null where there is none
+	list, err := json.Marshal(append([]string{}, a.changed...)) // an empty list instead of null
 	if err != nil {
 		return wrap(err)
 	}

@@ -37,21 +37,21 @@ const (
 	checkBytes      = 4
 )
 
-// Cipher encrypts values under one version of a key, and decrypts those under a secret key.
-// It is not safe for concurrent use.
+// Cipher encrypts values with one version of a key, and decrypts those of a secret key. It is
+// not safe for concurrent use.
 type Cipher struct {
 	label   string
 	aead    cipher.AEAD
 	nonces  hash.Hash
-	public  *sealer // in the place of both
-	err     error   // why nothing of this document is encrypted to the public key
+	public  *sealer // replaces both for a public key
+	err     error   // reason why nothing of this document is encrypted to the public key
 	plain   []byte
 	sealed  []byte
 	place   []byte
 	scratch []byte
 }
 
-// NewCipher returns the Cipher for the key of that name. A public key must be a valid one.
+// NewCipher returns the Cipher for a key and its name. A public key must be valid.
 func NewCipher(name string, key auditrelay.Key) *Cipher {
 	if key.Public() {
 		public, err := publicKey(key)
@@ -78,7 +78,7 @@ func NewCipher(name string, key auditrelay.Key) *Cipher {
 	return &Cipher{label: key.Label(name), aead: aead, nonces: hmac.New(sha256.New, derive("nonces"))}
 }
 
-// Reset begins a new document, for a public key with a secret of its own.
+// Reset begins a new document. With a public key each document has its own secret.
 func (c *Cipher) Reset() {
 	c.err = nil
 	if c.public != nil {
@@ -86,14 +86,15 @@ func (c *Cipher) Reset() {
 	}
 }
 
-// Err returns why values of the document could not be encrypted, so that they became Mask;
-// nil if all were.
+// Err returns the reason why values of the document could not be encrypted and became Mask, or
+// nil.
 func (c *Cipher) Err() error { return c.err }
 
-// Append appends value encrypted. The empty value stays empty. See Err.
+// Append appends value encrypted. An empty value stays empty. See Err.
 func (c *Cipher) Append(dst, value []byte) []byte { return c.append(dst, value, nil) }
 
-// AppendAt is Append of a value at one place: equal values give other texts elsewhere.
+// AppendAt is like Append for a value at one place. Equal values give different texts at
+// different places.
 func (c *Cipher) AppendAt(dst, value []byte, at Place) []byte {
 	c.place = at.append(append(c.place[:0], "place"...))
 	return c.append(dst, value, c.place)
@@ -115,10 +116,11 @@ func (c *Cipher) append(dst, value, place []byte) []byte {
 	return c.public.cipher.draw(dst, c.public.encapsulated, value, place)
 }
 
-// maxDraws is far more than anybody needs: of each text one draw in twenty spells something.
+// maxDraws is far more than needed: one text in twenty must be drawn again.
 const maxDraws = 64
 
-// draw appends what value becomes, head before it; Mask where nothing can be drawn.
+// draw appends the encrypted form of value, which starts with head. It appends Mask if no nonce
+// is suitable.
 func (c *Cipher) draw(dst, head, value, place []byte) []byte {
 	c.plain = append(append(c.plain[:0], value...), 0x80)
 	for len(c.plain)%blockBytes != 0 {
@@ -137,8 +139,8 @@ func (c *Cipher) draw(dst, head, value, place []byte) []byte {
 	return append(dst, Mask...)
 }
 
-// nonce returns the nonce of plain. None serves two labels, which are additional data, nor two
-// places, nor two turns.
+// nonce returns the nonce of plain. Labels (as additional data), places and turns all give
+// different nonces.
 func (c *Cipher) nonce(turn uint32, place []byte) []byte {
 	c.scratch = append(append(c.scratch[:0], c.label...), 0)
 	c.scratch = binary.BigEndian.AppendUint32(c.scratch, turn)
@@ -151,11 +153,11 @@ func (c *Cipher) nonce(turn uint32, place []byte) []byte {
 	return c.scratch
 }
 
-// ErrNotDecrypted: a text is no encrypted value, was changed, or has another key.
+// ErrNotDecrypted means that a text is no encrypted value, was changed, or has another key.
 var ErrNotDecrypted = errors.New("no encrypted value of this key")
 
-// Decrypt returns the value of a text that Append made with the same secret, under
-// whatever label.
+// Decrypt returns the value of a text that Append made with the same secret. The label may
+// differ.
 func (c *Cipher) Decrypt(text []byte) ([]byte, error) {
 	label, sealed, ok := splitEncrypted(text, 0)
 	if !ok || c.public != nil {
@@ -164,7 +166,7 @@ func (c *Cipher) Decrypt(text []byte) ([]byte, error) {
 	return c.open(label, sealed)
 }
 
-// open decrypts a nonce and the ciphertext behind it.
+// open decrypts a nonce followed by the ciphertext.
 func (c *Cipher) open(label, sealed []byte) ([]byte, error) {
 	plain, err := c.aead.Open(nil, sealed[:nonceBytes], sealed[nonceBytes:], label)
 	if err != nil {
@@ -179,8 +181,8 @@ func (c *Cipher) open(label, sealed []byte) ([]byte, error) {
 	return plain[:len(plain)-1], nil
 }
 
-// splitEncrypted returns the label of an encrypted value, and what its digits encode, without
-// the checksum. head is how many bytes come before the nonce.
+// splitEncrypted returns the label of an encrypted value and its decoded bytes without the
+// checksum. head is the number of bytes before the nonce.
 func splitEncrypted(text []byte, head int) (label, sealed []byte, ok bool) {
 	rest, ok := bytes.CutPrefix(text, []byte(encryptedPrefix))
 	at := bytes.LastIndexByte(rest, ':')

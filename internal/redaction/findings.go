@@ -5,9 +5,8 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// detect redacts what detectors find in a string's text, or in a number's, which is
-// then redacted whole. The stronger rules come first: what they put in the place of
-// a finding is not looked at again, by its position.
+// detect redacts what detectors find in a string, or in a number, which is then redacted as a
+// whole. Stronger rules run first. The text that replaces a finding is not searched again.
 func (a *Applier) detect(n document.Node, text []byte, near detect.Name, whole bool) error {
 	if a.clean.Clean(text, near) {
 		return nil
@@ -26,8 +25,8 @@ func (a *Applier) detect(n document.Node, text []byte, near detect.Name, whole b
 	return nil
 }
 
-// redactFindings redacts a text in which rule i found something, and in what lies
-// between the findings what the weaker rules find.
+// redactFindings redacts a text in which rule i found something. Between the findings it
+// redacts what weaker rules find.
 func (a *Applier) redactFindings(n document.Node, text []byte, near detect.Name, i int, whole bool) error {
 	p := a.policy
 	r := &p.rules[p.detects[i].rule]
@@ -51,14 +50,14 @@ func (a *Applier) redactFindings(n document.Node, text []byte, near detect.Name,
 	return wrap(a.doc.SetString(n, a.out))
 }
 
-// replace appends what stands in the place of one finding.
+// replace appends the replacement of one finding.
 func (a *Applier) replace(rule int, finding []byte, detector string) {
 	r := &a.policy.rules[rule]
 	a.hit(rule, finding, detector)
 	a.out = a.instead(a.out, r, finding, a.key[a.nearest:])
 }
 
-// instead appends what a rule puts in the place of a whole value in a field.
+// instead appends a rule's replacement for a whole value in a field.
 func (a *Applier) instead(dst []byte, r *rule, value, field []byte) []byte {
 	at := Place{Callback: a.callback, Field: field}
 	switch {
@@ -76,7 +75,7 @@ func (a *Applier) instead(dst []byte, r *rule, value, field []byte) []byte {
 	return append(dst, Mask...)
 }
 
-// between appends text, redacted by the rules from i on.
+// between appends text redacted by the rules from i on.
 func (a *Applier) between(text []byte, near detect.Name, i int) {
 	for ; i < len(a.policy.detects); i++ {
 		d := &a.policy.detects[i]

@@ -2,10 +2,10 @@ package redaction
 
 import "auditrelay/document"
 
-// keepOnly removes all that the policy's allow-list does not name.
+// keepOnly removes everything that the policy's allow-list does not name.
 func (a *Applier) keepOnly() error {
 	d := a.doc
-	kept := map[document.Node]bool{} // true: whole; false: something in it
+	kept := map[document.Node]bool{} // true: keep the whole value; false: keep part of it
 	for _, p := range a.policy.keepOnly {
 		for n := d.EachOutside(p, document.None); n != document.None; n = d.EachOutside(p, n) {
 			kept[n] = true

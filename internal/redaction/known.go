@@ -9,18 +9,18 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// What a rule by name or a detector took as a secret is redacted wherever else it
-// stands in the event, in texts and keys too, in the way in which it was at first.
-// Short and common values are excepted (detect.Known), and so are the fields that say
-// who did what to which object, and declared digests: they neither teach nor are
-// redacted by this.
+// A value that a rule by name or a detector treats as a secret is redacted wherever else it
+// occurs in the event, including texts and keys, in the same way as at its first place.
+// Exceptions are short and common values (detect.Known), the fields that say who did what to
+// which object, and declared digests: these are neither a source of known values nor redacted
+// as one.
 
-// knowledge is what one document has taught.
+// knowledge is the set of values that were treated as secrets in one document.
 type knowledge struct {
 	values detect.Known
-	rules  []int    // by number: the rule that redacted the value first
-	times  []int    // how often it was met so
-	fields []string // and the field that it stood in then, where a rule goes by that
+	rules  []int    // by number: the rule that first redacted the value
+	times  []int    // number of times it was redacted that way
+	fields []string // the field in which it occurred, if a rule depends on the field
 	node   []byte
 }
 
@@ -39,16 +39,16 @@ func (k *knowledge) add(value []byte, rule int, field string) {
 	}
 }
 
-// Learned calls f with every value that the last Apply took as a secret and redacted
-// wherever it stood. The bytes are valid during the call.
+// Learned calls f with every value that the last Apply treated as a secret and redacted
+// wherever it occurred. f must not keep the bytes.
 func (a *Applier) Learned(f func(value []byte)) {
 	for i := range a.known.values.Len() {
 		f(a.known.values.Value(i))
 	}
 }
 
-// fieldName is the schema's name of one of the event's own fields, as receipts tell
-// it: those that the schema does not know are not told by name.
+// fieldName returns the schema's name of one of the event's own fields, as receipts contain it.
+// Fields outside the schema are not named.
 func fieldName(key []byte) string {
 	for _, name := range fields {
 		if string(key) == name {
@@ -68,8 +68,8 @@ func identity(field string) bool {
 	return slices.Index(fields, field) >= 0 && slices.Index(fields, field) < 7
 }
 
-// learn notes the value of a node that a rule is about to redact; of an object or
-// array, of which nothing stays, the values in it that look drawn.
+// learn stores the value of a node that a rule is about to redact. For an object or array, of
+// which nothing stays, it stores the values inside that look random.
 func (a *Applier) learn(n document.Node, kind document.Kind, r *rule, index int) {
 	if !r.teaches || identity(a.field) {
 		return
@@ -80,7 +80,7 @@ func (a *Applier) learn(n document.Node, kind document.Kind, r *rule, index int)
 		return
 	}
 	if r.do.inside() {
-		return // each value by itself
+		return // each value separately
 	}
 	a.learnInside(n, index)
 }
@@ -98,7 +98,7 @@ func (a *Applier) learnInside(n document.Node, index int) {
 	}
 }
 
-// hit counts and notes a finding.
+// hit counts and stores a finding.
 func (a *Applier) hit(rule int, finding []byte, detector string) {
 	a.countFound(foundTouch{rule: rule, detector: detector, field: a.field})
 	if a.policy.rules[rule].teaches && !identity(a.field) {
@@ -106,7 +106,7 @@ func (a *Applier) hit(rule int, finding []byte, detector string) {
 	}
 }
 
-// fieldOf is the name of the nearest key, where a rule goes by that.
+// fieldOf returns the name of the nearest key if a rule depends on it.
 func (a *Applier) fieldOf(rule int) string {
 	if !a.policy.rules[rule].separate {
 		return ""
@@ -114,8 +114,8 @@ func (a *Applier) fieldOf(rule int) string {
 	return string(a.key[a.nearest:])
 }
 
-// again redacts what is known in all that is left. It looks at the document as it was
-// first: where no value stands more often than it was met, there is nothing to do.
+// again redacts the known values in the rest of the document. It first searches the original
+// document: if no value occurs more often than it was redacted, nothing is left to do.
 func (a *Applier) again() error {
 	if a.known.values.Len() == 0 || !a.stands() {
 		return nil
@@ -125,7 +125,7 @@ func (a *Applier) again() error {
 	return a.knownIn(document.Root, document.Object, false)
 }
 
-// stands reports whether a value may stand at a further place.
+// stands reports whether a value may occur at a further place.
 func (a *Applier) stands() bool {
 	data := a.doc.Data()
 	if bytes.Contains(data, []byte(`\u`)) {
@@ -140,7 +140,7 @@ func (a *Applier) stands() bool {
 	return false
 }
 
-// asWritten reports whether a value stands in JSON as it is, unless by \u.
+// asWritten reports whether JSON contains a value unescaped, unless it uses \u.
 func asWritten(value []byte) bool {
 	for _, c := range value {
 		if c < ' ' || c == '"' || c == '\\' || c == '/' || c >= 0x7f {
@@ -150,7 +150,7 @@ func asWritten(value []byte) bool {
 	return true
 }
 
-// knownIn looks through the members or elements of n.
+// knownIn searches the members or elements of n.
 func (a *Applier) knownIn(n document.Node, kind document.Kind, keyRow bool) error {
 	d, base := a.doc, len(a.key)
 	from := len(a.secret)
@@ -193,7 +193,7 @@ func (a *Applier) knownIn(n document.Node, kind document.Kind, keyRow bool) erro
 	return nil
 }
 
-// knownAt looks at one value.
+// knownAt searches one value.
 func (a *Applier) knownAt(parent, n document.Node, key keyKnown) error {
 	d := a.doc
 	kind := d.Kind(n)

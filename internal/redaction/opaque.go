@@ -8,8 +8,8 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// opaque reports whether a string's text, which is not looked into, should have
-// been: it was declared to hold JSON and holds none, or begins as if it did.
+// opaque reports whether a string that was not parsed should have been: it was declared to
+// contain JSON and does not, or it begins like JSON.
 func (a *Applier) opaque(text []byte, s standing) bool {
 	if shape.LooksLikeJSON(text) {
 		return a.policy.opaque || s.marks&declaredJSON != 0
@@ -21,8 +21,8 @@ func (a *Applier) opaque(text []byte, s standing) bool {
 	return len(text) > 0 && !plainScalar(text)
 }
 
-// plainScalar reports whether text is a JSON value that holds nothing but what it
-// shows: a number, true, false, null, or a string without escapes.
+// plainScalar reports whether text is a JSON value that hides nothing: a number, true, false,
+// null, or a string without escapes.
 func plainScalar(text []byte) bool {
 	return bytes.IndexByte(text, '\\') < 0 && json.Valid(text)
 }

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// Operation is what is done to a value that a rule names.
+// Operation is what a rule does to a value.
 type Operation uint8
 
-// The operations, from the weakest to the strongest: where several rules name one
-// value the strongest is done, in whatever order they stand.
+// The operations, from weakest to strongest. If several rules select one value, the strongest
+// is applied, whatever the order of the rules.
 const (
 	None      Operation = iota
-	Truncate            // the first characters stay
-	Partial             // the last characters stay: for what is no secret
-	Pseudonym           // a keyed pseudonym stands in its place
-	Encrypt             // the value stands in its place, encrypted under a key
-	Masked              // the fixed Mask stands in its place
-	Remove              // the member, or element, goes
+	Truncate            // keeps the first characters
+	Partial             // keeps the last characters; not for secrets
+	Pseudonym           // replaces the value by a keyed pseudonym
+	Encrypt             // replaces the value by its encrypted form
+	Masked              // replaces the value by Mask
+	Remove              // removes the member or element
 )
 
 var operationNames = []string{"", "truncate", "partial", "hmac", "encrypt", "mask", "remove"}
@@ -41,8 +41,8 @@ func (o *Operation) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// inside reports whether, of an object or array, each value in it is changed rather
-// than the whole: what stays of a value can be told for one value only.
+// inside reports whether the operation, applied to an object or array, changes each value in it
+// instead of the whole. Operations that keep part of a value apply to single values only.
 func (o Operation) inside() bool { return o == Truncate || o == Partial || o.keyed() }
 
 // keyed reports whether the operation needs a key.

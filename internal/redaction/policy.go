@@ -17,111 +17,111 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// Rule names values and what is done to them: by path, by the name of their key at
-// any depth, or by what a detector finds in them. At least one of the three is set.
+// Rule selects values and what is done to them: by path, by the name of their key at any depth,
+// or by what a detector finds in them. At least one of the three must be set.
 type Rule struct {
 	Paths  []string
 	Names  []string
 	Detect []string
-	// SecretNames names the keys that say that a secret stands under them, by the
-	// vocabulary that detectors of named secrets have.
+	// SecretNames selects the values under keys whose names mean a secret, by the vocabulary of
+	// the detectors of named secrets.
 	SecretNames bool
-	// Texts leaves numbers, booleans, and texts that say no more than those, as they
-	// are: what has the form of a secret a detector finds.
+	// Texts leaves numbers, booleans, and texts that contain only those unchanged. Secrets with
+	// a known form are found by detectors.
 	Texts bool
 
 	Do   Operation
-	Key  string // of Pseudonym and Encrypt: the key's name
-	Keep int    // characters that stay, of Partial and Truncate
-	// Shared makes the pseudonyms and encrypted texts of the rule the same on every callback
-	// and in every field, where Separate is set.
+	Key  string // name of the key for Pseudonym and Encrypt
+	Keep int    // number of characters that stay, for Partial and Truncate
+	// Shared makes the rule's pseudonyms and encrypted texts equal on every callback and in
+	// every field even if Separate is set.
 	Shared bool
 }
 
-// Options are a policy. The zero value is the policy that changes nothing.
+// Options define a policy. The zero value changes nothing.
 type Options struct {
 	Rules []Rule
 
-	// KeepOnly, unless nil, are the paths of all that stays; empty, nothing does.
-	// What stays is subject to the rules.
+	// KeepOnly, unless nil, are the paths of everything that stays. If it is empty, nothing
+	// stays. Rules apply to what stays.
 	KeepOnly []string
 
-	// JSON are the paths of strings that are declared to hold JSON: one that does
-	// not, or more of it than is looked through, is masked whole. Any other string
-	// that begins as an object or array and is none is masked where OpaqueAll is
-	// set, and looked at as text where not.
+	// JSON are the paths of strings that contain JSON. Such a string is masked as a whole if it
+	// contains no JSON or more than is searched. Any other string that begins like an object or
+	// array but is none is masked if OpaqueAll is set, and otherwise searched as text.
 	JSON      []string
 	OpaqueAll bool
 
-	// Digests are the paths of strings that, as long as they have the exact shape of
-	// a SHA-256 in hexadecimal, are no secret whatever they are called.
+	// Digests are the paths of strings that are no secret, whatever their name, if they have
+	// the exact form of a hexadecimal SHA-256.
 	Digests []string
-	// Identifiers are the paths of strings that, as long as they have the exact shape of
-	// shape.Identifier, are no secret whatever they are called.
+	// Identifiers are the paths of strings that are no secret, whatever their name, if they
+	// have the exact form of shape.Identifier.
 	Identifiers []string
-	// KeyHashes does the same for the hashes in rows of LiteLLM's tables of keys: token
-	// in before_value and updated_values.
+	// KeyHashes does the same for the hashes in rows of LiteLLM's key tables: token in
+	// before_value and updated_values.
 	KeyHashes bool
 
-	// Except are paths whose values the rules by name leave alone; detectors and
-	// rules by path do not.
+	// Except are paths whose values the rules by name leave unchanged. Detectors and rules by
+	// path still apply.
 	Except []string
-	// ExceptNames are names of keys whose values they leave alone likewise.
+	// ExceptNames are names of keys whose values the rules by name leave unchanged in the same
+	// way.
 	ExceptNames []string
 
-	// Detectors are those that Detect names. Nil: those that come with the relay.
+	// Detectors contains the detectors that Detect may name. Nil: the built-in ones.
 	Detectors *detect.Catalogue
 
-	// ChangedFields adds the member changed_fields: the names of the members of
-	// updated_values that are other than in before_value.
+	// ChangedFields adds the member changed_fields: the names of the members of updated_values
+	// that differ from before_value.
 	ChangedFields bool
 
-	// Separate makes pseudonyms, and equal encrypted texts, differ by callback and field.
+	// Separate makes pseudonyms, and the encrypted texts of equal values, differ by callback
+	// and field.
 	Separate bool
 
-	// Keys are what pseudonyms and encrypted values are made with, by name.
+	// Keys are the keys for pseudonyms and encrypted values, by name.
 	Keys map[string]auditrelay.Key
 }
 
-// Policy is a checked and compiled policy. It is immutable and safe for concurrent
-// use.
+// Policy is a validated and compiled policy. It is immutable and safe for concurrent use.
 type Policy struct {
 	rules      []rule
 	paths      []pathRule
 	names      []nameRule
 	named      []namedMark         // marks by name at any depth
-	top        map[string]standing // what is known of the event's own fields
+	top        map[string]standing // what is known about the event's own fields
 	spared     []keyname.Pattern
-	detects    []detectRule // the strongest first
+	detects    []detectRule // strongest first
 	keepOnly   []*document.Path
-	keeps      bool // keepOnly holds, empty or not
+	keeps      bool // keepOnly applies, even if it is empty
 	marks      []markRule
 	opaque     bool
 	catalogue  *detect.Catalogue
 	keyHashes  bool
 	changed    bool
-	separates  bool // some rule does
-	fresh      bool // some rule encrypts to a public key: other bytes each time
-	vocabulary int  // the strongest rule by SecretNames, plus one
+	separates  bool // at least one rule separates
+	fresh      bool // at least one rule encrypts to a public key, so that the output differs each time
+	vocabulary int  // strongest rule with SecretNames, plus one
 	keys       map[string]auditrelay.Key
 	text       []byte // see Text
 	digest     string // of text
 
-	touches []touchText // what receipts say, by counter
+	touches []touchText // texts for receipts, by counter
 }
 
-// touchText is what a receipt says of one counter.
+// touchText is the text of one counter in a receipt.
 type touchText struct{ path, operation string }
 
 type rule struct {
 	do         Operation
 	key        string
 	keep       int
-	separate   bool // what it makes differs by callback and field
-	order      int  // among all, for what is equally strong
+	separate   bool // the result depends on callback and field
+	order      int  // position among all rules, for rules of equal strength
 	texts      bool
 	vocabulary bool
-	teaches    bool // what it redacts is redacted wherever it stands
+	teaches    bool // a redacted value is redacted wherever it occurs
 	touch      int
 }
 
@@ -140,21 +140,21 @@ type detectRule struct {
 	rule int
 }
 
-// namedMark gives the values under a name a mark.
+// namedMark assigns a mark to the values under a name.
 type namedMark struct {
 	name  shape.Anywhere
 	marks marks
 	touch int
 }
 
-// markRule gives the values at a path a mark.
+// markRule assigns a mark to the values at a path.
 type markRule struct {
 	path  *document.Path
 	mark  marks
 	touch int
 }
 
-// marks are what is known of a value by where it stands.
+// marks are what is known about a value from its place.
 type marks uint8
 
 const (
@@ -164,14 +164,13 @@ const (
 	excepted
 )
 
-// Bounds of one policy: each rule by path is looked for in every event.
+// Limits of one policy. Each rule by path is searched for in every event.
 const (
 	maxRules = 1000
 	maxKeep  = 1 << 20
 )
 
-// New checks and compiles a policy. It reports all that is wrong with it at once,
-// each an *OptionError.
+// New validates and compiles a policy. It returns all errors at once, each an *OptionError.
 func New(o Options) (*Policy, error) {
 	c := &compiler{policy: &Policy{opaque: o.OpaqueAll, catalogue: o.Detectors.OrShipped(), keyHashes: o.KeyHashes, changed: o.ChangedFields, keys: map[string]auditrelay.Key{}, top: map[string]standing{}}, keys: o.Keys, separate: o.Separate}
 	if len(o.Rules) > maxRules {
@@ -223,17 +222,17 @@ func New(o Options) (*Policy, error) {
 	return p, nil
 }
 
-// engineVersion counts changes of what the same policy does.
+// engineVersion counts the changes of what an unchanged policy does.
 const engineVersion = 6
 
-// What receipts call what is done beside the rules.
+// Names in receipts for operations that belong to no rule.
 const (
 	operationOpaque = "opaque"
 	touchKeys       = "keys"
 	touchKeepOnly   = "keep_only"
 )
 
-// KeyNames are the names of the keys that the policy makes pseudonyms with, sorted.
+// KeyNames returns the sorted names of the keys that the policy uses.
 func (p *Policy) KeyNames() []string { return slices.Sorted(maps.Keys(p.keys)) }
 
 func has(keys map[string]auditrelay.Key, name string) bool {
@@ -241,26 +240,26 @@ func has(keys map[string]auditrelay.Key, name string) bool {
 	return ok
 }
 
-// Repeats reports whether the policy makes the same of an event each time and on every
+// Repeats reports whether the policy makes the same output of an event each time and on every
 // callback: it neither separates pseudonyms nor encrypts to a public key.
 func (p *Policy) Repeats() bool { return !p.separates && !p.fresh }
 
-// Text is all that decides what the policy does, as YAML in one fixed form: presets
-// resolved, keys by name, detectors by digest. The caller must not change it.
+// Text returns everything that decides what the policy does, as YAML in one fixed form: presets
+// resolved, keys by name, detectors by digest. The caller must not modify it.
 func (p *Policy) Text() []byte { return p.text }
 
 // Digest identifies the policy: the lower-case hex SHA-256 of Text.
 func (p *Policy) Digest() string { return p.digest }
 
-// Identity is all that a policy's effect on an event depends on. It is comparable.
+// Identity is everything that a policy's effect on an event depends on. It is comparable.
 type Identity struct {
 	digest    string
 	catalogue *detect.Catalogue
-	keys      [sha256.Size]byte // of names, versions and secrets
+	keys      [sha256.Size]byte // digest of names, versions and secrets
 }
 
-// Identity returns the policy's identity: two policies with equal ones make the same of
-// every document, pseudonyms included.
+// Identity returns the policy's identity. Two policies with equal identities make the same
+// output of every document, including pseudonyms.
 func (p *Policy) Identity() Identity {
 	h := sha256.New()
 	for _, name := range p.KeyNames() {
@@ -272,9 +271,9 @@ func (p *Policy) Identity() Identity {
 	return id
 }
 
-// OptionError is one fault of a policy at the option where it is.
+// OptionError is one error in a policy with the option that has it.
 type OptionError struct {
-	Path string // such as rules[2].names[0]
+	Path string // for example rules[2].names[0]
 	Err  error
 }
 
@@ -301,7 +300,7 @@ func (c *compiler) path(option, text string) *document.Path {
 	return path
 }
 
-// touch makes a counter.
+// touch creates a counter.
 func (c *compiler) touch(path, operation string) int {
 	c.policy.touches = append(c.policy.touches, touchText{path, operation})
 	return len(c.policy.touches) - 1
@@ -381,25 +380,25 @@ func (c *compiler) rule(i int, r *Rule) {
 	p.detects = append(p.detects, detectRule{set, c.teaching(add("detect:" + strings.Join(r.Detect, ",")))})
 }
 
-// teaching notes that what a rule redacts is a secret wherever else it stands, unless
-// the rule lets a part of it be seen.
+// teaching sets that values redacted by a rule are treated as secrets wherever else they occur,
+// unless the rule leaves part of a value visible. It returns rule.
 func (c *compiler) teaching(rule int) int {
 	r := &c.policy.rules[rule]
 	r.teaches = !r.do.keepsSome()
 	return rule
 }
 
-// sortDetects puts the stronger first.
+// sortDetects puts stronger rules first.
 func (p *Policy) sortDetects() {
 	slices.SortStableFunc(p.detects, func(a, b detectRule) int {
 		return int(p.rules[b.rule].do) - int(p.rules[a.rule].do)
 	})
 }
 
-// A path of one of two forms is not looked for: the walk through the document, which
-// meets every key, knows the event's own fields and names at any depth by their key.
+// Paths of two forms need no search: the walk through the document sees every key, and
+// recognises the event's own fields and names at any depth by their key.
 
-// ownField returns the name in a path that is the name of one of the event's fields.
+// ownField returns the name in a path that consists of the name of one of the event's fields.
 func ownField(p *document.Path) (string, bool) {
 	text := p.String()
 	return text, !strings.ContainsAny(text, `.*~\`)
@@ -427,7 +426,7 @@ func (p *Policy) addMark(path *document.Path, mark marks, touch int) {
 	p.marks = append(p.marks, markRule{path: path, mark: mark, touch: touch})
 }
 
-// stronger returns the rule that is done where both name one value; -1 is no rule.
+// stronger returns the rule to apply if both select one value. -1 means no rule.
 func (p *Policy) stronger(a, b int) int {
 	switch {
 	case a < 0:
@@ -448,8 +447,8 @@ func (p *Policy) stronger(a, b int) int {
 
 func (o Operation) keepsSome() bool { return o == Truncate || o == Partial }
 
-// byName returns what is known of the values under a decoded key, at any depth.
-// scratch is lent for the key's folded form.
+// byName returns what is known about the values under a decoded key at any depth. scratch is a
+// buffer for the key's normalised form.
 func (p *Policy) byName(key []byte, name detect.Name, scratch []byte) (s standing, grown []byte) {
 	snake := keyname.AppendSnake(scratch[:0], key)
 	n := len(snake)

@@ -1,6 +1,5 @@
-// Package redaction has the primitives that make a value unreadable. The host functions
-// of guests and the native filter share them, so that the same policy gives the same
-// bytes.
+// Package redaction makes values unreadable. The host functions of guests and the native filter
+// share it, so the same policy gives the same bytes.
 package redaction
 
 import (
@@ -17,12 +16,12 @@ import (
 	"auditrelay/internal/keyname"
 )
 
-// Mask is what a masked value becomes, whatever it was: neither its length nor
-// its first characters show, since a known prefix is a lookup.
+// Mask replaces a masked value of any kind. It shows neither length nor first characters,
+// because a known prefix makes a lookup possible.
 const Mask = "***"
 
-// pseudonymBytes is how much of the HMAC a pseudonym shows: 128 bits, enough
-// that two values do not meet by chance, short enough to read.
+// pseudonymBytes is how much of the HMAC a pseudonym contains: 128 bits, enough to avoid
+// collisions and short enough to read.
 const pseudonymBytes = 16
 
 // Pseudonymiser turns values into keyed pseudonyms. The same value and key give the same
@@ -31,20 +30,20 @@ const pseudonymBytes = 16
 type Pseudonymiser struct {
 	prefix  string
 	mac     hash.Hash
-	apart   hash.Hash // of a key derived for pseudonyms of one place
+	apart   hash.Hash // of a key derived for the pseudonyms of one place
 	sum     [sha256.Size]byte
 	scratch []byte
 }
 
-// Place is what pseudonyms are separated by: a callback, empty before the journal, and a
-// field, the name of the nearest key. Names that differ in style only are one.
+// Place is what separates pseudonyms: a callback, empty before the journal, and a field, the
+// name of the nearest key. Names that differ only in style are equal.
 type Place struct {
 	Callback string
 	Field    []byte
 }
 
-// NewPseudonymiser returns a Pseudonymiser for the key of that name. Name and version
-// stand in every pseudonym, so that one made with an older key is known as such.
+// NewPseudonymiser returns a Pseudonymiser for a key and its name. Every pseudonym contains
+// name and version, so a pseudonym made with an older key is recognisable.
 func NewPseudonymiser(name string, key auditrelay.Key) *Pseudonymiser {
 	secret := []byte(key.Secret.Reveal())
 	derived, err := hkdf.Key(sha256.New, secret, nil, "auditrelay pseudonym v1: callback and field", sha256.Size)
@@ -54,8 +53,8 @@ func NewPseudonymiser(name string, key auditrelay.Key) *Pseudonymiser {
 	return &Pseudonymiser{prefix: "hmac:" + key.Label(name) + ":", mac: hmac.New(sha256.New, secret), apart: hmac.New(sha256.New, derived)}
 }
 
-// AppendAt is Append of a value at one place: the same value has another pseudonym in
-// another field, and on another callback.
+// AppendAt is like Append for a value at one place. The same value has different pseudonyms in
+// other fields and on other callbacks.
 func (p *Pseudonymiser) AppendAt(dst, value []byte, at Place) []byte {
 	if len(value) == 0 {
 		return dst
@@ -68,7 +67,7 @@ func (p *Pseudonymiser) AppendAt(dst, value []byte, at Place) []byte {
 	return hex.AppendEncode(append(dst, p.prefix...), sum[:pseudonymBytes])
 }
 
-// append writes the place so that no two are alike.
+// append writes the place so that different places give different bytes.
 func (at Place) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(at.Callback)))
 	dst = append(dst, at.Callback...)
@@ -80,9 +79,9 @@ func (at Place) append(dst []byte) []byte {
 	return append(dst[:start], joined...)
 }
 
-// Append appends value's pseudonym, "hmac:", the key's label, ":" and 32
-// lower-case hexadecimal digits of HMAC-SHA-256. The empty value stays empty:
-// that there is nothing is no secret, and is often the point.
+// Append appends value's pseudonym: "hmac:", the key's label, ":" and 32 lower-case hexadecimal
+// digits of HMAC-SHA-256. An empty value stays empty, since its absence is no secret and often
+// matters.
 func (p *Pseudonymiser) Append(dst, value []byte) []byte {
 	if len(value) == 0 {
 		return dst
@@ -93,8 +92,8 @@ func (p *Pseudonymiser) Append(dst, value []byte) []byte {
 	return hex.AppendEncode(append(dst, p.prefix...), sum[:pseudonymBytes])
 }
 
-// Shorten returns the first n characters (code points) of s, all of it where
-// it is shorter, nothing where n is not positive. The result shares s.
+// Shorten returns the first n characters (code points) of s, all of s if it is shorter, and
+// nothing if n is not positive. The result shares memory with s.
 func Shorten(s []byte, n int) []byte {
 	end := 0
 	for ; n > 0 && end < len(s); n-- {
@@ -104,9 +103,9 @@ func Shorten(s []byte, n int) []byte {
 	return s[:end]
 }
 
-// AppendPartial appends Mask and the last n characters (code points) of s, but
-// never more than half of them: what is short is no less a value. What was made so
-// before stays as it is. look, nil for nobody's, is called again and again while it works.
+// AppendPartial appends Mask and the last n characters (code points) of s, but at most half of
+// them, since a short value is not less secret. A value that already has this form stays
+// unchanged. If look is not nil, it is called repeatedly during the work.
 func AppendPartial(dst, s []byte, n int, look func()) []byte {
 	const often = 64 << 10
 	count := 0

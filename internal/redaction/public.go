@@ -27,8 +27,8 @@ const (
 	exportContext     = "values"
 )
 
-// sealer encrypts to a public key: each document under a secret of its own, so that equal
-// values are equal within one document alone.
+// sealer encrypts to a public key. Each document has its own secret, so equal values give equal
+// texts only within one document.
 type sealer struct {
 	key          hpke.PublicKey
 	encapsulated []byte
@@ -37,7 +37,7 @@ type sealer struct {
 
 var errPrivateForm = errors.New("no private key for X25519 in PEM (PKCS #8)")
 
-// publicKey reads the public key that a Key holds, and tries it.
+// publicKey parses the public key in a Key and tries it.
 func publicKey(key auditrelay.Key) (hpke.PublicKey, error) {
 	parsed, err := keyform.Parse(key.Secret.Reveal())
 	if err != nil {
@@ -56,7 +56,7 @@ func publicKey(key auditrelay.Key) (hpke.PublicKey, error) {
 // Opener decrypts what was encrypted to a public key. It is not safe for concurrent use.
 type Opener struct{ key hpke.PrivateKey }
 
-// NewOpener returns the Opener with a private key in PEM.
+// NewOpener returns the Opener for a private key in PEM.
 func NewOpener(text []byte) (*Opener, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
@@ -98,7 +98,7 @@ func info[T string | []byte](label T) []byte {
 	return append([]byte("auditrelay encrypt v1: "), label...)
 }
 
-// begin draws the secret of a document. The encapsulated key may spell no text; see draw.
+// begin draws the secret of a document. The encapsulated key must not spell a text; see draw.
 func (s *sealer) begin(label string) error {
 	for range maxDraws {
 		encapsulated, sender, err := hpke.NewSender(s.key, hpke.HKDFSHA256(), hpke.ExportOnly(), info(label))

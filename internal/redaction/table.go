@@ -6,15 +6,15 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// columns is a part of Applier.columns: what is known of a table's columns. The zero value
+// columns is a range of Applier.columns: what is known about a table's columns. The zero value
 // is no table.
 type columns struct {
 	from, to int
-	beside   bool // the names stand beside the rows, so that it is a table for certain
+	beside   bool // the names are next to the rows, so it certainly is a table
 }
 
-// tableAt returns the columns of the rows that an array has, of which first is the first
-// element: those that are known from beside it, or those that the first row names.
+// tableAt returns the columns of the rows in an array whose first element is first: those known
+// from next to the array, or those that the first row names.
 func (a *Applier) tableAt(first document.Node, in place) columns {
 	if in.rows.to > 0 || first == document.None || a.doc.Kind(first) != document.Array {
 		return in.rows
@@ -24,8 +24,8 @@ func (a *Applier) tableAt(first document.Node, in place) columns {
 	return table
 }
 
-// columnsOf is readColumns of an array beside the rows. Objects with many members that may
-// be rows have one such array: it is read once.
+// columnsOf is readColumns for an array next to the rows, with the last result cached: objects
+// with many members that may be rows share one such array.
 func (a *Applier) columnsOf(header document.Node) columns {
 	if header == document.None {
 		return columns{}
@@ -36,7 +36,7 @@ func (a *Applier) columnsOf(header document.Node) columns {
 	return a.headed
 }
 
-// readColumns notes what the names of columns tell, where one tells anything.
+// readColumns stores the meanings of column names, if any has one.
 func (a *Applier) readColumns(header document.Node) columns {
 	c, base, tells := columns{from: len(a.columns), beside: true}, len(a.key), false
 	for e := a.doc.Child(header, document.None); e != document.None && len(a.columns)-c.from < shape.MaxColumns; e = a.doc.Child(header, e) {
@@ -57,15 +57,15 @@ func (a *Applier) readColumns(header document.Node) columns {
 	return c
 }
 
-// toldPart is a part of an argument that is a secret, as its command line tells.
+// toldPart is part of an argument that is a secret according to its command line.
 type toldPart struct {
 	node   document.Node
-	found  detect.Finding // in the argument
-	detect int            // the rule that found it
+	found  detect.Finding // position in the argument
+	detect int            // rule that found it
 }
 
-// lineOf notes what the detectors find in the command line of which the array n, a member of
-// parent, is the arguments: a flag tells by the program that it is for.
+// lineOf stores what the detectors find in a command line. n, a member of parent, is the array
+// of its arguments. The meaning of a flag depends on the program.
 func (a *Applier) lineOf(parent, n document.Node, spared uint64) {
 	if len(a.policy.detects) == 0 || a.doc.Kind(n) != document.Array && a.doc.Holds(n) != document.Array {
 		return
@@ -91,8 +91,8 @@ func (a *Applier) lineOf(parent, n document.Node, spared uint64) {
 	}
 }
 
-// isTold reports whether the command line tells more of an argument than itself. JSON in one
-// is told by its own names, where they tell anything.
+// isTold reports whether the command line reveals more about an argument than the argument
+// itself. JSON in an argument is judged by its own names, if they have a meaning.
 func (a *Applier) isTold(n document.Node) bool {
 	for i := a.toldFrom; i < len(a.told); i++ {
 		if a.told[i].node != n {
@@ -107,8 +107,8 @@ func (a *Applier) isTold(n document.Node) bool {
 	return false
 }
 
-// maskTold redacts an argument where its command line tells, and as a whole where the
-// argument alone, or the name that it stands under or behind, tells too, and where it is JSON.
+// maskTold redacts the part of an argument that its command line marks. It redacts the whole
+// argument if the argument alone, or the name it belongs to, marks it too, and if it is JSON.
 func (a *Applier) maskTold(n document.Node, near detect.Name) error {
 	a.value, _ = a.doc.AppendString(a.value[:0], n)
 	a.findings = a.findings[:0]

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// textOf writes the options so that no two that differ look alike. Strings are JSON's,
-// which YAML reads as they are; a list that is not given is left out.
+// textOf writes the options so that different options give different texts. Strings are written
+// as JSON, which YAML reads equally. Lists that are not set are left out.
 func textOf(o Options) []byte {
 	var b bytes.Buffer
 	list := func(indent, name string, items []string) {
@@ -69,6 +69,6 @@ func quoted(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // strings: it cannot fail
+	_ = e.Encode(v) // strings: no error
 	return bytes.TrimSpace(b.Bytes())
 }

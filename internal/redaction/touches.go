@@ -2,8 +2,8 @@ package redaction
 
 import "auditrelay/document"
 
-// foundTouch is a kind of finding: the rule that redacted it, what found it, and the
-// field of the event in which it lay.
+// foundTouch is a kind of finding: the rule that redacted it, what found it, and the event's
+// field that contained it.
 type foundTouch struct {
 	rule     int
 	detector string
@@ -28,9 +28,9 @@ func (a *Applier) countFound(t foundTouch) {
 	a.found = append(a.found, foundCount{t, 1})
 }
 
-// Touched calls f for everything that the last Apply did: the rule's text, or the
-// detector and the event's field, the operation, and how many values. The texts are
-// the policy's and the schema's, never the document's.
+// Touched calls f for everything that the last Apply did, with the rule's text (or the detector
+// and the event's field), the operation, and the number of values. The texts come from the
+// policy and the schema, never from the document.
 func (a *Applier) Touched(f func(path, operation string, count int)) {
 	for i, n := range a.counts {
 		if n > 0 {
@@ -48,12 +48,12 @@ func (a *Applier) Touched(f func(path, operation string, count int)) {
 	}
 }
 
-// The counters that New makes last.
+// The counters that New creates last.
 func (a *Applier) keysTouch() int     { return len(a.counts) - 3 }
 func (a *Applier) keepOnlyTouch() int { return len(a.counts) - 2 }
 func (a *Applier) opaqueTouch() int   { return len(a.counts) - 1 }
 
-// says reports whether a text says no more than a boolean or null.
+// says reports whether a text contains no more than a boolean or null.
 func (a *Applier) says(n document.Node) bool {
 	if a.doc.Len(n) > len("false") {
 		return false
@@ -66,7 +66,7 @@ func (a *Applier) says(n document.Node) bool {
 	return false
 }
 
-// sparedAt returns the exceptions by path that hold at n.
+// sparedAt returns the exceptions by path that apply at n.
 func (a *Applier) sparedAt(n document.Node) uint64 {
 	if a.spared == nil {
 		return 0
@@ -74,7 +74,7 @@ func (a *Applier) sparedAt(n document.Node) uint64 {
 	return a.spared[n]
 }
 
-// findSpared notes what the paths of exceptions select.
+// findSpared marks the values that the paths of exceptions select.
 func (a *Applier) findSpared() {
 	clear(a.spared)
 	for i, p := range a.policy.catalogue.Paths() {

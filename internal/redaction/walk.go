@@ -7,23 +7,23 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// place is where the walk is.
+// place is the position of the walk.
 type place struct {
-	rule   int           // what is done to each value inside, -1 for nothing
-	near   detect.Name   // what the nearest name above tells
-	parent document.Kind // Object or Array: what the children are in
+	rule   int           // rule for each value inside, or -1
+	near   detect.Name   // meaning of the nearest name above
+	parent document.Kind // Object or Array: the kind of the parent
 	keyRow bool          // the children may be columns of a row of LiteLLM's keys
-	nested bool          // the array lies in an array
-	column bool          // the array is a column: the rule is for each value in it
-	spared uint64        // exceptions by path that hold
-	rows   columns       // the array is the rows of a table
-	row    columns       // the array is one of them
+	nested bool          // the array is inside an array
+	column bool          // the array is a column: the rule applies to each value in it
+	spared uint64        // exceptions by path that apply
+	rows   columns       // the array contains the rows of a table
+	row    columns       // the array is one row of a table
 }
 
-// members goes through the members or elements of n. Keys that are secrets are
-// masked when all have been seen: a member under a new key is put behind the last.
-// The next one is asked for only when one is done, so that the document finds the
-// end of what was looked into without reading it once more.
+// members redacts the members or elements of n. Keys that are secrets are masked after all
+// members were visited, because a member with a new key is appended at the end. The next member
+// is requested only when one is done, so the document finds the end of a visited value without
+// reading it again.
 func (a *Applier) members(n document.Node, in place) error {
 	from, base := len(a.secret), len(a.key)
 	if in.parent == document.Array {
@@ -53,7 +53,7 @@ func (a *Applier) members(n document.Node, in place) error {
 	}
 	for _, c := range a.secret[from:] {
 		if a.doc.Kind(c) == document.Absent {
-			continue // removed, with its key
+			continue // removed together with its key
 		}
 		if err := a.maskKey(n, c); err != nil {
 			return err
@@ -62,7 +62,7 @@ func (a *Applier) members(n document.Node, in place) error {
 	return nil
 }
 
-// elements goes through an array, in which the element before one may be its name.
+// elements redacts an array, in which an element may be the name of the next one.
 func (a *Applier) elements(n document.Node, in place) error {
 	d, base := a.doc, len(a.key)
 	first := d.Child(n, document.None)
@@ -97,7 +97,7 @@ func (a *Applier) elements(n document.Node, in place) error {
 				at.row = columns{}
 			}
 			if order != shape.Square {
-				at.column = at.rule < 0 // else the array goes as a whole
+				at.column = at.rule < 0 // otherwise the array is redacted as a whole
 				at.rule = a.policy.stronger(int(a.columns[column].rule)-1, at.rule)
 				rule = at.rule
 			}
@@ -133,8 +133,8 @@ func (a *Applier) elements(n document.Node, in place) error {
 	return nil
 }
 
-// nameIn returns what is known of an element as the name of the next one: told if it is one
-// for certain. flag is whether it begins as an option of a command does.
+// nameIn returns what is known about an element as the name of the next one. told reports
+// whether it certainly is a name, flag whether it begins like an option of a command.
 func (a *Applier) nameIn(c document.Node, nested, two bool) (own keyKnown, told, flag bool) {
 	if a.doc.Kind(c) != document.String {
 		return own, false, false
@@ -157,13 +157,13 @@ func (a *Applier) nameIn(c document.Node, nested, two bool) (own keyKnown, told,
 	return own, told, flag
 }
 
-// isPair reports whether an array, whose first element is first, is two strings.
+// isPair reports whether an array with first element first consists of two strings.
 func isPair(d *document.Document, n, first document.Node) bool {
 	second := d.Child(n, first)
 	return second != document.None && d.Child(n, second) == document.None && d.Kind(first) == document.String && d.Kind(second) == document.String
 }
 
-// member redacts one member of parent, and reports whether its key is a secret.
+// member redacts one member of parent and reports whether its key is a secret.
 func (a *Applier) member(parent, n document.Node, in place) (secret bool, err error) {
 	p := a.policy
 	s := a.noted(n)
@@ -180,20 +180,20 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 		named = a.paired(parent, n, named)
 	}
 	s = s.with(named.marks, int(named.touch))
-	rule := -1 // by name
+	rule := -1 // rule by name
 	if s.marks&excepted == 0 {
 		rule = int(named.rule) - 1
 	}
 	if rule >= 0 && p.rules[rule].vocabulary && named.key.Pair && shape.HasValue(a.doc, parent, a.scratch) {
-		rule = -1 // it is the name of what stands beside it
+		rule = -1 // it is the name of the value next to it
 	}
 	in.spared |= a.sparedAt(n)
 	in.near = named.key.Name.At(in.spared)
 	in.rule = p.stronger(int(s.rule)-1, in.rule)
 	if s.marks.spare(a.doc, n) || p.keyHashes && in.keyRow && shape.KeyHash(a.doc, n, named.key) ||
 		rule >= 0 && p.rules[rule].vocabulary && named.key.Name.OfDigest() && shape.Digest(a.doc, n) {
-		// No name makes a secret of it, and no detector. A rule for its place, or for
-		// what it lies in, says that it is to go nevertheless.
+		// Neither a name nor a detector makes this value a secret. A rule for its place, or for
+		// a value that contains it, still applies.
 		if in.rule < 0 {
 			return named.secret, nil
 		}
@@ -204,7 +204,7 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 	outerRows := in.rows
 	in.rows, in.row = columns{}, columns{}
 	secret, arguments := named.secret, named.key.IsArguments()
-	if named.key.IsRows() { // which asks for other keys
+	if named.key.IsRows() { // which defines other keys
 		if in.rows = a.columnsOf(shape.Columns(a.doc, parent)); in.rows.to == 0 {
 			in.rows = outerRows
 		}
@@ -221,13 +221,13 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 	return secret, err
 }
 
-// spare reports whether a value that a path declares a digest or an identifier is one.
+// spare reports whether a value that a path declares a digest or an identifier has that form.
 func (m marks) spare(d *document.Document, n document.Node) bool {
 	return m&digestField != 0 && shape.Digest(d, n) || m&identifierField != 0 && shape.Identifier(d, n)
 }
 
-// paired is what is known of a member by the name that a pair gives it. It is valid until the
-// next call of it or byName.
+// paired returns what is known about a member by the name that a pair gives it. It is valid
+// until the next call of paired or byName.
 func (a *Applier) paired(parent, n document.Node, named *keyKnown) *keyKnown {
 	base := len(a.key)
 	a.key = a.pairs.Beside(a.doc, parent, n, named.key, a.key)
