@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"auditrelay"
@@ -238,6 +239,9 @@ func (d *daemon) Fleet() api.Fleet {
 	digest := ""
 	for i := range v.Relays {
 		r := &v.Relays[i]
+		if replaced(v.Relays, r) {
+			continue
+		}
 		state := "standby"
 		switch {
 		case r.Leads && r.Alive:
@@ -257,6 +261,14 @@ func (d *daemon) Fleet() api.Fleet {
 			Joined: r.Joined.UTC(), Seen: max(r.Seen, 0), Failure: r.Failure})
 	}
 	return out
+}
+
+// replaced reports whether the process of a relay ended and a later one has its name, such as
+// after a restart: then there is no relay that is gone. A failure stays in the list.
+func replaced(all []runtime.FleetRelay, r *runtime.FleetRelay) bool {
+	return !r.Alive && !r.Failed && slices.ContainsFunc(all, func(other runtime.FleetRelay) bool {
+		return other.Name == r.Name && other.Joined.After(r.Joined)
+	})
 }
 
 // Drain makes a relay give the lease up, or allows it again with undo, and records that.

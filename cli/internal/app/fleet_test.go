@@ -198,6 +198,16 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 	if status, answer := a.call("GET", "/v1/control", "", fleetToken); status != 200 || !strings.Contains(answer, "a test") {
 		t.Errorf("the drain is not on record: %d %s", status, answer)
 	}
+	fleetOf(t, a, "a sees that b is gone", func(f api.Fleet) bool { return len(f.Relays) == 2 && f.Relays[1].State == "gone" })
+
+	// b starts anew: no relay is gone.
+	fleetOn(t, server, `filters: {secrets: {redact: {rules: [{names: [password], do: mask}]}}}
+callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms}}]
+`, "b")
+	f = fleetOf(t, a, "a sees b again", func(f api.Fleet) bool { return f.Relays[len(f.Relays)-1].State == "standby" })
+	if len(f.Relays) != 2 {
+		t.Errorf("the fleet after a restart of b: %+v", f)
+	}
 }
 
 // TestFleetPutsTheNewestFirst: a relay with a newer configuration leads; where it cannot,
