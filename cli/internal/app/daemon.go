@@ -368,6 +368,12 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.ways.Stop() // fetched events are drained with the others
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
 	defer cancel()
+	if yields {
+		// Requests under way are answered. Those that come now wait for the server that follows.
+		_ = d.rt.Settled(bounded) // drain reports it
+		stopServing()
+		wg.Wait()
+	}
 	d.drain(bounded)
 	stopServing()
 	wg.Wait()

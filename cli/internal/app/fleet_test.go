@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -386,4 +387,45 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 	if status, answer := a.call("POST", "/v1/rollouts/secrets/promote", `{}`, fleetToken); status != 200 || !strings.Contains(answer, `"state":"promoted"`) {
 		t.Errorf("%d %s", status, answer)
 	}
+}
+
+// TestAPlannedChangeOfTheLeader: who sends to the relay that hands over waits, and is not told
+// that it stops.
+func TestAPlannedChangeOfTheLeader(t *testing.T) {
+	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
+	rest := "callbacks: [{name: one, sink: {memory: {}}, chunk: {age: 1ms}}]\n"
+	a := fleetOn(t, server, rest, "a")["a"]
+	fleetOf(t, a, "a leads", ledBy("a"))
+	b := fleetOn(t, server, rest, "b")["b"]
+	fleetOf(t, b, "b sees both", func(f api.Fleet) bool { return f.Leader == "a" && len(f.Relays) == 2 })
+	var senders sync.WaitGroup
+	sending, stop := context.WithCancel(t.Context())
+	defer stop()
+	for s := range 4 {
+		senders.Go(func() {
+			for i := 0; sending.Err() == nil; i++ {
+				req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+a.address+"/v1/events", strings.NewReader(event(fmt.Sprintf("e%d-%d", s, i))))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				req.Header.Set("Authorization", "Bearer "+fleetToken)
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					continue // an idle connection that was closed
+				}
+				answer, err := io.ReadAll(resp.Body)
+				if resp.Body.Close(); err == nil && strings.Contains(string(answer), "shutting down") {
+					t.Errorf("event %d: %d %s", i, resp.StatusCode, answer)
+				}
+			}
+		})
+	}
+	if status, answer := b.call("POST", "/v1/fleet/a/drain", `{}`, fleetToken); status != 200 {
+		t.Fatalf("drain: %d %s", status, answer)
+	}
+	fleetOf(t, b, "b leads", ledBy("b"))
+	fleetOf(t, a, "a sees b lead", ledBy("b"))
+	stop()
+	senders.Wait()
 }

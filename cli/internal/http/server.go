@@ -175,6 +175,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.handler = s.routes()
 	if o.Fleet != nil {
+		s.patience.shutdown = time.Second // another relay must lead soon
 		s.handler = sentOn(o.Secret, s.handler)
 	}
 	return s, nil
