@@ -162,6 +162,8 @@ func (c *Client) Failure(ctx context.Context, err error) error {
 		kind, reason = auditrelay.Misconfigured, auditrelay.ReasonAddress
 	case errors.Is(err, context.DeadlineExceeded):
 		reason = auditrelay.ReasonTimeout
+	case notTLS(err):
+		reason = auditrelay.ReasonTLS
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		reason = auditrelay.ReasonConnection
 	}
@@ -191,10 +193,9 @@ func (c *Client) unanswered(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the connection was closed before the answer")
 	}
-	_, plain := errors.AsType[tls.RecordHeaderError](err)
-	// net/http has no types for the others, and its own words may quote the answer.
+	// net/http has no types for most of these, and its own words may quote the answer.
 	switch text := inner(err).Error(); {
-	case plain, strings.Contains(text, "server gave HTTP response to HTTPS client"):
+	case notTLS(err):
 		return errors.New("what answers there does not speak TLS: are the port and https in the URL right?")
 	case strings.Contains(text, "server response headers exceeded"):
 		return fmt.Errorf("the answer's headers are over %d KiB", maxHeaderBytes>>10)
@@ -202,6 +203,12 @@ func (c *Client) unanswered(err error) error {
 		return errors.New("what answers there does not speak HTTP: is the port right?")
 	}
 	return fmt.Errorf("no valid answer (%T)", inner(err))
+}
+
+// notTLS reports whether a server answered a handshake with something else.
+func notTLS(err error) bool {
+	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	return plain || strings.Contains(inner(err).Error(), "server gave HTTP response to HTTPS client")
 }
 
 // proxyError is the status with which a proxy refused to connect to the destination.

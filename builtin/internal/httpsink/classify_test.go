@@ -73,6 +73,10 @@ func TestWhatIsNoAnswer(t *testing.T) {
 		if err = c.Failure(t.Context(), err); auditrelay.KindOf(err) != auditrelay.Transient || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "an event") {
 			t.Errorf("%s: %v, want %q", url, err, want)
 		}
+		failure, _ := errors.AsType[*auditrelay.DeliveryError](err)
+		if tls := failure.Reason == auditrelay.ReasonTLS; tls != strings.Contains(want, "TLS") {
+			t.Errorf("%s: reason %q", url, failure.Reason)
+		}
 	}
 }
 
