@@ -1,14 +1,13 @@
-// Package shape knows where events keep secrets: which text counts as JSON, which name a
-// value has, and where LiteLLM stores hashes. The filter, the gate and the guests' host
-// functions share it, so that they find the same values.
+// Package shape recognises where events contain secrets: which text counts as JSON, which name
+// a value belongs to, and where LiteLLM stores hashes. The filter, the gate and the guests'
+// host functions share it, so they find the same values.
 package shape
 
 import "bytes"
 
-// LooksLikeJSON reports whether a text that holds no JSON was meant to: it begins
-// with brackets that a quote follows, or with a bracket and has a quoted name with a
-// colon in it. Python's way of writing a dictionary counts. "[SSO] Jane Doe" is a
-// text.
+// LooksLikeJSON reports whether a text that is no JSON was meant to be JSON: it begins with
+// brackets followed by a quote, or with a bracket and contains a quoted name with a colon.
+// Python's notation of a dictionary counts. "[SSO] Jane Doe" is plain text.
 func LooksLikeJSON(text []byte) bool {
 	if !Bracketed(text) {
 		return false
@@ -29,7 +28,7 @@ func LooksLikeJSON(text []byte) bool {
 	}
 }
 
-// Bracketed reports whether a text's first byte, white space aside, is { or [.
+// Bracketed reports whether the first byte of text, apart from white space, is { or [.
 func Bracketed(text []byte) bool {
 	for _, c := range text {
 		switch c {

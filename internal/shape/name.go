@@ -11,27 +11,27 @@ import (
 	"auditrelay/internal/keyname"
 )
 
-// Key is what a decoded key tells, wherever it stands.
+// Key is what a decoded key means at any place.
 type Key struct {
 	Name      detect.Name
-	Pair      bool // its value may be the name of a value beside it
-	Value     bool // it may be that value
-	part      bool // of a private JSON Web Key
-	holder    bool // before_value, updated_values
+	Pair      bool // its value may be the name of a neighbouring value
+	Value     bool // its value may be the one named by a neighbour
+	part      bool // part of a private JSON Web Key
+	holder    bool // before_value or updated_values
 	isToken   bool
-	rows      bool // a table's, perhaps
-	arguments bool // a command line, perhaps
+	rows      bool // may contain the rows of a table
+	arguments bool // may be a command line
 }
 
-// Special reports whether what stands beside a member may tell what it is, though its
-// key does not say so.
+// Special reports whether neighbouring members may give a member a meaning that its key does
+// not have.
 func (k *Key) Special() bool { return k.part }
 
-// IsToken reports whether the key is that of a key's hash in a row of LiteLLM's keys.
+// IsToken reports whether the key contains a key's hash in rows of LiteLLM's keys.
 func (k *Key) IsToken() bool { return k.isToken }
 
-// KeyOf returns what a decoded key tells. It takes a fraction of a microsecond: keep
-// it where a key comes often.
+// KeyOf returns what a decoded key means. It takes a fraction of a microsecond, so cache the
+// result for frequent keys.
 func KeyOf(c *detect.Catalogue, key []byte) Key {
 	k := Key{Name: c.Name(key), Pair: detect.PairName(key), Value: detect.ValueName(key), rows: rowsKey(key), arguments: argumentsKey(key)}
 	switch string(key) {
@@ -45,34 +45,35 @@ func KeyOf(c *detect.Catalogue, key []byte) Key {
 	return k
 }
 
-// maxName is the longest text, in bytes, that is taken for the name of a value
-// beside it.
+// maxName is the maximum length in bytes of a text that is taken as the name of a neighbouring
+// value.
 const maxName = 128
 
-// maxSegments is how many segments a path has at most: as deep as an event may be.
+// maxSegments is the maximum number of segments of a path. It equals the maximum depth of an
+// event.
 const maxSegments = 512
 
-// Beside returns the name that a member's value stands under by a pair: n is a member
-// of the object parent, and key what its key tells. It appends to dst; the result is
-// empty where there is none.
+// Beside returns the name that a pair gives to a member's value. n is a member of the object
+// parent, and key is the meaning of its key. Beside appends to dst. The result is empty if
+// there is no such name.
 func Beside(d *document.Document, parent, n document.Node, key Key, dst []byte) []byte {
 	return (*Pairs)(nil).Beside(d, parent, n, key, dst)
 }
 
-// Pairs remembers of large objects of one document where the first member is that names a
-// value: to look from the beginning for each value takes the square of their number. Its zero
-// value remembers nothing yet.
+// Pairs caches, for large objects of one document, the first member that names a value.
+// Searching from the beginning for each value would take quadratic time. The zero value is
+// empty.
 type Pairs struct {
 	first map[document.Node]document.Node
 }
 
-// Reset forgets the document.
+// Reset removes everything. Call it before the next document.
 func (p *Pairs) Reset() { clear(p.first) }
 
-// smallObject is how many members are looked through again.
+// smallObject is the number of members up to which an object is searched without the cache.
 const smallObject = 16
 
-// begin is the member from which on one may name a value; None: there is none.
+// begin returns the first member that may name a value, or None.
 func (p *Pairs) begin(d *document.Document, parent document.Node) document.Node {
 	if p != nil && len(p.first) > 0 {
 		if c, ok := p.first[parent]; ok && (c == document.None || d.Kind(c) != document.Absent) {
@@ -92,8 +93,8 @@ func (p *Pairs) found(parent, c document.Node, passed int) {
 	p.first[parent] = c
 }
 
-// Beside is the function Beside. What was edited since the first call for an object may name
-// nothing any more, and nothing that did not before.
+// Beside is like the function Beside. After the first call for an object, edits may remove
+// names of the object but must not add any.
 func (p *Pairs) Beside(d *document.Document, parent, n document.Node, key Key, dst []byte) []byte {
 	switch {
 	case key.part:
@@ -104,7 +105,7 @@ func (p *Pairs) Beside(d *document.Document, parent, n document.Node, key Key, d
 		passed := 0
 		for c := p.begin(d, parent); c != document.None; c = d.Child(parent, c) {
 			passed++
-			if c == n { // no name is that of a value and names one
+			if c == n { // a value's name does not name itself
 				continue
 			}
 			base := len(dst)
@@ -112,7 +113,7 @@ func (p *Pairs) Beside(d *document.Document, parent, n document.Node, key Key, d
 			names := detect.PairName(dst[base:])
 			dst = dst[:base]
 			text := c
-			if d.Kind(c) == document.Array { // a path, as a list of its segments
+			if d.Kind(c) == document.Array { // a path as a list of its segments
 				text = last(d, c)
 			}
 			if !names || text == document.None || d.Kind(text) != document.String || d.Len(text) > maxName {
@@ -130,7 +131,7 @@ func (p *Pairs) Beside(d *document.Document, parent, n document.Node, key Key, d
 	return dst
 }
 
-// last is a path's last segment; None of a list that is too long for a path.
+// last returns a path's last segment, or None if the list is too long for a path.
 func last(d *document.Document, array document.Node) document.Node {
 	n, segments := document.None, 0
 	for c := d.Child(array, document.None); c != document.None; c = d.Child(array, c) {
@@ -141,7 +142,7 @@ func last(d *document.Document, array document.Node) document.Node {
 	return n
 }
 
-// lastSegment is the end of a path as JSON Patch has it, but for the places of lists, or the
+// lastSegment returns the last segment of a JSON Patch path that is not a list position, or the
 // name itself.
 func lastSegment(name []byte) []byte {
 	name = bytes.TrimSpace(name)
@@ -159,13 +160,13 @@ func lastSegment(name []byte) []byte {
 	return bytes.ReplaceAll(bytes.ReplaceAll(name, []byte("~1"), []byte("/")), []byte("~0"), []byte("~"))
 }
 
-// place reports whether a segment of a path is one of a list: a number, or - for its end.
+// place reports whether a segment of a path is a list position: a number, or - for the end.
 func place(segment []byte) bool {
 	return string(segment) == "-" || len(segment) > 0 && len(bytes.Trim(segment, "0123456789")) == 0
 }
 
-// HasValue reports whether an object has a member that may be the value of a pair, so
-// that its other member is a name and no secret.
+// HasValue reports whether an object has a member that may be the value of a pair. Then its
+// other member is a name and no secret.
 func HasValue(d *document.Document, object document.Node, scratch []byte) bool {
 	for c := d.Child(object, document.None); c != document.None; c = d.Child(object, c) {
 		if detect.ValueName(d.AppendKey(scratch[:0], c)) {
@@ -185,9 +186,8 @@ func member(d *document.Document, object document.Node, name string) document.No
 	return document.None
 }
 
-// Before returns the name that an array's element stands under by the one before it:
-// that of a flag, as command lines have it, or of a header and its value. certain says
-// that no list of names looks like it.
+// Before returns the name that the preceding element gives to an array element: a flag of a
+// command line, or the name of a header. certain reports that no list of names has this form.
 func Before(before []byte, nested, two bool) (name []byte, certain bool) {
 	if len(before) < 2 || len(before) > maxName {
 		return nil, false
@@ -203,7 +203,7 @@ func Before(before []byte, nested, two bool) (name []byte, certain bool) {
 	return bytes.TrimRight(before, ":"), nested && two
 }
 
-// notInName are bytes that no name of a header or flag has.
+// notInName are bytes that no name of a header or flag contains.
 var notInName = func() (set [256]bool) {
 	for c := range byte(' ' + 1) {
 		set[c] = true
@@ -214,8 +214,7 @@ var notInName = func() (set [256]bool) {
 	return set
 }()
 
-// keyTable reports whether a table of LiteLLM has keys as its rows, with the key's hash
-// as their token.
+// keyTable reports whether the rows of a LiteLLM table are keys, with the key's hash as token.
 func keyTable(name []byte) bool {
 	switch string(name) {
 	case "LiteLLM_VerificationToken", "LiteLLM_DeletedVerificationToken", "LiteLLM_DeprecatedVerificationToken":
@@ -224,8 +223,8 @@ func keyTable(name []byte) bool {
 	return false
 }
 
-// HoldsKeyRow reports whether a member, whose key tells key, is the row of one of
-// LiteLLM's tables of keys: before_value or updated_values beside that table's name.
+// HoldsKeyRow reports whether a member with the meaning key contains a row of one of LiteLLM's
+// key tables: it is before_value or updated_values next to that table's name.
 func HoldsKeyRow(d *document.Document, parent document.Node, key Key) bool {
 	return key.holder && besideKeyTable(d, parent)
 }
@@ -233,8 +232,8 @@ func HoldsKeyRow(d *document.Document, parent document.Node, key Key) bool {
 // IsHolder reports whether the key is before_value or updated_values.
 func (k *Key) IsHolder() bool { return k.holder }
 
-// KeyHash reports whether n, a member of what stands under a holder, is the hash of a key in
-// a row of that key.
+// KeyHash reports whether n, a member of before_value or updated_values, is the key's hash in a
+// row of keys.
 func KeyHash(d *document.Document, n document.Node, key Key) bool {
 	if !key.isToken || !Digest(d, n) {
 		return false
@@ -246,7 +245,7 @@ func KeyHash(d *document.Document, n document.Node, key Key) bool {
 	return besideKeyTable(d, d.Parent(row))
 }
 
-// besideKeyTable reports whether a member of parent names one of LiteLLM's tables of keys.
+// besideKeyTable reports whether a member of parent names one of LiteLLM's key tables.
 func besideKeyTable(d *document.Document, parent document.Node) bool {
 	table := member(d, parent, "table_name")
 	if table == document.None || d.Len(table) > 64 {
@@ -273,9 +272,9 @@ func Digest(d *document.Document, n document.Node) bool {
 	return len(text) == 64
 }
 
-// Identifier reports whether n is a text that names a key or token and is none: the id of an
-// AWS access key or of who has it, a SHA-256 in base64, or hmac-sha256: and 64 hexadecimal
-// digits, as Vault writes keyed digests.
+// Identifier reports whether n is a text that identifies a key or token without being one: the
+// unique id of an AWS access key or its owner, a SHA-256 in base64, or hmac-sha256: and 64
+// hexadecimal digits, as Vault writes keyed digests.
 func Identifier(d *document.Document, n document.Node) bool {
 	if d.Kind(n) != document.String || d.Len(n) > longestIdentifier {
 		return false
@@ -298,12 +297,12 @@ func Identifier(d *document.Document, n document.Node) bool {
 
 const longestIdentifier = 12 + 64
 
-// awsPrefixes begin the unique ids of access keys, users, roles and groups. Source: the IAM
-// user guide, "IAM identifiers".
+// awsPrefixes are the prefixes of the unique ids of access keys, users, roles and groups.
+// Source: the IAM user guide, "IAM identifiers".
 var awsPrefixes = []string{"AKIA", "ASIA", "AIDA", "AROA", "AGPA", "ANPA"}
 
-// Name returns what the name tells that a node stands under: the nearest key above
-// it, or the one beside it in a pair.
+// Name returns the meaning of the name of a node: of the nearest key above it, or of its
+// neighbour in a pair.
 func Name(c *detect.Catalogue, d *document.Document, n document.Node) detect.Name {
 	before := document.None
 	for at := n; at != document.None && at != document.Root; {
@@ -344,14 +343,14 @@ func Name(c *detect.Catalogue, d *document.Document, n document.Node) detect.Nam
 	return detect.Name{}
 }
 
-// Anywhere is a path that selects what stands under one name at any depth: **.~name or
-// **.name. A walk that meets every key needs not look for it.
+// Anywhere is a path that selects the values under one name at any depth: **.~name or **.name.
+// A walk that visits every key can match it without a search.
 type Anywhere struct {
-	exact   string // as it is written; or "", and
+	exact   string // the name as written; if empty, the pattern applies
 	pattern keyname.Pattern
 }
 
-// AnyDepth returns a path's Anywhere; ok is false where it has another form.
+// AnyDepth returns a path's Anywhere. ok is false if the path has another form.
 func AnyDepth(p *document.Path) (a Anywhere, ok bool) {
 	name, ok := strings.CutPrefix(p.String(), "**.")
 	if !ok {
@@ -363,14 +362,15 @@ func AnyDepth(p *document.Path) (a Anywhere, ok bool) {
 	}
 	if !folded {
 		a.exact = name
-		return a, strings.Trim(name, "0123456789") != "" // else it is an element's index as well
+		return a, strings.Trim(name, "0123456789") != "" // otherwise it is also an element's index
 	}
 	pattern, err := keyname.Parse(meant)
 	a.pattern = pattern
 	return a, err == nil
 }
 
-// Matches compares with a decoded key, its words joined by _, and the same without.
+// Matches compares with a decoded key: snake is its words joined by _, joined the same without
+// _.
 func (a *Anywhere) Matches(key, snake, joined []byte) bool {
 	if a.exact != "" {
 		return string(key) == a.exact

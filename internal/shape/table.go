@@ -7,10 +7,11 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// Tables as JSON: arrays of arrays of which the first names the columns, and objects in which
-// the names stand beside the rows: {"columns": [...], "rows": [[...]]}.
+// Tables in JSON: arrays of arrays of which the first contains the column names, and objects
+// with the names next to the rows: {"columns": [...], "rows": [[...]]}.
 
-// maxBeside is how many members of an object are asked for what says more of another.
+// maxBeside limits how many members of an object are searched for information about another
+// member.
 const maxBeside = 64
 
 // rowsKey reports whether a member of this name may hold a table's rows.
@@ -34,8 +35,8 @@ func columnsKey(key []byte) bool {
 // IsRows reports whether what lies under the key may be a table's rows.
 func (k *Key) IsRows() bool { return k.rows }
 
-// Columns returns the array that names the columns of a table whose rows are a member of
-// object; None where there is none.
+// Columns returns the array with the column names of a table whose rows are a member of object,
+// or None.
 func Columns(d *document.Document, object document.Node) document.Node {
 	header, schema := columnsIn(d, object)
 	if header == document.None && schema != document.None {
@@ -44,8 +45,8 @@ func Columns(d *document.Document, object document.Node) document.Node {
 	return header
 }
 
-// columnsIn returns the array that names columns among the members of an object, and the
-// object that is the schema there.
+// columnsIn returns, among the members of an object, the array with column names and the object
+// that is the schema.
 func columnsIn(d *document.Document, object document.Node) (header, schema document.Node) {
 	var room [32]byte
 	seen := 0
@@ -63,11 +64,12 @@ func columnsIn(d *document.Document, object document.Node) (header, schema docum
 	return document.None, schema
 }
 
-// Order says how the values of a table lie in its array.
+// Order is the layout of a table's values in its array.
 type Order int
 
-// The orders: each element is a row; each is a column; there are as many of one as of the
-// other; the lengths fit neither. What is Square or Ragged is to be judged by the names of both.
+// The orders: each element is a row; each is a column; the numbers of rows and columns are
+// equal; the lengths fit neither. For Square and Ragged the caller must apply the names in both
+// directions.
 const (
 	ByRow Order = iota
 	ByColumn
@@ -75,13 +77,14 @@ const (
 	Ragged
 )
 
-// OrderOf returns the order of an array of arrays beside the names of columns. Senders write
-// the lengths: no row that is empty, short or long may have the others read in one way only.
+// OrderOf returns the order of an array of arrays with column names next to it. Senders choose
+// the lengths, so an empty, short or long row must not cause the other rows to be read in one
+// direction only.
 func OrderOf(d *document.Document, rows document.Node, columns int) Order {
 	count, arrays, same, size := 0, 0, true, -1
 	for c := d.Child(rows, document.None); c != document.None; c = d.Child(rows, c) {
 		if count++; count > columns && columns < MaxColumns {
-			return ByRow // there are not so many columns
+			return ByRow // there are fewer columns
 		}
 		own := -1
 		if isArray(d, c) {
@@ -95,7 +98,7 @@ func OrderOf(d *document.Document, rows document.Node, columns int) Order {
 	}
 	switch {
 	case arrays == 0 && count != columns:
-		return ByRow // of other things
+		return ByRow // not an array of arrays
 	case !same || size <= 0 || columns == MaxColumns:
 		return Ragged
 	case size == columns && count == columns:
@@ -108,7 +111,7 @@ func OrderOf(d *document.Document, rows document.Node, columns int) Order {
 	return Ragged
 }
 
-// length returns how many elements an array has.
+// length returns the number of elements of an array.
 func length(d *document.Document, array document.Node) (n int) {
 	for c := d.Child(array, document.None); c != document.None; c = d.Child(array, c) {
 		n++
@@ -116,7 +119,7 @@ func length(d *document.Document, array document.Node) (n int) {
 	return n
 }
 
-// IsObject reports whether a value is an object, or a text that holds one.
+// IsObject reports whether a value is an object or a text that contains one.
 func IsObject(d *document.Document, n document.Node) bool {
 	return d.Kind(n) == document.Object || d.Kind(n) == document.String && d.Holds(n) == document.Object
 }
@@ -125,11 +128,11 @@ func isArray(d *document.Document, n document.Node) bool {
 	return d.Kind(n) == document.Array || d.Kind(n) == document.String && d.Holds(n) == document.Array
 }
 
-// MaxColumns is how many columns of a table are looked at.
+// MaxColumns is how many columns of a table are examined.
 const MaxColumns = 256
 
-// Column appends the name that an element of Columns, or of a table's first row, gives its
-// column; ok is false where it can be no name.
+// Column appends the name that an element of Columns, or of a table's first row, gives to its
+// column. ok is false if the element cannot be a name.
 func Column(d *document.Document, element document.Node, dst []byte) (name []byte, ok bool) {
 	text := element
 	if d.Kind(element) == document.Object {
@@ -144,7 +147,7 @@ func Column(d *document.Document, element document.Node, dst []byte) (name []byt
 	return dst, true
 }
 
-// nameMember returns the member of a column's description that names it.
+// nameMember returns the member of a column's description that contains the column's name.
 func nameMember(d *document.Document, object document.Node) document.Node {
 	var room [32]byte
 	for c := d.Child(object, document.None); c != document.None; c = d.Child(object, c) {
@@ -158,10 +161,10 @@ func nameMember(d *document.Document, object document.Node) document.Node {
 	return document.None
 }
 
-// Command lines as arrays: the program alone, or first among its arguments.
+// Command lines as arrays: the program is separate or the first element.
 
-// argumentsKey reports whether a member of this name may hold a command line, or the
-// arguments of the program that a member beside it names.
+// argumentsKey reports whether a member of this name may contain a command line, or the
+// arguments of the program that a neighbouring member names.
 func argumentsKey(key []byte) bool {
 	switch string(key) {
 	case "args", "Args", "argv", "arguments", "Arguments", "command", "Command", "cmd", "Cmd", "Entrypoint", "entrypoint", "params", "parameters", "options", "commandLine", "command_line", "exec", "run", "script", "process_args":
@@ -170,8 +173,8 @@ func argumentsKey(key []byte) bool {
 	return false
 }
 
-// programKey reports whether a member of this name may name the program of arguments
-// beside it.
+// programKey reports whether a member of this name may name the program for neighbouring
+// arguments.
 func programKey(key []byte) bool {
 	switch string(key) {
 	case "command", "Command", "cmd", "Cmd", "program", "Program", "executable", "exe", "Entrypoint", "entrypoint", "bin", "binary", "path", "Path", "file", "process", "name", "image", "tool":
@@ -180,12 +183,13 @@ func programKey(key []byte) bool {
 	return false
 }
 
-// beginsPEM reports whether a text begins as the first line of a PEM file.
+// beginsPEM reports whether a text begins like the first line of a PEM file.
 func beginsPEM(text []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(text, " "), []byte("-----BEGIN "))
 }
 
-// IsLines reports whether an array, whose first element is first, is the lines of a PEM file.
+// IsLines reports whether an array with first element first consists of the lines of a PEM
+// file.
 func IsLines(d *document.Document, first document.Node) bool {
 	if first == document.None || d.Kind(first) != document.String || d.Len(first) < 20 || d.Len(first) > maxName {
 		return false
@@ -195,7 +199,7 @@ func IsLines(d *document.Document, first document.Node) bool {
 	return beginsPEM(text)
 }
 
-// beside returns the first member of an object, None for None.
+// beside returns the first member of an object, or None for None.
 func beside(d *document.Document, object document.Node) document.Node {
 	if object == document.None {
 		return document.None
@@ -203,10 +207,10 @@ func beside(d *document.Document, object document.Node) document.Node {
 	return d.Child(object, document.None)
 }
 
-// IsArguments reports whether what lies under the key may be a command line as an array.
+// IsArguments reports whether the value under the key may be a command line as an array.
 func (k *Key) IsArguments() bool { return k.arguments }
 
-// Argument is where an element of an array stands in the line that Line made.
+// Argument is the position of an array element in the line that Line returned.
 type Argument struct {
 	Node       document.Node
 	Start, End int
@@ -217,10 +221,10 @@ const (
 	maxArguments = 128
 )
 
-// Line makes the command line of the array n, a member of object: the program that a member
-// beside it names (object may be None), and its elements, with spaces between them. It appends to the line and to
-// the arguments; ok is false where no program is known of which an argument may be a secret.
-// What is beyond 4 KiB or 128 elements is left out.
+// Line returns the command line of the array n, a member of object: the program that a
+// neighbouring member names (object may be None), and the elements, joined by spaces. It
+// appends to line and to arguments. ok is false if the program is not one whose arguments may
+// be secrets. Everything after 4 KiB or 128 elements is left out.
 func Line(d *document.Document, object, n document.Node, line []byte, arguments []Argument) ([]byte, []Argument, bool) {
 	base, known := len(line), false
 	var room [32]byte

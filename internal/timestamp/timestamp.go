@@ -1,6 +1,6 @@
-// Package timestamp asks a time-stamping authority for tokens, as in RFC 3161. It checks
-// that a token is about what was sent. It does not check the authority's signature:
-// openssl ts -verify does, with the authority's certificate.
+// Package timestamp requests tokens from a time-stamping authority as in RFC 3161. It checks
+// that a token is for the data that was sent. It does not verify the authority's signature: use
+// openssl ts -verify with the authority's certificate.
 package timestamp
 
 import (
@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// maxAnswer bounds an answer, certificates included.
+// maxAnswer limits the size in bytes of an answer, including certificates.
 const maxAnswer = 256 << 10
 
 var (
@@ -86,14 +86,14 @@ type info struct {
 // Authority is a time-stamping authority.
 type Authority struct {
 	URL string
-	// Client sends requests; default one that gives up after 30 s and follows no redirect.
+	// Client sends requests. Default: a client with a timeout of 30 s that follows no redirect.
 	Client *http.Client
 }
 
 var defaultClient = &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-// Stamp returns the authority's answer about the SHA-256 of data, as openssl ts reads it,
-// and the time in it.
+// Stamp returns the authority's answer for the SHA-256 of data, in the form that openssl ts
+// reads, and the time in it.
 func (a *Authority) Stamp(ctx context.Context, data []byte) (answer []byte, at time.Time, err error) {
 	sum := sha256.Sum256(data)
 	nonce, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 63))
@@ -130,7 +130,7 @@ func (a *Authority) Stamp(ctx context.Context, data []byte) (answer []byte, at t
 	return answer, at, nil
 }
 
-// Read returns the time in an answer about the SHA-256 of data.
+// Read returns the time in an answer for the SHA-256 of data.
 func Read(answer, data []byte) (time.Time, error) {
 	sum := sha256.Sum256(data)
 	return read(answer, sum[:], nil)
@@ -138,7 +138,7 @@ func Read(answer, data []byte) (time.Time, error) {
 
 var errAnswer = errors.New("its answer is no time-stamp response")
 
-// read checks what an answer is about. A nil nonce is not compared.
+// read checks which data an answer is for. A nil nonce is not compared.
 func read(answer, digest []byte, nonce *big.Int) (at time.Time, err error) {
 	var r response
 	if rest, err := asn1.Unmarshal(answer, &r); err != nil || len(rest) > 0 {

@@ -9,24 +9,24 @@ import (
 // expected is one line that a log states.
 type expected struct {
 	sequence  uint64
-	digest    proof.Hash // zero: of any content, and if it is possible, of none
+	digest    proof.Hash // zero: any content, or none if the line is possible
 	tombstone bool
-	possible  bool // it may be there, and need not: it is in no order
+	possible  bool // the line may be missing; it has no place in the order
 
 	payload *payload
 }
 
-// lineFault is what is wrong with a line. Without category it is not wrong: it is newer
-// than the log.
+// lineFault is what is wrong with a line. If category is empty, nothing is wrong: the line is
+// newer than the log.
 type lineFault struct {
 	category Category
-	line     int // from 1; 0: it is not there
+	line     int // from 1; 0: missing
 	sequence uint64
 	what     string
 	at       int
 }
 
-// compare holds the digests of an object's lines against what its log states.
+// compare compares the digests of an object's lines with what its log states.
 func compare(want []expected, sums []proof.Hash) []lineFault {
 	if len(sums) == len(want) { // the common case, without maps
 		same := true
@@ -43,7 +43,7 @@ func compare(want []expected, sums []proof.Hash) []lineFault {
 	return compareSums(want, sums, nil)
 }
 
-// log is the log that states the line; nil in an object, which is of one.
+// log returns the log that states the line, or nil in an object, which belongs to one log.
 func (e *expected) log() *log {
 	if e.payload == nil {
 		return nil
@@ -51,15 +51,15 @@ func (e *expected) log() *log {
 	return e.payload.log
 }
 
-// queue are the lines of one digest that have no place yet.
+// queue contains the lines with one digest that have no place yet.
 type queue struct {
-	places int   // how many lines have one
+	places int   // number of lines with a place
 	lines  []int // from 1, in order
-	passed []int // before lines: they would have broken a log's order
+	passed []int // before lines: they would break the order of a log
 }
 
-// next takes the first line that does not stand before highest, otherwise the first; 0:
-// there is none.
+// next takes the first line that is not before highest. If there is none, it takes the first
+// line. 0 means none is left.
 func (q *queue) next(highest int) (line int) {
 	if len(q.passed) == 0 || q.passed[0] < highest {
 		for len(q.lines) > 0 && q.lines[0] < highest {
@@ -76,10 +76,9 @@ func (q *queue) next(highest int) (line int) {
 	return line
 }
 
-// match gives each place its line, 0 where it has none: those that must be there first,
-// in the order of their log where several lines are equal. unknown are the lines that have
-// no place. A possible place whose content nobody knows is
-// none: it would take any line.
+// match assigns each place its line, or 0. Places that must be filled come first; equal lines
+// are assigned in the order of their log. unknown are the lines without a place. A possible
+// place with unknown content is not filled, because it would match any line.
 func match(want []expected, got []proof.Hash) (line, unknown []int) {
 	queues := make(map[proof.Hash]*queue, len(want))
 	for i := range want {
@@ -120,8 +119,9 @@ func match(want []expected, got []proof.Hash) (line, unknown []int) {
 	return line, unknown
 }
 
-// newerFrom returns the first line that a log of open may have got after what is held of it:
-// behind all that it states, and behind what others stated before its last clock.
+// newerFrom returns the first line that a log of open may have written after the stored part of
+// it: after everything that the log states, and after what other logs stated before its last
+// clock.
 func newerFrom(want []expected, line []int, open []openLog) int {
 	from := math.MaxInt
 	for _, l := range open {
@@ -136,10 +136,10 @@ func newerFrom(want []expected, line []int, open []openLog) int {
 	return from
 }
 
-// compareSums finds out which lines are altered, missing, added, doubled or out of
-// order: out of that of their own log, since what several write to one file, as a replay
-// does, comes in between. What a log of open may have got later is newer, whatever the others
-// state behind it: each is signed for itself.
+// compareSums finds lines that are altered, missing, added, duplicated or out of order. Order
+// is checked per log, because several logs may write to one file, for example during a replay.
+// A line that a log of open may have written later is newer, whatever other logs state after
+// it: each log is signed separately.
 func compareSums(want []expected, got []proof.Hash, open []openLog) []lineFault {
 	line, unknown := match(want, got)
 	newer := newerFrom(want, line, open)

@@ -8,9 +8,9 @@ import (
 	"auditrelay/internal/proof"
 )
 
-// Interpret reads the entries of a log; a nil entry is lost or erased. It checks completeness
+// Interpret reads the entries of a log. A nil entry is lost or erased. It checks completeness
 // from the sequence from on, counts the outcomes and adds the faults to the report. before
-// returns the entries of an earlier life's log, or nil if that log is not there.
+// returns the entries of the log of an earlier incarnation, or nil if that log is missing.
 func (r *Report) Interpret(origin string, entries [][]byte, from uint64, before func(origin string) [][]byte) (first, last uint64, withheld [][2]uint64) {
 	l := &log{origin: origin, named: origin, entries: entries, first: from, outcomes: map[uint64]proof.Outcome{}}
 	r.interpret(l)
@@ -20,7 +20,7 @@ func (r *Report) Interpret(origin string, entries [][]byte, from uint64, before 
 			earlier[origin] = nil
 			if entries := before(origin); entries != nil {
 				b := &log{origin: origin, named: origin, entries: entries, outcomes: map[uint64]proof.Outcome{}}
-				(&Report{Outcomes: map[string]uint64{}}).interpret(b) // its faults are its own
+				(&Report{Outcomes: map[string]uint64{}}).interpret(b) // the faults of that log are reported separately
 				earlier[origin] = b
 			}
 		}
@@ -29,8 +29,7 @@ func (r *Report) Interpret(origin string, entries [][]byte, from uint64, before 
 	return l.stated()
 }
 
-// states reports whether the log states a sequence. unknown: it may, in an entry that is
-// withheld.
+// states reports whether the log states a sequence. unknown: it may do so in a withheld entry.
 func (l *log) states(sequence uint64) (stated, unknown bool) {
 	if _, ok := l.outcomes[sequence]; ok {
 		return true, false
@@ -38,12 +37,12 @@ func (l *log) states(sequence uint64) (stated, unknown bool) {
 	return slices.ContainsFunc(l.ranges, func(r proof.Range) bool { return r.From <= sequence && sequence < r.To }), l.holes
 }
 
-// maxLives bounds how many earlier lives of a journal are looked at.
+// maxLives limits how many earlier incarnations of a journal are examined.
 const maxLives = 1000
 
-// earlier reports whether the log of an earlier life states a sequence: a log begins at the
-// first event without an outcome, and those behind it may have had theirs. unknown: that log
-// is not here, or not whole.
+// earlier reports whether the log of an earlier incarnation states a sequence: a log begins at
+// the first event without an outcome, and later events may already have had one. unknown: that
+// log is missing or incomplete.
 func (l *log) earlier(sequence uint64, before func(origin string) *log) (stated, unknown bool) {
 	for range maxLives {
 		if l.begin.Previous == "" {
@@ -61,11 +60,11 @@ func (l *log) earlier(sequence uint64, before func(origin string) *log) (stated,
 	return false, true
 }
 
-// completeness finds out up to where every event has an outcome.
+// completeness finds the sequence up to which every event has an outcome.
 func (r *Report) completeness(l *log, before func(origin string) *log) {
 	l.complete = l.first
 	ranges := l.ranges
-	var sequences []uint64 // of the outcomes, once they are needed
+	var sequences []uint64 // of the outcomes, filled when first needed
 	for l.complete < l.floor {
 		if _, ok := l.outcomes[l.complete]; ok {
 			l.complete++

@@ -14,17 +14,17 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// The bounds of what is read: whoever can write to the place must not be able to keep the
-// verifier busy for long, or fill its memory.
+// Limits for what is read. Whoever can write to the place must not be able to keep the verifier
+// busy for long or to fill its memory.
 const (
-	maxObject   = 1 << 30   // an object as stored: the relay writes none of that size
-	maxHeld     = 64 << 20  // of it in memory: what is larger is read twice
-	maxContent  = 4 << 30   // an object decompressed
-	maxGuessed  = 256 << 20 // of one that is not what was delivered: how far its lines are compared
+	maxObject   = 1 << 30   // a stored object; the relay writes none of that size
+	maxHeld     = 64 << 20  // the part in memory; a larger object is read twice
+	maxContent  = 4 << 30   // a decompressed object
+	maxGuessed  = 256 << 20 // how far the lines of an altered object are compared
 	maxStrange  = 1 << 20   // lines of a file beyond those that logs state
-	maxWindow   = 128 << 20 // of Zstandard; the relay's have 8 MiB
-	maxLine     = 256 << 20 // a line
-	lineBuffer  = 256 << 10 // lines that are longer are hashed in parts
+	maxWindow   = 128 << 20 // Zstandard window; the relay uses 8 MiB
+	maxLine     = 256 << 20 // one line
+	lineBuffer  = 256 << 10 // longer lines are hashed in parts
 	sniffedSize = 4
 )
 
@@ -49,13 +49,13 @@ type object struct {
 	open func() (io.ReadCloser, error)
 }
 
-// reading is the memory that reading takes, used again for each file.
+// reading is the memory for reading, reused for each file.
 type reading struct {
 	stored bytes.Buffer
 	lines  *bufio.Reader
 }
 
-// hashed hashes an object as it is stored. What it holds is valid until the next one.
+// hashed hashes an object in its stored form. The result is valid until the next call.
 func (m *reading) hashed(files Files, name string) (o *object, err error) {
 	o = &object{open: func() (io.ReadCloser, error) { return files.Open(name) }}
 	r, err := o.open()
@@ -82,7 +82,7 @@ func (m *reading) hashed(files Files, name string) (o *object, err error) {
 	return o, nil
 }
 
-// content opens what the object holds, decompressed.
+// content opens the decompressed contents of the object.
 func (o *object) content() (io.ReadCloser, error) {
 	if len(o.held) > 0 {
 		return decompress(io.NopCloser(bytes.NewReader(o.held)))
@@ -94,7 +94,7 @@ func (o *object) content() (io.ReadCloser, error) {
 	return decompress(r)
 }
 
-// decompressed is a reader with what it reads from.
+// decompressed is a decompressing reader with its source.
 type decompressed struct {
 	io.Reader
 	closers []func() error
@@ -107,12 +107,12 @@ func (d *decompressed) Close() (err error) {
 	return err
 }
 
-// errCompressed: what is stored cannot be decompressed.
+// errCompressed means that the stored data cannot be decompressed.
 var errCompressed = errors.New("it cannot be decompressed")
 
-// decompress undoes the compression that the content tells. It closes stored.
+// decompress removes the compression, recognised by the first bytes. It closes stored.
 func decompress(stored io.ReadCloser) (io.ReadCloser, error) {
-	b := bufio.NewReader(stored) // small: what follows reads large parts past it
+	b := bufio.NewReader(stored) // small, because what follows reads large parts directly
 	start, err := b.Peek(sniffedSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.Join(err, stored.Close())
@@ -136,7 +136,7 @@ func decompress(stored io.ReadCloser) (io.ReadCloser, error) {
 	return d, nil
 }
 
-// compressedReader tells errors of decompression from those of the file.
+// compressedReader distinguishes errors of decompression from those of the file.
 type compressedReader struct{ io.Reader }
 
 func (c compressedReader) Read(p []byte) (int, error) {
@@ -147,19 +147,19 @@ func (c compressedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// errLongLine: no record is so long.
+// errLongLine means that a line is longer than any record.
 var errLongLine = fmt.Errorf("it has a line of more than %d bytes", maxLine)
 
 // textLine is a line of a file.
 type textLine struct {
 	sum   proof.Hash
 	bytes int64
-	text  []byte // without its line feed, valid until the next one; nil: it is long
+	text  []byte // without the line feed, valid until the next line; nil: too long
 	ended bool   // by a line feed
 }
 
-// eachLine calls fn for every line until it returns false. feeds: digests are with the
-// line feed.
+// eachLine calls fn for every line until fn returns false. feeds: digests include the line
+// feed.
 func (m *reading) eachLine(r io.Reader, feeds bool, fn func(l *textLine) bool) error {
 	if m.lines == nil {
 		m.lines = bufio.NewReaderSize(nil, lineBuffer)

@@ -17,8 +17,8 @@ import (
 	"auditrelay/internal/proof"
 )
 
-// checkData holds all files against what the logs state: what a sink file wrote against
-// the logs that stand beside it, all else against those of buckets.
+// checkData compares all files with what the logs state: files of a file sink with the logs
+// next to them, all others with the logs of buckets.
 func (v *verifier) checkData(names []string) {
 	files := map[string]*fileSet{}
 	for set := range v.sets {
@@ -32,9 +32,9 @@ func (v *verifier) checkData(names []string) {
 		}
 		objects = append(objects, name)
 	}
-	stated := map[string][]*payload{} // by set; that of buckets is ""
+	stated := map[string][]*payload{} // by set; "" is for buckets
 	logs := v.sorted()
-	// Of two equal records the one that came first is of the older log.
+	// Of two equal records the first one belongs to the older log.
 	slices.SortStableFunc(logs, func(a, b *log) int { return cmp.Compare(a.since, b.since) })
 	for _, l := range logs {
 		for _, p := range l.payloads {
@@ -56,7 +56,7 @@ func (p *payload) first() uint64 {
 	return p.outcomes[0].Sequence
 }
 
-// possible reports whether the payload may be there, and need not.
+// possible reports whether the payload may exist but need not.
 func (p *payload) possible() bool { return p.Flags&proof.FlagPossible != 0 }
 
 func (p *payload) expected() []expected {
@@ -69,13 +69,13 @@ func (p *payload) expected() []expected {
 	return out
 }
 
-// checkObjects checks a bucket: a payload is an object.
+// checkObjects checks a bucket, in which each payload is an object.
 func (v *verifier) checkObjects(names []string, stated []*payload) {
 	place := places(names, stated)
 	taken := map[string]*payload{}
 	possible := map[string][]*payload{}
 	for _, p := range stated {
-		if name, ok := place(p.Key); ok && p.possible() && p.Digest != zero { // otherwise any content would do
+		if name, ok := place(p.Key); ok && p.possible() && p.Digest != zero { // otherwise any content would match
 			possible[name] = append(possible[name], p)
 		}
 	}
@@ -111,14 +111,15 @@ func (v *verifier) checkObjects(names []string, stated []*payload) {
 	}
 }
 
-// redelivered reports whether another life of the journal states the same payload: a backup
-// was made while it was under way, and the restored relay delivered it once more.
+// redelivered reports whether another incarnation of the journal states the same payload. This
+// happens if a backup was made during the delivery and the restored relay delivered the payload
+// again.
 func (p *payload) redelivered(by *payload) bool {
 	return p.log != by.log && p.Key == by.Key && p.Digest == by.Digest && p.Digest != zero
 }
 
-// isBatch reports whether all data objects are of the layout batch, whose names tell
-// the relay's from others'.
+// isBatch reports whether all data objects use the layout batch, whose names distinguish the
+// relay's objects from others.
 func isBatch(stated []*payload) bool {
 	found := false
 	for _, p := range stated {
@@ -131,8 +132,8 @@ func isBatch(stated []*payload) bool {
 	return found
 }
 
-// checkObject checks one object against its payload, or against one of others that may
-// stand in its place.
+// checkObject checks one object against its payload, or against one of others that may replace
+// it.
 func (v *verifier) checkObject(name string, p *payload, others ...*payload) {
 	o, err := v.hashed(v.files, name)
 	if err != nil {
@@ -169,9 +170,9 @@ func (v *verifier) checkObject(name string, p *payload, others ...*payload) {
 	}
 }
 
-// checkRecords holds the lines of an object against what its payload states. same: its
-// stored bytes are what was delivered; the lines of another one are compared so far only
-// as helps to see what was done to it.
+// checkRecords compares the lines of an object with what its payload states. same: the stored
+// bytes are what was delivered. The lines of any other object are compared only as far as it
+// helps to see what was changed.
 func (v *verifier) checkRecords(o *object, p *payload, same bool) (faults []lineFault, size int64) {
 	unreadable := func(err error) []lineFault {
 		if errors.Is(err, errCompressed) || errors.Is(err, errLongLine) {
@@ -213,14 +214,14 @@ func (v *verifier) count(outcomes []proof.Outcome, bytes int64) {
 	}
 }
 
-// batchName is the name of an object of the layout batch.
+// batchName matches the name of an object in the layout batch.
 var batchName = regexp.MustCompile(`^([0-9a-f]{16})\.([0-9a-f]{16})-(\d+)-(\d+)-[0-9a-f]{12}\.`)
 
-// partition is a folder of the layout batch. Query engines read all that is in one.
+// partition matches a folder of the layout batch. Query engines read everything in such a
+// folder.
 var partition = regexp.MustCompile(`(^|/)dt=[^/]*/`)
 
-// unstated judges a file that is in no log. batches: all objects are of the
-// layout batch.
+// unstated reports on a file that is in no log. batches: all objects use the layout batch.
 func (v *verifier) unstated(name string, batches bool) {
 	m := batchName.FindStringSubmatch(path.Base(name))
 	switch {
@@ -256,7 +257,7 @@ func (v *verifier) unstated(name string, batches bool) {
 	v.Unattested = append(v.Unattested, name)
 }
 
-// fileSet is what a file sink wrote: the file and its rotated ones, oldest first.
+// fileSet is what a file sink wrote: the file and its rotated files, oldest first.
 type fileSet struct {
 	data, manifests []string
 }
@@ -272,8 +273,8 @@ func (s *fileSet) add(part, name string) {
 
 var rotatedName = regexp.MustCompile(`-\d{8}T\d{6}\.\d{3}Z(-\d+)?$`)
 
-// fileOf returns the set that a file of the sink file belongs to, by its name, and which
-// part of it; empty: it is of none. Proofs of a set stand in a folder beside it.
+// fileOf returns, by name, the set that a file of the sink file belongs to and its part in the
+// set. An empty set means none. The proofs of a set are in a folder next to it.
 func (v *verifier) fileOf(name string) (set, part string) {
 	base := strings.TrimSuffix(name, ".gz")
 	for _, ext := range []string{".state", ".state.new", ".lock"} {
@@ -295,7 +296,7 @@ func (v *verifier) fileOf(name string) (set, part string) {
 	return stem, part
 }
 
-// checkFiles checks what the sink file wrote: its payloads stand one after the other.
+// checkFiles checks what the sink file wrote: its payloads one after another.
 func (v *verifier) checkFiles(name string, set *fileSet, stated []*payload) {
 	var data, manifests []expected
 	for _, p := range stated {
@@ -331,7 +332,7 @@ func (v *verifier) checkFiles(name string, set *fileSet, stated []*payload) {
 	}
 }
 
-// ordered puts the file itself behind its rotated ones.
+// ordered puts the file itself after its rotated files.
 func (s *fileSet) ordered(names []string) []string {
 	var out, last []string
 	for _, name := range names {
@@ -351,11 +352,11 @@ type fileLine struct {
 	line int
 	sum  proof.Hash
 	cut  bool // it has no line feed
-	test bool // it is what sink test sends, by its own words
+	test bool // it claims to be a record of sink test
 }
 
-// isTest reports whether a record says that it is a test of a destination by an operator:
-// no log states one.
+// isTest reports whether a record claims to be an operator's test of a destination. No log
+// states such a record.
 func isTest(text []byte) bool {
 	const table = "auditrelay_test"
 	var record struct {
@@ -364,8 +365,8 @@ func isTest(text []byte) bool {
 	return bytes.Contains(text, []byte(table)) && json.Unmarshal(text, &record) == nil && record.Table == table
 }
 
-// lines reads the lines of files, not many more than most. ended: their digests are with
-// the line feed. readable: every file could be read to its end.
+// lines reads the lines of files, not many more than most. ended: digests include the line
+// feed. readable: every file could be read to its end.
 func (v *verifier) lines(names []string, ended bool, most int) (out []fileLine, readable bool) {
 	readable = true
 	for _, name := range names {
@@ -402,10 +403,10 @@ func (v *verifier) lines(names []string, ended bool, most int) (out []fileLine, 
 	return out, readable
 }
 
-// compareFile holds the lines of a file and its rotated ones against what was delivered.
-// If a file was not readable, a missing line cannot be ruled out. open: see compareSums.
+// compareFile compares the lines of a file and its rotated files with what was delivered. If a
+// file was not readable, a missing line is not reported. open: see compareSums.
 func (v *verifier) compareFile(file string, want []expected, got []fileLine, readable bool, open []openLog) {
-	same := 0 // lines from the beginning, the common case without maps
+	same := 0 // number of equal lines at the start: the common case without maps
 	for same < len(want) && same < len(got) && !want[same].possible && (want[same].digest == got[same].sum || want[same].digest == zero) {
 		if l := &got[same]; l.cut {
 			want[same].payload.faulty = true
@@ -436,13 +437,13 @@ func (v *verifier) compareFile(file string, want []expected, got []fileLine, rea
 			}
 		}
 		if f.category == Missing && !readable {
-			continue // the file is named
+			continue // the unreadable file is reported instead
 		}
 		v.Fault(Fault{f.category, object, line, f.sequence, f.what})
 	}
 }
 
-// newer says which lines are newer than their log: all from one on, or some between others.
+// newer reports which lines are newer than their log: all from one on, or some between others.
 func (v *verifier) newer(lines []int, all []fileLine) {
 	for len(lines) > 0 {
 		from, n := all[lines[0]], 1
@@ -462,8 +463,8 @@ func (v *verifier) newer(lines []int, all []fileLine) {
 	}
 }
 
-// withoutTests leaves out the records of sink tests that no log states, and says which they
-// are: anybody can add a line that calls itself a test.
+// withoutTests removes the records of sink tests that no log states, and reports them, because
+// anybody can add a line that claims to be a test.
 func (v *verifier) withoutTests(want []expected, got []fileLine) []fileLine {
 	if !slices.ContainsFunc(got, func(l fileLine) bool { return l.test }) {
 		return got
