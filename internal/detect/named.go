@@ -228,7 +228,7 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 		text[at] == ':' && oneWord && (bytes.IndexAny(name, "-_") > 0 || ofLines(text, at-len(name), start+len(value))):
 		how = assigned // as programs do
 	}
-	if kinds&token != 0 && !path(value) && exported(text, at, name, start+len(value)) {
+	if kinds&token != 0 && !path(value) && (exported(text, at, name, start+len(value)) || queried(text, at, name, value)) {
 		kinds |= password // people set them, too
 	}
 	detector := n.judge(kinds, value, how)
@@ -259,6 +259,17 @@ func exported(text []byte, at int, name []byte, end int) bool {
 	word, _ := lastWord(name)
 	return bytes.IndexByte(word, '_') > 0 && environment.all(word) &&
 		(text[at] == '=' && !white[text[at-1]] || text[at] == ':' && ofLines(text, at-len(name), end))
+}
+
+// queried reports whether name=value is a parameter of a URL's query or fragment, and value has
+// the form of a token, however short: six bytes or more with letters and digits.
+func queried(text []byte, at int, name, value []byte) bool {
+	before := at - len(name) - 1
+	if text[at] != '=' || before < 0 || text[before] != '?' && text[before] != '&' && text[before] != '#' {
+		return false
+	}
+	seen, _ := classes(value)
+	return len(value) >= 6 && seen&digit != 0 && seen&(lower|upper) != 0 && !versioned(value)
 }
 
 var environment = charsetOf("A-Z0-9_")

@@ -33,7 +33,7 @@ func TestValuesThatPeopleSet(t *testing.T) {
 	for _, text := range []string{
 		"password=<12345678> and more", "run --password <482913>", "see {\"password\": \"<12345678>\"} here", "db:\n  password: <12345678>\n",
 		"password=12345, {\"password\": 12345678}, passwords: 1200, the password is 12 characters",
-		"https://x.org/y?token=<abcdef123456>&a=b", "api_key=<key00421abc>;", "access_token: '<abc_12345>'",
+		"https://x.org/y?token=<abcdef123456>&a=b", "https://x.org/#a=b&access_token=<plnt2x>", "/reset?recoveryToken=<plnt71xrec>", "?license=apache-2.0&token=soon&auth=basic", "api_key=<key00421abc>;", "access_token: '<abc_12345>'",
 		"api_key=team-1234, token=v1.22.3333, token: 2026-01-31T12:00:00, api_key=abcdef12, auth=oauth2",
 		"A=1 OPENAI_KEY=<hunter2xyz> B=2", "export GITHUB_TOKEN=<changeme>", "services:\n  AUTH_TOKEN: <hunter>\n",
 		"DB_PASSWORD=\"$OTHER_DB_PASSWORD_TWO\" **API_KEY**: identical to API_KEY: optional or SO_COOKIE = 0x1015, TOKEN_READ = RIGHTS, AUTH_TOKEN=required API_KEY=$KEY PRIMARY_KEY=user_id MAX_TOKENS=many TOKEN_LIMIT=soft openai_key=hunter2xyz",
