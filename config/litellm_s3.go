@@ -307,7 +307,8 @@ func (s *s3Params) batch(n *node, path string) {
 
 // partition follows the granularity of the folders, which a variable can also set.
 func (s *s3Params) partition(n *node) {
-	text, from := "", s.params
+	var text string
+	from := s.params
 	if n != nil {
 		from, text = n, n.scalar()
 	} else if value, set := s.variable("S3_PARTITION_GRANULARITY"); set != nil {

@@ -3,7 +3,8 @@
 //
 // Delivery is at least once. The producer is idempotent and waits for all in-sync replicas
 // (acks=all): its own retries write a record once. If the relay repeats a delivery, after a
-// timeout or a restart, the topic may have the records twice. The headers auditrelay-journal
+// timeout or a restart, the topic may have the records twice. What one partition accepted is
+// not repeated because another partition refused its batch. The headers auditrelay-journal
 // and auditrelay-sequence identify them. A record's key is the id of the changed object, so
 // that the changes of one object stay in order in one partition.
 //
@@ -74,6 +75,7 @@ type Sink struct {
 	client *kgo.Client // nil until the first delivery, and after a failure
 
 	known httpsink.Known // keys of delivered payloads
+	taken taken
 }
 
 var (
@@ -156,6 +158,12 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	if err != nil {
 		return auditrelay.Receipt{}, err
 	}
+	rest := s.taken.rest(p, records)
+	if len(rest) == 0 {
+		s.delivered(p)
+		receipt.Duplicate = true
+		return receipt, nil
+	}
 	attempt, cancel := context.WithTimeout(ctx, s.options.RequestTimeout)
 	defer cancel()
 	client, err := s.connected(attempt)
@@ -163,27 +171,30 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 		return auditrelay.Receipt{}, s.failure(ctx, err)
 	}
 	done := make(chan kgo.ProduceResults, 1)
-	go func() { done <- client.ProduceSync(attempt, records...) }()
+	go func() { done <- client.ProduceSync(attempt, rest...) }()
 	select {
 	case results := <-done:
-		for _, r := range results {
-			if r.Err != nil {
-				s.drop(client)
-				return auditrelay.Receipt{}, s.failure(ctx, r.Err)
-			}
+		if err := results.FirstErr(); err != nil {
+			s.taken.add(p, records, results)
+			s.drop(client)
+			return auditrelay.Receipt{}, s.failure(ctx, err)
 		}
 		receipt.Version = fmt.Sprintf("%d/%d", results[0].Record.Partition, results[0].Record.Offset)
 	case <-attempt.Done(): // records that are being sent may still arrive
 		s.drop(client)
 		return auditrelay.Receipt{}, s.failure(ctx, attempt.Err())
 	}
-	s.known.Add(p.Key)
+	s.delivered(p)
 	return receipt, nil
 }
 
-// linger collects the records of a payload in one batch for each partition. With several
-// batches the broker could accept the first and reject a later one, and the halves of the
-// payload would then repeat the first.
+func (s *Sink) delivered(p auditrelay.Payload) {
+	s.known.Add(p.Key)
+	s.taken.forget(p)
+}
+
+// linger collects the records of a payload in one batch for each partition, so that a broker
+// accepts or rejects all of them.
 const linger = 10 * time.Millisecond
 
 // records returns a payload's records in newly allocated memory, since a producer may hold them

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -371,6 +372,53 @@ func TestErrors(t *testing.T) {
 	o.AllowNetworks = nil
 	if err := deliver(t, newSink(t, o), chunk(`{}`)); auditrelay.KindOf(err) != auditrelay.Misconfigured || !strings.Contains(err.Error(), "allow_networks") {
 		t.Errorf("a broker of the inside: %v", err)
+	}
+}
+
+// A payload that one partition refuses is halved: what other partitions took stands there once.
+func TestRefusedByOnePartition(t *testing.T) {
+	c := cluster(t, kfake.NumBrokers(3)) // a leader, and so a request, for each partition
+	refuse(c, `"bad"`, kerr.InvalidRecord.Code)
+	s := newSink(t, options(c.ListenAddrs()...))
+	var data []string
+	for i := range 64 {
+		data = append(data, fmt.Sprintf(`{"id":"%d","object_id":"team-%d"}`, i, i))
+	}
+	data[20] = `{"id":"bad","object_id":"team-20"}`
+	payloads, err := s.Render(chunk(data...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dead []uint64
+	for len(payloads) > 0 {
+		p := payloads[0]
+		payloads = payloads[1:]
+		_, err := s.Deliver(t.Context(), p)
+		switch {
+		case err == nil:
+		case auditrelay.KindOf(err) != auditrelay.Refused:
+			t.Fatal(err)
+		case len(p.Sequences) == 1:
+			dead = append(dead, p.Sequences...)
+		default:
+			first, second, err := s.Split(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			payloads = append(payloads, first, second)
+		}
+	}
+	times := map[string]int{}
+	for _, r := range read(t, c) {
+		times[string(r.Value)]++
+	}
+	for i, d := range data {
+		if i != 20 && times[d] != 1 {
+			t.Errorf("record %d is there %d times", i+1, times[d])
+		}
+	}
+	if !slices.Equal(dead, []uint64{21}) {
+		t.Errorf("dead: %v", dead)
 	}
 }
 
