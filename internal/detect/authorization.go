@@ -6,16 +6,16 @@ import (
 )
 
 const (
-	// bearerLeast is the fewest characters of a token after "Bearer".
+	// bearerLeast is the minimum length of a token after "Bearer".
 	bearerLeast = 16
-	// bearerMost is the most of one that stands alone.
+	// bearerMost is the maximum length of a bare token.
 	bearerMost = 1024
-	// basicLeast is the fewest of what "Basic" encodes, user:pw.
+	// basicLeast is the minimum length of the decoded value after "Basic": user:pw.
 	basicLeast = 8
 )
 
-// authorization finds what follows "Bearer " and "Basic " (in any case): a random
-// token; or base64 of printable characters with a colon among them.
+// authorization finds credentials after "Bearer " and "Basic " (in any case): a random token,
+// or base64 of printable characters that include a colon.
 func authorization() []anchor {
 	set := charsetOf("A-Za-z0-9._~+/=-")
 	one := func(scheme string, secret func(token []byte) bool) anchor {
@@ -43,8 +43,8 @@ func authorization() []anchor {
 	}
 }
 
-// bearerAlone finds the token of a text that is nothing but "Bearer " and one word: as the
-// value of a header, which nobody writes with a plain word.
+// bearerAlone finds the token of a text that consists of "Bearer " and one word. A header value
+// has this form, and nobody writes one with a plain word.
 func bearerAlone(text []byte, at int) (Finding, bool) {
 	start := at + 1
 	value := bytes.TrimSpace(text[start:])
@@ -67,8 +67,7 @@ func userAndPassword(token []byte) bool {
 	return bytes.IndexByte(room[:n], ':') > 0
 }
 
-// endsWith reports whether b ends with the lower-case word, in any case, and the
-// word begins there.
+// endsWith reports whether b ends with the lower-case word, in any case, as a separate word.
 func endsWith(b []byte, word string) bool {
 	start := len(b) - len(word)
 	if start < 0 {

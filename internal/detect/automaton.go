@@ -6,22 +6,21 @@ import (
 	"slices"
 )
 
-// automaton finds every pattern of a Set in one pass: a deterministic automaton
-// after Aho and Corasick, whose patterns are sequences of sets of bytes, ASCII
-// letters of either case being one.
+// automaton finds all patterns of a Set in one pass. It is a deterministic automaton after Aho
+// and Corasick. Its patterns are sequences of byte sets; ASCII letters match in both cases.
 type automaton struct {
-	class    [256]uint8 // equal for bytes that no pattern tells apart
+	class    [256]uint8 // equal for bytes that no pattern distinguishes
 	shift    uint8      // a state's row has 1<<shift classes
-	next     []uint32   // a state is where its row begins
-	firstHit uint32     // the states from here on end a pattern
-	hits     [][]int32  // the patterns that end in them, by row from firstHit
-	start    uint32     // before a text, as it were behind a byte 0
+	next     []uint32   // a state's number is the start of its row
+	firstHit uint32     // states from here on end a pattern
+	hits     [][]int32  // the patterns that end in each of these states, by row from firstHit
+	start    uint32     // the state before a text, as if after a byte 0
 }
 
 // pattern is a sequence of sets of bytes.
 type pattern []*charset
 
-// Bounds of an automaton. maxStates is what 16 bits count.
+// Limits of an automaton. maxStates is what fits in 16 bits.
 const (
 	maxPattern = 64
 	maxStates  = 1<<16 - 1
@@ -29,7 +28,7 @@ const (
 
 var errStates = errors.New("all rules together need too many states; use fewer or shorter keywords")
 
-// literal is the pattern of a text in any case.
+// literal returns the pattern of a text in any case.
 func literal(text string) pattern {
 	p := make(pattern, len(text))
 	for i := range len(text) {
@@ -39,7 +38,7 @@ func literal(text string) pattern {
 	return p
 }
 
-// folded is the set with letters in lower case.
+// folded returns the set with letters in lower case.
 func (set *charset) folded() *charset {
 	var out charset
 	for c, in := range set {
@@ -69,27 +68,27 @@ func newAutomaton(patterns []pattern) (*automaton, error) {
 	return b.build()
 }
 
-// builder makes the automaton's states from sets of positions in the patterns. It is quick,
-// since every guest's process that has detectors makes one.
+// builder builds the automaton's states from sets of positions in the patterns. It has to be
+// fast: every guest process that has detectors builds one.
 type builder struct {
 	patterns []pattern
 	samples  []byte // one byte of each class
 	ids      map[string]uint16
-	states   [][]position // those to go on from, in order
+	states   [][]position // the positions to continue from, in order
 	ends     [][]int32
 	rows     []uint16 // by state and class
 	reached  []position
 	key      []byte
 }
 
-// position is how much of a pattern has been seen.
+// position is a prefix of a pattern that matched so far.
 type position struct{ pattern, seen int32 }
 
 func (b *builder) build() (*automaton, error) {
 	a := new(automaton)
 	b.classes(a)
 	accepted := b.accepted()
-	first := make([][]position, len(b.samples)) // what each class begins
+	first := make([][]position, len(b.samples)) // patterns that begin with each class
 	for i := range b.patterns {
 		for _, k := range accepted[i][0] {
 			first[k] = append(first[k], position{int32(i), 1})
@@ -98,14 +97,14 @@ func (b *builder) build() (*automaton, error) {
 	if _, err := b.state(nil, nil); err != nil {
 		return nil, err
 	}
-	for _, begun := range first { // of the state in which nothing has been seen
+	for _, begun := range first { // transitions of the initial state
 		id, err := b.state(begun, nil)
 		if err != nil {
 			return nil, err
 		}
 		b.rows = append(b.rows, id)
 	}
-	further := make([][]position, len(b.samples)) // what each class goes on with
+	further := make([][]position, len(b.samples)) // positions that continue with each class
 	for s := 1; s < len(b.states); s++ {
 		for _, p := range b.states[s] {
 			for _, k := range accepted[p.pattern][p.seen] {
@@ -128,7 +127,7 @@ func (b *builder) build() (*automaton, error) {
 	return a, nil
 }
 
-// accepted returns, by pattern and place in it, the classes of the bytes that it takes there.
+// accepted returns the classes of the bytes accepted at each position of each pattern.
 func (b *builder) accepted() [][][]uint8 {
 	known := map[charset][]uint8{}
 	all := make([][][]uint8, len(b.patterns))
@@ -150,7 +149,7 @@ func (b *builder) accepted() [][][]uint8 {
 	return all
 }
 
-// classes puts bytes together that no set tells apart.
+// classes groups bytes that no set distinguishes.
 func (b *builder) classes(a *automaton) {
 	var sets []*charset
 	seen := map[charset]bool{}
@@ -184,8 +183,8 @@ func (b *builder) classes(a *automaton) {
 	}
 }
 
-// state returns the number of the state that has seen these positions: those that have just
-// begun and those that went further, each in the order of the patterns.
+// state returns the number of the state with these positions: those that have just begun and
+// those that continued, each in the order of the patterns.
 func (b *builder) state(begun, further []position) (uint16, error) {
 	reached := b.reached[:0]
 	for len(begun) > 0 && len(further) > 0 {
@@ -224,8 +223,7 @@ func (b *builder) state(begun, further []position) (uint16, error) {
 	return id, nil
 }
 
-// number gives the states that end a pattern the highest numbers, and writes the
-// table.
+// number gives the highest numbers to the states that end a pattern, and writes the table.
 func (b *builder) number(a *automaton) {
 	to := make([]uint16, len(b.states))
 	n := uint16(0)
@@ -257,10 +255,10 @@ func (a *automaton) step(state uint32, c byte) uint32 {
 	return a.next[state|uint32(a.class[c])]
 }
 
-// ends returns the patterns that end in a state from firstHit on.
+// ends returns the patterns that end in a state. The state must be firstHit or higher.
 func (a *automaton) ends(state uint32) []int32 { return a.hits[(state-a.firstHit)>>a.shift] }
 
-// behind returns the state in which the scan goes on at from.
+// behind returns the state with which a scan continues at from.
 func (a *automaton) behind(text []byte, from int) uint32 {
 	if from == 0 {
 		return a.start
@@ -268,7 +266,7 @@ func (a *automaton) behind(text []byte, from int) uint32 {
 	return a.step(a.start, text[from-1])
 }
 
-// size is the memory of the tables, in bytes.
+// size returns the memory of the tables in bytes.
 func (a *automaton) size() int {
 	n := 4*len(a.next) + len(a.class)
 	for _, h := range a.hits {

@@ -2,17 +2,17 @@ package detect
 
 import "bytes"
 
-// Values that programs and protocols write beside their names otherwise than behind a sign.
+// Values written beside their names without a sign between them, as in programs and protocols.
 
-// partBytes is how long the headers of a part of a form may be.
+// partBytes is the maximum length of the headers of a form part.
 const partBytes = 256
 
-// variableName is what names in programs are made of.
+// variableName is the set of characters in names of variables.
 var variableName = charsetOf("a-z0-9_")
 
 var schemeSet = charsetOf("A-Za-z0-9-")
 
-// argument looks at "name", "value", as arguments of a call and in lists.
+// argument checks "name", "value": arguments of a call, and lists.
 func (n *named) argument(window []byte, at int) (Finding, bool) {
 	quote := window[at-1]
 	end := at - 1
@@ -37,7 +37,7 @@ func (n *named) argument(window []byte, at int) (Finding, bool) {
 	return n.quoted(kinds, window, value+1)
 }
 
-// call looks at name("value"), as in set_password("...").
+// call checks name("value"), as in set_password("...").
 func (n *named) call(window []byte, at int) (Finding, bool) {
 	start := at - 1
 	for start > 0 && nameSet[window[start-1]] {
@@ -48,7 +48,7 @@ func (n *named) call(window []byte, at int) (Finding, bool) {
 		return Finding{}, false
 	}
 	kinds := n.names.tells(name)
-	if string(name) == "default" { // of a template: {{ password | default('...') }}
+	if string(name) == "default" { // in a template: {{ password | default('...') }}
 		if before := bytes.TrimRight(window[:start], " "); len(before) > 0 && before[len(before)-1] == '|' {
 			before = bytes.TrimRight(before[:len(before)-1], " ")
 			kinds = n.names.tells(before[nameStart(before):])
@@ -60,10 +60,12 @@ func (n *named) call(window []byte, at int) (Finding, bool) {
 	return n.quoted(kinds, window, at+1)
 }
 
-// logins are functions that take a password behind other texts, by how many.
+// logins are functions that take a password after other strings, with the number of those
+// strings.
 var logins = map[string]int{"httpbasicauth": 1, "basicauth": 1, "basic_auth": 1, "setbasicauth": 1, "usernamepasswordcredentials": 1, "passwordauthentication": 1, "login": 1, "mysqli_connect": 2, "pdo": 2, "networkcredential": 1}
 
-// login looks at the password that a call of such a function has, and at auth=("user", "password").
+// login checks the password argument of a call of such a function, and auth=("user",
+// "password").
 func (n *named) login(name, window []byte, start, at int) (Finding, bool) {
 	var room [32]byte
 	skip, ok := logins[string(folded(room[:0], name[bytes.LastIndexByte(name, '.')+1:]))]
@@ -95,7 +97,7 @@ func (n *named) quoted(kinds kind, window []byte, start int) (Finding, bool) {
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }
 
-// part looks at the value of a part of a form, behind its headers.
+// part checks the value of a form part, after its headers.
 func (n *named) part(window []byte, at int) (Finding, bool) {
 	begin := at + 1
 	for begin < len(window) && (quotes[window[begin]] || window[begin] == '\\') {
@@ -122,8 +124,8 @@ func (n *named) part(window []byte, at int) (Finding, bool) {
 	return Finding{}, false
 }
 
-// elementBefore returns what the content of the element before tells, where name is that of
-// the element of its value: <name>API_TOKEN</name><value>..., a property list's <key>.
+// elementBefore returns the meaning of the content of the preceding element. name is that of
+// the value's element: <name>API_TOKEN</name><value>..., or a property list's <key>.
 func (n *named) elementBefore(name, before []byte) kind {
 	if len(before) == 0 || before[len(before)-1] != '>' {
 		return 0
@@ -149,7 +151,7 @@ func (n *named) elementBefore(name, before []byte) kind {
 	return n.names.tells(content[bytes.LastIndexByte(content, '>')+1:])
 }
 
-// easyConnect looks at user/password@//host, as Oracle's clients have it.
+// easyConnect checks user/password@//host, the notation of Oracle's clients.
 func (n *named) easyConnect(window []byte, at int) (Finding, bool) {
 	end := at - 2
 	start := end

@@ -35,8 +35,8 @@ func (a anchor) at(patterns ...pattern) []anchor {
 	return all
 }
 
-// cardDigits reads digits in one piece, or in groups of four, or of four, six and
-// the rest, with the same space or dash between them.
+// cardDigits reads digits without separators, in groups of four, or in groups of four, six and
+// the rest. The separator is the same space or dash throughout.
 func cardDigits(number *[cardMost]byte, b []byte) (count, end int, ok bool) {
 	var separator byte
 	var groups [6]int
@@ -79,9 +79,9 @@ func printedGroups(groups [6]int, last int) bool {
 	return last >= 3 && groups[last] <= 4
 }
 
-// issued reports whether a known network has numbers of that beginning and length.
+// issued reports whether a known network issues numbers with this beginning and length.
 func issued(number []byte) bool {
-	first := 0 // four digits
+	first := 0 // the first four digits
 	for _, d := range number[:4] {
 		first = first*10 + int(d)
 	}

@@ -13,36 +13,36 @@ import (
 	"auditrelay/internal/keyname"
 )
 
-// engineVersion counts changes of the code that decides what is found, so that the
-// digest of what decides changes with it.
+// engineVersion changes with the code that decides what is found, so that the digest changes
+// too.
 const engineVersion = 9
 
-// Info describes a detector, for people. Example is made up.
+// Info describes a detector for people. Example is made up.
 type Info struct {
 	Name         string
-	Groups       []string // the first is the one that it is listed under
+	Groups       []string // the first is the group it is listed under
 	Finds        string
 	Example      string
 	DoesNotFind  string
-	ExampleUnder string // the name that the example stands under, "" where it needs none
+	ExampleUnder string // the name that the example needs, or ""
 	Source       string
-	Rule         *Rule // nil where it is code
+	Rule         *Rule // nil if the detector is code
 }
 
-// detector is what a Set is made of.
+// detector is one part of a Set.
 type detector struct {
 	Info
 
 	anchors []anchor
 	named   []namedRule
-	// unmarked says that it is the one that looks at long rows of characters.
+	// unmarked marks the detector that checks long rows of characters.
 	unmarked bool
-	under    *compiledRule // where the rule is bound to names
-	near     int           // the bit of the rule among those that ask for words, plus one
+	under    *compiledRule // set if the rule is bound to names
+	near     int           // the rule's bit among the rules that require words, plus one
 }
 
-// Catalogue is all detectors there are: those that come with the relay, and the
-// operator's. A nil Catalogue is the first alone. It is safe for concurrent use.
+// Catalogue contains all detectors: the shipped ones and the operator's. A nil Catalogue has
+// the shipped ones only. It is safe for concurrent use.
 type Catalogue struct {
 	detectors   []detector
 	names       *names
@@ -58,7 +58,7 @@ type Catalogue struct {
 	sets map[string]*Set
 }
 
-// Options are what an operator adds. The zero value adds nothing.
+// Options are the operator's additions. The zero value adds nothing.
 type Options struct {
 	Rules      []Rule
 	Exceptions []Exception
@@ -72,11 +72,11 @@ var shipped = sync.OnceValue(func() *Catalogue {
 	return c
 })
 
-// Shipped returns the detectors that come with the relay.
+// Shipped returns the detectors that ship with the relay.
 func Shipped() *Catalogue { return shipped() }
 
-// Options returns what the operator added, for another process to make the same
-// catalogue; nil for a nil Catalogue.
+// Options returns the operator's additions, so that another process can build the same
+// catalogue. It returns nil for a nil Catalogue.
 func (c *Catalogue) Options() *Options {
 	if c == nil {
 		return nil
@@ -84,7 +84,7 @@ func (c *Catalogue) Options() *Options {
 	return &c.options
 }
 
-// OrShipped returns c, or for nil the detectors that come with the relay.
+// OrShipped returns c, or the shipped detectors if c is nil.
 func (c *Catalogue) OrShipped() *Catalogue { return c.orShipped() }
 
 func (c *Catalogue) orShipped() *Catalogue {
@@ -94,8 +94,8 @@ func (c *Catalogue) orShipped() *Catalogue {
 	return c
 }
 
-// NewCatalogue returns the shipped detectors with what o adds. The error joins a
-// *RuleError or *ExceptionError for each fault.
+// NewCatalogue returns the shipped detectors plus those in o. The error joins a *RuleError or
+// *ExceptionError for each fault.
 func NewCatalogue(o Options) (*Catalogue, error) {
 	c := &Catalogue{names: sharedNames(), sets: map[string]*Set{}, options: o}
 	pack, err := shippedRules()
@@ -158,7 +158,7 @@ func NewCatalogue(o Options) (*Catalogue, error) {
 	c.text = textOf(o)
 	sum := sha256.Sum256(c.text)
 	c.digest = hex.EncodeToString(sum[:])
-	if len(o.Rules) > 0 { // whether they fit together, and find what they say
+	if len(o.Rules) > 0 { // check that they fit together and find their examples
 		s, err := c.set(c.groups())
 		if err != nil {
 			return nil, err
@@ -170,7 +170,7 @@ func NewCatalogue(o Options) (*Catalogue, error) {
 	return c, errors.Join(errs...)
 }
 
-// count is how many detectors and groups have a name.
+// count returns the number of detectors and groups with a name.
 func (c *Catalogue) count(name string) int {
 	n := 0
 	groups := false
@@ -186,7 +186,7 @@ func (c *Catalogue) count(name string) int {
 	return n
 }
 
-// add makes a detector of a rule.
+// add adds the detector of a rule.
 func (c *Catalogue) add(r *compiledRule) {
 	d := detector{Info: Info{Name: r.ID, Groups: r.Groups, Finds: r.Description, Source: r.Source, Rule: &r.Rule}, anchors: slices.Clone(r.anchors)}
 	if len(d.Groups) == 0 {
@@ -211,7 +211,7 @@ func (c *Catalogue) add(r *compiledRule) {
 		if e := d.anchors[i].search; e != nil {
 			own := *e
 			if i > 0 && d.anchors[i-1].search != nil && d.anchors[i-1].search.regex == e.regex {
-				d.anchors[i].search = d.anchors[i-1].search // of several keywords
+				d.anchors[i].search = d.anchors[i-1].search // several keywords share it
 				continue
 			}
 			own.index = c.expressions
@@ -222,8 +222,8 @@ func (c *Catalogue) add(r *compiledRule) {
 	c.detectors = append(c.detectors, d)
 }
 
-// All returns what there is, in the order in which a secret is named where two find
-// it.
+// All returns all detectors. If two find the same secret, the first in this order gives it its
+// name.
 func (c *Catalogue) All() []Info {
 	var all []Info
 	for _, d := range c.orShipped().detectors {
@@ -252,26 +252,26 @@ func (c *Catalogue) groups() []string {
 	return all
 }
 
-// Text is all that decides what is found, in one fixed form: the engine's version, the
-// shipped rules, and the operator's rules and exceptions. The caller must not change it.
+// Text returns everything that decides what is found, in one fixed form: the engine's version,
+// the shipped rules, and the operator's rules and exceptions. The caller must not change it.
 func (c *Catalogue) Text() []byte { return c.orShipped().text }
 
-// Digest identifies the detectors: the lower-case hex SHA-256 of Text.
+// Digest identifies the detectors: the SHA-256 of Text in lower-case hexadecimal.
 func (c *Catalogue) Digest() string { return c.orShipped().digest }
 
-// textOf begins each part with a line that only it can have, so that no two options
-// that differ look alike.
+// textOf starts each part with a line that occurs nowhere else, so that different options never
+// give the same text.
 func textOf(o Options) []byte {
 	rules, err := json.MarshalIndent(o, "", "  ")
 	if err != nil {
-		panic(err) // texts and numbers
+		panic(err) // cannot fail: only texts and numbers
 	}
 	return fmt.Appendf(nil, "engine %d\n\n# The shipped rules, %d bytes.\n%s\n# Those of personal identifiers, %d bytes.\n%s\n# The configuration's own rules and exceptions.\n%s\n", engineVersion, len(packText), packText, len(personalText), personalText, rules)
 }
 
-// Set returns the detectors of those names; a name may be a group: secrets, pii.
-// Sets of the same names are one, with one automaton. The error names every name
-// that nothing answers to, and what there is.
+// Set returns the detectors with these names. A name may be a group: secrets, pii. Equal names
+// return the same Set, with one automaton. The error lists every unknown name and the available
+// ones.
 func (c *Catalogue) Set(names ...string) (*Set, error) {
 	return c.orShipped().set(names)
 }
@@ -310,7 +310,7 @@ func (c *Catalogue) set(names []string) (*Set, error) {
 	return s, nil
 }
 
-// unknown is the error of names that nothing answers to. There are too many to list them all.
+// unknown returns the error for unknown names. There are too many detectors to list them all.
 func (c *Catalogue) unknown(names []string) error {
 	known, meant := c.groups(), []string(nil)
 	for i := range c.detectors {
@@ -328,10 +328,10 @@ func (c *Catalogue) unknown(names []string) error {
 	return fmt.Errorf("no detector is called %s: %s", strings.Join(names, ", "), hint)
 }
 
-// maxSets bounds how many selections are kept, since guests choose them.
+// maxSets limits the number of cached selections, since guests choose them.
 const maxSets = 256
 
-// examples holds an operator's rule to what it says of itself.
+// examples checks an operator's rule against its own examples.
 func (s *Set) examples(r *Rule) (faults []error) {
 	under := Name{}
 	if len(r.Under) > 0 {

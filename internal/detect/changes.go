@@ -2,31 +2,31 @@ package detect
 
 import "bytes"
 
-// Values in sentences that say that a secret changed, and in notes of other words.
+// Values in sentences about a changed secret, and in notes in other words.
 
-// followed are words that a value follows right behind a space, as SQL, netrc files and people
-// have it.
+// followed are words directly followed by a space and a value, as in SQL, in netrc files and in
+// what people write.
 var followed = []string{"password", "passwd", "secret", "token", "key", "pass", "auth", "pwd", "phrase", "rootpw", "bindpw", "pw", "\u5bc6\u7801", "\u5bc6\u78bc", "passcode", "passwort", "kennwort", "mot de passe", "contrase\u00f1a", "contrasena", "clave", "senha", "has\u0142o", "\u043f\u0430\u0440\u043e\u043b\u044c", "\u041f\u0430\u0440\u043e\u043b\u044c", "\u015fifre", "wachtwoord"}
 
-// participles are last words of a phrase that say what happened to the secret that it names:
-// "API token created".
+// participles are final words of a phrase that say what happened to a secret: "API token
+// created".
 var participles = wordSet(`set changed reset updated rotated modified created generated regenerated issued reissued renewed replaced revoked refreshed used
 	geändert gesetzt zurückgesetzt rotiert erneuert erstellt changé modifié renouvelé réinitialisé cambiada cambiado cambió rotado rotada renovado restablecida alterada alterado redefinida cambiata cambiato`)
 
-// newly are words before a new value, of a secret that the sentence named before.
+// newly are words before a new value of a secret named earlier in the sentence.
 var newly = []string{"new value ", "new value: ", "new one ", "new one: ", "current one is ", "value is ", "it is now ", "it's now ", ", now ", "; now ", ", use ", " new: ", " neu: ", "neuer wert ", "neuer wert: ", "nuevo valor ", "nuevo valor: ", "novo valor ", "novo valor: ", "nouvelle valeur ", "nouvelle valeur : "}
 
 // changed are words between a secret's name and its new value.
 var changed = []string{"replaced by ", "replaced with ", "geändert auf ", "gesetzt auf ", "changé en ", "cambiada a ", "cambiado a ", "cambió a ", "alterada para ", "alterado para ", "cambiata in ", "\u0438\u0437\u043c\u0435\u043d\u0451\u043d \u043d\u0430 ", "\u0438\u0437\u043c\u0435\u043d\u0435\u043d \u043d\u0430 "}
 
-// supposing are words between a name and a value that few say before a value, so that it has
-// to be drawn.
+// supposing are words between a name and a value that rarely introduce a value. After them, the
+// value must look generated.
 var supposing = []string{" should be ", " must be ", " will be ", " looks like ", " should read ", " equals ", " - ", " – "}
 
-// renewedBytes is how far before a new value the secret's name is looked for.
+// renewedBytes is how far before a new value the secret's name is searched.
 const renewedBytes = 96
 
-// changeAnchors find the values of this file.
+// changeAnchors returns the anchors of this file's checks.
 func (n *named) changeAnchors(extend func([]byte, Finding) int) []anchor {
 	anchors := []anchor{
 		{pattern: literal(" with "), findIn: func(text []byte, at int) (Finding, bool) { return n.changing(text, at-len(" with"), at) }, extend: extend},
@@ -53,8 +53,8 @@ func (n *named) changeAnchors(extend func([]byte, Finding) int) []anchor {
 	return anchors
 }
 
-// changing looks at "set the password to value", "replaced the token with value" and "token
-// changed from value to value": a name before end, before which a verb says that it changes.
+// changing checks "set the password to value", "replaced the token with value" and "token
+// changed from value to value". The name ends before end, and a verb of change precedes it.
 func (n *named) changing(text []byte, end, at int) (Finding, bool) {
 	value := wordAt(text, at+1)
 	if seen, _ := classes(value); seen&digit == 0 || len(value) < 8 || end <= 0 {
@@ -75,7 +75,7 @@ func (n *named) changing(text []byte, end, at int) (Finding, bool) {
 	return Finding{}, false
 }
 
-// auf looks at German's "Passwort auf value gesetzt".
+// auf checks German's "Passwort auf value gesetzt".
 func (n *named) auf(text []byte, at int) (Finding, bool) {
 	before := text[max(0, at-renewedBytes) : at+1-len(" auf ")]
 	for _, verb := range []string{" wurde", " wird", " ist"} {
@@ -88,8 +88,8 @@ func (n *named) auf(text []byte, at int) (Finding, bool) {
 	return n.renewedValue(kinds, text, at)
 }
 
-// renewed looks at the value behind text[at], where what stands before end says that a secret
-// changed: "token has been rotated, new value ...".
+// renewed checks the value after text[at] if the text before end says that a secret changed:
+// "token has been rotated, new value ...".
 func (n *named) renewed(text []byte, end, at int) (Finding, bool) {
 	if !mixedWord(wordAt(text, at+1)) && !bytes.HasPrefix(text[at+1:], []byte("is ")) || end < 2 {
 		return Finding{}, false
@@ -115,7 +115,7 @@ func (n *named) renewed(text []byte, end, at int) (Finding, bool) {
 	return n.renewedValue(kinds, text, at)
 }
 
-// renewedValue judges the word behind text[at], which a sentence calls a secret's new value.
+// renewedValue checks the word after text[at], which a sentence calls a secret's new value.
 func (n *named) renewedValue(kinds kind, text []byte, at int) (Finding, bool) {
 	value := wordAt(text, at+1)
 	start := at + 1
@@ -129,7 +129,7 @@ func (n *named) renewedValue(kinds kind, text []byte, at int) (Finding, bool) {
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }
 
-// phrased returns what a phrase tells, perhaps before a participle.
+// phrased returns the meaning of a phrase, perhaps before a participle.
 func (n *named) phrased(phrase []byte) kind {
 	phrase = bytes.TrimRight(phrase, " .,")
 	for _, adverb := range []string{" to", " today", " yesterday", " now", " again", " successfully"} {
@@ -151,8 +151,8 @@ func (n *named) phrased(phrase []byte) kind {
 	return 0
 }
 
-// remarked returns what the phrase before a colon tells where its last words are no name: a
-// remark in brackets, where it belongs, or what happened to it. "password (new): value", "API
+// remarked returns the meaning of the phrase before a colon if its last words are no name but a
+// remark: in brackets, about its place, or about what happened. "password (new): value", "API
 // token created: value", "generated for root@localhost: value".
 func (n *named) remarked(text []byte, at int, name []byte) kind {
 	if text[at] != ':' || at+1 == len(text) || text[at+1] != ' ' && text[at+1] != '\n' {
@@ -167,7 +167,7 @@ func (n *named) remarked(text []byte, at int, name []byte) kind {
 		before = text[:at-len(before)+open]
 		return n.names.tells(before[nameStart(before):])
 	}
-	if begin := at - len(name); begin > 0 && text[begin-1] == '@' { // of a user
+	if begin := at - len(name); begin > 0 && text[begin-1] == '@' { // a user
 		before := text[:begin-1]
 		return n.phrased(before[nameStart(before):])
 	}
@@ -178,7 +178,7 @@ func (n *named) remarked(text []byte, at int, name []byte) kind {
 	return n.phrased(name)
 }
 
-// wordAt returns the word behind spaces and quotes at text[start:].
+// wordAt returns the word after any spaces and quotes at text[start:].
 func wordAt(text []byte, start int) []byte {
 	for most := start + betweenBytes; start < len(text) && start < most && (text[start] == ' ' || quotes[text[start]]); {
 		start++
@@ -189,8 +189,8 @@ func wordAt(text []byte, start int) []byte {
 	return bytes.TrimRight(text[start:start+valueSpan(text[:min(len(text), start+valueJudged)], start)], ".!?")
 }
 
-// mixedWord reports whether a word of a sentence looks like a secret: drawn, or of both cases
-// and digits; no date, version, path or address.
+// mixedWord reports whether a word of a sentence looks like a secret: random, or with both
+// cases and digits. Dates, versions, paths and addresses do not count.
 func mixedWord(word []byte) bool {
 	if len(word) < 8 || path(word) || versioned(word) || bytes.IndexByte(word, '@') >= 0 {
 		return false

@@ -1,15 +1,15 @@
 package detect
 
-// Rules with a check: numbers whose form says little, found where a word begins.
+// Rules with a check: numbers whose form means little, found at the beginning of a word.
 
 const (
-	// nearBytes is how far before a number a word is looked for that says what it is.
+	// nearBytes is how far before a number a word that names it is searched.
 	nearBytes = 64
-	// nearWords is how many words of a text may be one of a rule's.
+	// nearWords is the maximum number of words of a text that form one of a rule's words.
 	nearWords = 3
-	// nearMost is the longest of a rule's words.
+	// nearMost is the maximum length of a rule's word.
 	nearMost = 32
-	// MaxNear is how many rules may ask for words.
+	// MaxNear is the maximum number of rules that require words.
 	MaxNear = 64
 )
 
@@ -22,8 +22,8 @@ func nearWord(w string) bool {
 	return len(w) >= keywordLeast && len(w) <= nearMost
 }
 
-// checked makes the anchors of a form with a check: at its first bytes, where a word
-// begins or an escape has ended.
+// checked creates the anchors of a form with a check: at its first bytes, at the beginning of a
+// word or after an escape.
 func (c *compiledRule) checked(f *form) bool {
 	first := f.beginning()
 	if len(first) == 0 {
@@ -54,7 +54,7 @@ func (c *compiledRule) checked(f *form) bool {
 	return true
 }
 
-// beginning returns the sets of the first one or two bytes, which must be there.
+// beginning returns the sets of the first one or two mandatory bytes.
 func (f *form) beginning() (first pattern) {
 	for _, it := range f.items {
 		if it.min < 1 {
@@ -77,12 +77,12 @@ func (f *form) beginning() (first pattern) {
 	return first
 }
 
-// apart reports whether what begins at b[i] is no part of something longer.
+// apart reports whether the text at b[i] is not part of something longer.
 func apart(b []byte, i int) bool {
 	return begins(b, i) && (i == 0 || b[i-1] != '-' && b[i-1] != '_' && b[i-1] != '.' && b[i-1] != '+' && b[i-1] != '@')
 }
 
-// ended reports whether what ends before b[i] goes on in no way.
+// ended reports whether the text before b[i] ends there.
 func ended(b []byte, i int) bool {
 	switch {
 	case i >= len(b):
@@ -93,13 +93,13 @@ func ended(b []byte, i int) bool {
 	return b[i] != '-' && b[i] != '.' && b[i] != '@' || i+1 >= len(b) || !alphanumeric[b[i+1]]
 }
 
-// near is the words of rules.
+// near contains the words of rules.
 type near struct {
-	words map[string]uint64 // the rules that ask for a word, as bits
+	words map[string]uint64 // the rules that require a word, as bits
 	rules int
 }
 
-// add notes the words of a rule and returns its bit.
+// add adds the words of a rule and returns its bit.
 func (n *near) add(words []string) int {
 	if n.words == nil {
 		n.words = map[string]uint64{}
@@ -112,7 +112,7 @@ func (n *near) add(words []string) int {
 	return bit
 }
 
-// tells returns the rules of whose words a text has one: a name, or what stands before a
+// tells returns the rules that have a word in text. text is a name, or the text before a
 // number.
 func (n *near) tells(text []byte) (bits uint64) {
 	if n.words == nil || len(text) < keywordLeast {

@@ -1,10 +1,10 @@
 package detect
 
-// A check decides whether a text that has a rule's form is what the rule looks for: by its
-// check digits, a date in it, ranges that are issued. It gets the text as it stands.
+// A check decides whether a text in a rule's form is what the rule looks for, by its check
+// digits, a date in it, or the issued ranges. It gets the text unchanged.
 type check func(text []byte) bool
 
-// checks are those that a rule may name.
+// checks are the checks that a rule may name.
 func checks() map[string]check {
 	all := map[string]check{
 		"luhn":          func(b []byte) bool { d, ok := numbersOf(new(room), b); return ok && luhn(d) },
@@ -26,13 +26,13 @@ func checks() map[string]check {
 	return all
 }
 
-// maxNumbers is the most digits that a check reads.
+// maxNumbers is the maximum number of digits that a check reads.
 const maxNumbers = 32
 
-// room is lent to what reads a text's digits or letters.
+// room is a buffer for a text's digits or letters.
 type room [maxNumbers]byte
 
-// numbersOf returns the values of the digits of b, whatever stands between them.
+// numbersOf returns the values of the digits of b and ignores all other characters.
 func numbersOf(lent *room, b []byte) (numbers []byte, ok bool) {
 	numbers = lent[:0]
 	for _, c := range b {
@@ -65,7 +65,7 @@ func lettersOf(lent *room, b []byte) (letters []byte, ok bool) {
 	return letters, len(letters) > 0
 }
 
-// weightedSum is the sum of numbers times weights, as far as both go.
+// weightedSum returns the sum of numbers times weights, up to the length of the shorter list.
 func weightedSum(numbers []byte, weights ...int) int {
 	sum := 0
 	for i, w := range weights {
@@ -76,7 +76,7 @@ func weightedSum(numbers []byte, weights ...int) int {
 	return sum
 }
 
-// number is the value of digits.
+// number returns the value of digits.
 func number(digits []byte) int {
 	n := 0
 	for _, d := range digits {
@@ -85,16 +85,16 @@ func number(digits []byte) int {
 	return n
 }
 
-// twoOf is the number that two digits at i are.
+// twoOf returns the number formed by the two digits at i.
 func twoOf(d []byte, i int) int { return int(d[i])*10 + int(d[i+1]) }
 
-// dated reports whether month and day are those of a date.
+// dated reports whether month and day form a date.
 func dated(month, day int) bool {
 	const days = "\x1f\x1d\x1f\x1e\x1f\x1e\x1f\x1f\x1e\x1f\x1e\x1f"
 	return month >= 1 && month <= 12 && day >= 1 && day <= int(days[month-1])
 }
 
-// plain reports whether all digits are one.
+// plain reports whether all digits are equal.
 func plain(d []byte) bool {
 	for _, n := range d[1:] {
 		if n != d[0] {
@@ -104,7 +104,7 @@ func plain(d []byte) bool {
 	return true
 }
 
-// iso11and10 is ISO 7064's check modulo 11 and 10.
+// iso11and10 is the check of ISO 7064, modulo 11 and 10.
 func iso11and10(d []byte) bool {
 	product := 10
 	for _, n := range d[:len(d)-1] {
@@ -145,7 +145,7 @@ func usRouting(b []byte) bool {
 	return issued && weightedSum(d, 3, 7, 1, 3, 7, 1, 3, 7, 1)%10 == 0
 }
 
-// macAddress takes addresses of devices: neither broadcast nor empty ones.
+// macAddress accepts device addresses, but no broadcast or empty ones.
 func macAddress(b []byte) bool {
 	zeros, ones := 0, 0
 	for i := 0; i+1 < len(b); i += 3 {

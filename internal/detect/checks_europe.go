@@ -2,7 +2,7 @@ package detect
 
 import "bytes"
 
-// europeanChecks are those of identifiers that European countries issue.
+// europeanChecks are the checks of identifiers issued by European countries.
 func europeanChecks() map[string]check {
 	return map[string]check{
 		"es-nif": esNIF, "it-fiscal-code": itFiscalCode, "pl-pesel": plPESEL, "fi-hetu": fiHETU, "gb-nhs": gbNHS, "gb-nino": gbNINO, "gb-driving-licence": gbDrivingLicence,
@@ -36,7 +36,7 @@ func itFiscalCode(b []byte) bool {
 	if !ok || len(l) != 16 {
 		return false
 	}
-	const odd = "BAKPLCQDREVOSFTGUHMINJWZYX" // the value of a letter in an odd place is its place here
+	const odd = "BAKPLCQDREVOSFTGUHMINJWZYX" // in an odd place, a letter's value is its position here
 	sum := 0
 	for i, c := range l[:15] {
 		if classOf[c] == digit {
@@ -81,8 +81,8 @@ func gbNINO(b []byte) bool {
 	return true
 }
 
-// gbDrivingLicence takes a driver number by the date of birth in it; a woman's month is 50
-// more.
+// gbDrivingLicence checks the date of birth in a driver number. For women, 50 is added to the
+// month.
 func gbDrivingLicence(b []byte) bool {
 	if len(b) < 11 {
 		return false
@@ -107,7 +107,7 @@ func frNIR(b []byte) bool {
 	for i, c := range l {
 		switch {
 		case i == 6 && c == 'A':
-			c, shift = '0', 1_000_000 // of Corsica
+			c, shift = '0', 1_000_000 // Corsica
 		case i == 6 && c == 'B':
 			c, shift = '0', 2_000_000
 		case classOf[c] != digit:
@@ -121,7 +121,7 @@ func frNIR(b []byte) bool {
 	return (month >= 1 && month <= 12 || month >= 20 && month <= 42 || month >= 50) && 97-(n-shift)%97 == int(l[13]-'0')*10+int(l[14]-'0')
 }
 
-// deTaxID takes a Steuer-ID: of its first ten digits one comes twice or thrice.
+// deTaxID checks a Steuer-ID: one of its first ten digits occurs two or three times.
 func deTaxID(b []byte) bool {
 	d, ok := numbersOf(new(room), b)
 	if !ok || len(d) != 11 || d[0] == 0 {
@@ -168,8 +168,8 @@ func deSocialSecurity(b []byte) bool {
 	return dated(twoOf(d, 4), twoOf(d, 2)) && sum%10 == int(d[12])
 }
 
-// deDocument takes numbers of identity cards and passports: nine characters and a check
-// digit by the weights 7, 3, 1.
+// deDocument checks numbers of identity cards and passports: nine characters and a check digit
+// by the weights 7, 3, 1.
 func deDocument(b []byte) bool {
 	l, ok := lettersOf(new(room), b)
 	if !ok || len(l) != 10 {
@@ -205,7 +205,7 @@ func sePersonalNumber(b []byte) bool {
 	}
 	day := twoOf(d, 4)
 	if day > 60 {
-		day -= 60 // of a coordination number
+		day -= 60 // a coordination number
 	}
 	return dated(twoOf(d, 2), day) && luhn(d)
 }
@@ -215,8 +215,8 @@ func chAHV(b []byte) bool {
 	return ok && len(d) == 13 && number(d[:3]) == 756 && weightedSum(d, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1)%10 == 0
 }
 
-// beNationalNumber takes a number of the register, also one of those born since 2000, before
-// whose digits a 2 is thought, and bis numbers, whose month is 20 or 40 more.
+// beNationalNumber checks numbers of the national register. For people born since 2000, the
+// check puts a 2 before the digits. In bis numbers, 20 or 40 is added to the month.
 func beNationalNumber(b []byte) bool {
 	d, ok := numbersOf(new(room), b)
 	if !ok || len(d) != 11 {
@@ -255,8 +255,8 @@ func roCNP(b []byte) bool {
 	return rest == int(d[12])
 }
 
-// czBirthNumber is Slovakia's too. A woman's month is 50 more, and 20 more where a day's
-// numbers did not suffice.
+// czBirthNumber applies to Slovakia too. For women, 50 is added to the month, and 20 more if a
+// day's numbers were used up.
 func czBirthNumber(b []byte) bool {
 	d, ok := numbersOf(new(room), b)
 	if !ok || len(d) != 10 {
@@ -269,7 +269,7 @@ func czBirthNumber(b []byte) bool {
 	return dated(month, twoOf(d, 4)) && (number(d)%11 == 0 || number(d[:9])%11 == 10 && d[9] == 0)
 }
 
-// dkCPR goes by the date alone: since 2007 there is no check digit.
+// dkCPR checks the date only: there is no check digit since 2007.
 func dkCPR(b []byte) bool {
 	d, ok := numbersOf(new(room), b)
 	return ok && len(d) == 10 && dated(twoOf(d, 2), twoOf(d, 0))
@@ -280,7 +280,7 @@ func noBirthNumber(b []byte) bool {
 	if !ok || len(d) != 11 {
 		return false
 	}
-	day := twoOf(d, 0) % 40 // a D number's day is 40 more
+	day := twoOf(d, 0) % 40 // in a D number, 40 is added to the day
 	return dated(twoOf(d, 2)%40, day) && weightedSum(d, 3, 7, 6, 1, 8, 9, 4, 5, 2, 1)%11 == 0 && weightedSum(d, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1)%11 == 0
 }
 
@@ -307,7 +307,7 @@ func grAMKA(b []byte) bool {
 	return ok && len(d) == 11 && dated(twoOf(d, 2), twoOf(d, 0)) && luhn(d)
 }
 
-// eePersonalCode is Estonia's and Lithuania's.
+// eePersonalCode applies to Estonia and Lithuania.
 func eePersonalCode(b []byte) bool {
 	d, ok := numbersOf(new(room), b)
 	if !ok || len(d) != 11 || d[0] == 0 || !dated(twoOf(d, 3), twoOf(d, 5)) {

@@ -2,7 +2,7 @@ package detect
 
 import "bytes"
 
-// otherChecks are those of identifiers that countries outside of Europe issue.
+// otherChecks are the checks of identifiers issued by countries outside Europe.
 func otherChecks() map[string]check {
 	return map[string]check{
 		"in-aadhaar": inAadhaar, "au-abn": auABN, "au-acn": auACN, "au-tfn": auTFN, "au-medicare": auMedicare, "nz-ird": nzIRD, "sg-nric": sgNRIC, "kr-rrn": krRRN, "br-cpf": brCPF, "br-cnpj": brCNPJ,
@@ -16,7 +16,7 @@ func inAadhaar(b []byte) bool {
 	if !ok || len(d) != 12 || d[0] < 2 || plain(d) {
 		return false
 	}
-	// Verhoeff's: the symmetries of a pentagon, and a permutation for each place.
+	// Verhoeff's algorithm: the symmetries of a pentagon, and a permutation for each place.
 	permutations := [8]string{"0123456789", "1576283094", "5803796142", "8916043527", "9453126870", "4286573901", "2793806415", "7046913258"}
 	state := 0
 	for i := range d {
@@ -25,7 +25,7 @@ func inAadhaar(b []byte) bool {
 	return state == 0
 }
 
-// dihedral is the product of two of the symmetries of a pentagon.
+// dihedral returns the product of two symmetries of a pentagon.
 func dihedral(a, b int) int {
 	switch {
 	case a < 5 && b < 5:
@@ -98,7 +98,7 @@ func sgNRIC(b []byte) bool {
 	return false
 }
 
-// krRRN goes by the date and the digit of sex and century: numbers of since October 2020
+// krRRN checks the date and the digit of sex and century: numbers issued since October 2020
 // have no check digit.
 func krRRN(b []byte) bool {
 	d, ok := numbersOf(new(room), b)
@@ -113,14 +113,14 @@ func brCPF(b []byte) bool {
 	return ok && len(d) == 11 && !plain(d) && weightedSum(d, 10, 9, 8, 7, 6, 5, 4, 3, 2)*10%11%10 == int(d[9]) && weightedSum(d, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2)*10%11%10 == int(d[10])
 }
 
-// brCNPJ takes those of since 2026 too, which have letters.
+// brCNPJ also accepts numbers with letters, which are issued since 2026.
 func brCNPJ(b []byte) bool {
 	l, ok := lettersOf(new(room), b)
 	if !ok || len(l) != 14 {
 		return false
 	}
 	for i := range l {
-		l[i] -= '0' // letters go on at 17
+		l[i] -= '0' // letters continue at 17
 	}
 	of := func(sum int) int {
 		if sum %= 11; sum < 2 {
@@ -143,7 +143,7 @@ func mxCURP(b []byte) bool {
 		v := int(c - '0')
 		if c >= 'A' {
 			if v = int(c-'A') + 10; c > 'N' {
-				v++ // behind the letter with a tilde
+				v++ // after the letter with a tilde
 			}
 		}
 		sum += v * (18 - i)
@@ -249,7 +249,7 @@ func hkIdentityCard(b []byte) bool {
 	if !ok || len(l) < 8 || len(l) > 9 {
 		return false
 	}
-	sum := 36 * 9 // of the space before a single letter
+	sum := 36 * 9 // for the space before a single letter
 	if len(l) == 9 {
 		sum = (int(l[0]-'A') + 10) * 9
 		l = l[1:]
@@ -264,7 +264,7 @@ func hkIdentityCard(b []byte) bool {
 	return l[7] == "0123456789A"[(11-sum%11)%11]
 }
 
-// myNRIC goes by the date and the place of birth.
+// myNRIC checks the date and the place of birth.
 func myNRIC(b []byte) bool {
 	d, ok := numbersOf(new(room), b)
 	if !ok || len(d) != 12 || !dated(twoOf(d, 2), twoOf(d, 4)) {

@@ -9,8 +9,8 @@ import (
 
 const base58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
-// base58Check reports whether the last four bytes of what base58 encodes are the beginning
-// of the rest's double SHA-256: addresses of Bitcoin and its like.
+// base58Check reports whether the last four bytes encoded in base58 are the beginning of the
+// double SHA-256 of the other bytes, as in addresses of Bitcoin and similar currencies.
 func base58Check(b []byte) bool {
 	const most = 40
 	if len(b) > 56 {
@@ -31,7 +31,7 @@ func base58Check(b []byte) bool {
 			return false
 		}
 	}
-	start := most - 25 // an address: a version, 20 bytes and the check
+	start := most - 25 // an address: version, 20 bytes, check sum
 	if len(b) > 36 {
 		return false
 	}
@@ -45,7 +45,7 @@ func base58Check(b []byte) bool {
 
 const bech32Letters = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
-// bech32 reports whether b, of one case, has the checksum of Bech32 or Bech32m.
+// bech32 reports whether b, in one case, has the check sum of Bech32 or Bech32m.
 func bech32(b []byte) bool {
 	if len(b) > 90 {
 		return false
@@ -85,8 +85,8 @@ func bech32(b []byte) bool {
 	return state == 1 || state == 0x2bc830a3
 }
 
-// ethereum takes 20 bytes in hexadecimal that are neither one digit nor a small number. Where
-// letters of both cases are among them, these must be the checksum of EIP-55.
+// ethereum accepts 20 bytes in hexadecimal, except one repeated digit or a small number. If
+// letters of both cases occur, their case must be the check sum of EIP-55.
 func ethereum(b []byte) bool {
 	digits := b[2:]
 	if len(bytes.TrimLeft(digits, "0")) <= 8 || len(bytes.Trim(digits, string(digits[:1]))) == 0 {
@@ -96,9 +96,9 @@ func ethereum(b []byte) bool {
 	return seen&lower == 0 || seen&upper == 0 || len(digits) == 40 && eip55(digits)
 }
 
-// eip55 reports whether the case of 40 hexadecimal digits is the checksum of EIP-55: a letter
-// is a capital where the digit at its place of the Keccak-256 of the small ones is over 7.
-// Source: https://eips.ethereum.org/EIPS/eip-55.
+// eip55 reports whether the case of 40 hexadecimal digits is the check sum of EIP-55: a letter
+// is a capital if the same digit of the Keccak-256 of the lower-case digits is over 7. Source:
+// https://eips.ethereum.org/EIPS/eip-55.
 func eip55(digits []byte) bool {
 	var small [40]byte
 	for i := range small {
@@ -117,8 +117,8 @@ func eip55(digits []byte) bool {
 	return true
 }
 
-// keccak256 is Keccak-256 as Ethereum has it, with the padding of before SHA-3, of a text
-// under 136 bytes.
+// keccak256 is Ethereum's Keccak-256, with the padding used before SHA-3. text must be under
+// 136 bytes.
 func keccak256(text []byte) (sum [32]byte) {
 	var block [200]byte
 	copy(block[:], text)

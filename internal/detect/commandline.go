@@ -4,7 +4,7 @@ import "bytes"
 
 // Values on command lines, by flags.
 
-// flag looks at --name value, as command lines have it.
+// flag checks --name value.
 func (n *named) flag(window []byte, at int) (Finding, bool) {
 	size := nameSet.span(window[at+1:])
 	end := at + 1 + size
@@ -32,7 +32,7 @@ func (n *named) flag(window []byte, at int) (Finding, bool) {
 		kinds = password
 	}
 	if string(window[at+1:end]) == "secret-id" && bytes.Contains(window[:at-1], []byte("secretsmanager ")) {
-		return Finding{}, false // AWS's: the secret's name
+		return Finding{}, false // AWS: the secret's name
 	}
 	detector := n.judge(kinds, value, assigned)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
@@ -40,8 +40,8 @@ func (n *named) flag(window []byte, at int) (Finding, bool) {
 
 const echo = "echo "
 
-// echoed looks at --password-command 'echo value', whose value ends where the command's
-// quotes do, and at a value of --password that begins so. The word is at window[start].
+// echoed checks --password-command 'echo value', whose value ends with the command's quotes,
+// and a value of --password that begins in the same way. The word is at window[start].
 func (n *named) echoed(window, name []byte, start int) (Finding, bool) {
 	from := start + len(echo)
 	from += len(window[from:]) - len(bytes.TrimPrefix(window[from:], []byte("-n ")))
@@ -53,7 +53,7 @@ func (n *named) echoed(window, name []byte, start int) (Finding, bool) {
 	if command := bytes.LastIndex(name, []byte("-c")); command > 0 {
 		kinds = n.names.tells(name[:command])
 	}
-	whole := kinds == 0 && quotes[window[start-1]] // it is no command
+	whole := kinds == 0 && quotes[window[start-1]] // not a command
 	if kinds == 0 {
 		kinds = n.names.tells(name)
 	}
@@ -67,8 +67,8 @@ func (n *named) echoed(window, name []byte, start int) (Finding, bool) {
 	return f, ok
 }
 
-// extendFlag goes on to the end of a value that the window cuts: that of a command in quotes
-// is theirs.
+// extendFlag extends a finding to the end of a value cut by the window. The value of a quoted
+// command ends with its quotes.
 func extendFlag(text []byte, f Finding) int {
 	start := f.Start
 	command := bytes.TrimSuffix(text[max(0, start-len("'echo -n ")):start], []byte("-n "))
@@ -78,7 +78,7 @@ func extendFlag(text []byte, f Finding) int {
 	return start + valueSpan(text, start)
 }
 
-// flagBefore returns what the value of --name or --key before another flag tells.
+// flagBefore returns the meaning of the value of --name or --key before another flag.
 func (n *named) flagBefore(b []byte) kind {
 	for {
 		i := bytes.LastIndex(b, []byte("--"))
@@ -95,7 +95,7 @@ func (n *named) flagBefore(b []byte) kind {
 	}
 }
 
-// user looks at curl's -u name:password.
+// user checks curl's -u name:password.
 func (n *named) user(window []byte, at int) (Finding, bool) {
 	start := at + 1
 	if i := at - 2; window[at-1]|0x20 == 'u' && i > 0 && !white[window[i-1]] {
@@ -105,7 +105,7 @@ func (n *named) user(window []byte, at int) (Finding, bool) {
 		start++
 	}
 	value := window[start : start+valueSpan(window, start)]
-	if end := start + len(value); end < len(window) && window[end] == ',' { // lftp's
+	if end := start + len(value); end < len(window) && window[end] == ',' { // lftp
 		value = window[start : end+1+valueSpan(window, end+1)]
 	}
 	colon := bytes.IndexByte(value, ':')
@@ -118,7 +118,7 @@ func (n *named) user(window []byte, at int) (Finding, bool) {
 	return Finding{Start: start + colon + 1, End: start + len(value), Detector: detector}, detector != ""
 }
 
-// gluedUser looks at curl's -uUSER:PASSWORD.
+// gluedUser checks curl's -uUSER:PASSWORD.
 func (n *named) gluedUser(window []byte, at int) (Finding, bool) {
 	if !bytes.Contains(lastLine(window[:at]), []byte("curl")) {
 		return Finding{}, false
@@ -126,8 +126,8 @@ func (n *named) gluedUser(window []byte, at int) (Finding, bool) {
 	return n.user(window, at-1)
 }
 
-// otherUser returns where in value, -u's, the user ends for programs that write no colon
-// there: Samba's have user%password, lftp user,password.
+// otherUser returns where the user ends in value, the argument of -u, for programs without a
+// colon: Samba's programs take user%password, lftp takes user,password.
 func otherUser(line, value []byte) int {
 	for _, p := range []struct{ program, sign string }{{"lftp", ","}, {"smbclient", "%"}, {"rpcclient", "%"}, {"smbget", "%"}, {"smbmap", "%"}, {"winexe", "%"}, {"net ", "%"}, {"wmic", "%"}} {
 		if bytes.Contains(line, []byte(p.program)) {
@@ -137,7 +137,7 @@ func otherUser(line, value []byte) int {
 	return -1
 }
 
-// remote looks at the /p:password of FreeRDP and rdesktop.
+// remote checks /p:password of FreeRDP and rdesktop.
 func (n *named) remote(window []byte, at int) (Finding, bool) {
 	if line := lastLine(window[:at]); !bytes.Contains(line, []byte("freerdp")) && !bytes.Contains(line, []byte("mstsc")) {
 		return Finding{}, false
@@ -149,11 +149,11 @@ func (n *named) remote(window []byte, at int) (Finding, bool) {
 	return n.given(window, start, start+valueSpan(window, start))
 }
 
-// commandBytes is how far before a short flag its program is looked for.
+// commandBytes is how far before a short flag its program is searched.
 const commandBytes = 200
 
-// secretFlags are programs with a flag of one letter that a secret follows: in words of
-// the command that must be there too, and whether it stands right behind the flag.
+// secretFlags are programs with a one-letter flag that a secret follows. The words of the
+// command must be present too. attached: the secret follows the flag without a space.
 var secretFlags = map[string]struct {
 	flags    string
 	with     string
@@ -174,8 +174,8 @@ var secretFlags = map[string]struct {
 	"rar": {flags: "p", attached: true}, "unrar": {flags: "p", attached: true}, "7zz": {flags: "p", attached: true},
 }
 
-// option looks at the short flags of known programs: mysql -pVALUE, redis-cli -a VALUE,
-// curl -b name=VALUE.
+// option checks the short flags of known programs: mysql -pVALUE, redis-cli -a VALUE, curl -b
+// name=VALUE.
 func (n *named) option(window []byte, at int) (Finding, bool) {
 	line := window[:at-1]
 	if i := bytes.LastIndexAny(line, "\n;|&"); i >= 0 {
@@ -193,7 +193,7 @@ func (n *named) option(window []byte, at int) (Finding, bool) {
 	kinds := password
 	if window[at] == 'b' {
 		if bytes.IndexByte(value, '=') < 1 {
-			return Finding{}, false // a file of cookies
+			return Finding{}, false // a cookie file
 		}
 		return Finding{Start: start, End: start + len(value), Detector: n.first(token)}, n.first(token) != ""
 	}
@@ -201,8 +201,8 @@ func (n *named) option(window []byte, at int) (Finding, bool) {
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }
 
-// secretFlag reports whether a line has a program of which the flag is followed by a
-// secret, and whether that stands right behind it.
+// secretFlag reports whether a line contains a program whose flag takes a secret, and whether
+// the secret follows the flag without a space.
 func secretFlag(line []byte, flag byte) (attached, ok bool) {
 	for rest := line; len(rest) > 0; {
 		var word []byte
@@ -216,7 +216,7 @@ func secretFlag(line []byte, flag byte) (attached, ok bool) {
 	return false, false
 }
 
-// scott looks at user/password, as Oracle's programs have it.
+// scott checks user/password, the notation of Oracle's programs.
 func (n *named) scott(window []byte, at int) (Finding, bool) {
 	user := nameSet.span(window[at+1:])
 	start := at + 1 + user + 1
@@ -231,8 +231,8 @@ func (n *named) scott(window []byte, at int) (Finding, bool) {
 	return Finding{Start: start, End: start + size, Detector: detector}, detector != ""
 }
 
-// TakesSecret reports whether a command's words begin with a program that takes a secret as
-// an argument.
+// TakesSecret reports whether a command begins with a program that takes a secret as an
+// argument.
 func TakesSecret(line []byte) bool {
 	for rest := line; len(rest) > 0; {
 		var word []byte
@@ -245,7 +245,6 @@ func TakesSecret(line []byte) bool {
 	return false
 }
 
-// takesUser are programs of which another argument holds a secret than one that
-// secretFlags have.
+// takesUser are programs that take a secret in an argument not listed in secretFlags.
 var takesUser = map[string]bool{"wget": true, "http": true, "https": true, "xh": true, "lftp": true, "smbclient": true, "rpcclient": true, "smbget": true, "smbmap": true, "winexe": true, "wmic": true, "xfreerdp": true, "wfreerdp": true,
 	"vault": true, "bao": true, "htpasswd": true, "chpasswd": true, "sqlplus": true, "net": true, "psql": true, "etcdctl": true, "clickhouse-client": true, "kubectl": true, "gh": true, "glab": true, "npm": true, "aws": true, "gcloud": true, "az": true, "cargo": true, "wandb": true, "rabbitmqctl": true, "mc": true, "poetry": true, "cloudflared": true, "wpa_passphrase": true, "impdp": true, "expdp": true, "sqlldr": true}

@@ -5,23 +5,22 @@ import (
 	"io"
 )
 
-// Texts that stand compressed by gzip, and then in base64, as Helm, cloud-init and
-// CloudWatch have them.
+// Texts compressed with gzip and then encoded in base64, as in Helm, cloud-init and CloudWatch.
 
 const (
-	// inflatedMost is how much of one compressed text is looked at.
+	// inflatedMost is the maximum decompressed size of one text that is scanned.
 	inflatedMost = 64 << 10
-	// inflatedPerByte, and inflatedMost, bound what is inflated for one text: a byte of
-	// gzip can stand for a thousand. A short text has no more than shortPerByte, since an
-	// event may hold very many.
+	// inflatedPerByte and inflatedMost limit decompression for one text: one byte of gzip can
+	// expand to a thousand. A short text gets at most shortPerByte, since an event may contain
+	// very many.
 	inflatedPerByte = 4
 	shortPerByte    = 32
 )
 
 var gzipMagic = [2]byte{0x1f, 0x8b}
 
-// compressed looks into a row of base64 that encodes a gzip stream. Of one that is cut
-// short, it looks at what can be read.
+// compressed scans a row of base64 that encodes a gzip stream. If the stream is truncated, it
+// scans the readable part.
 func (s *Set) compressed(row []byte, w *scan, layer int) (Finding, bool) {
 	d := s.room(w)
 	d.rows[layer] = appendBase64(d.rows[layer][:0], row[:len(row)/4*4])
@@ -36,7 +35,7 @@ func (s *Set) compressed(row []byte, w *scan, layer int) (Finding, bool) {
 	if d.inflateInto == nil {
 		d.inflateInto = make([]byte, inflatedMost)
 	}
-	n, _ := io.ReadFull(&d.gzip, d.inflateInto[:most]) // what is read before an error counts
+	n, _ := io.ReadFull(&d.gzip, d.inflateInto[:most]) // data read before an error counts
 	d.inflated += n
 	text := d.inflateInto[:n]
 	if len(text) < shortest || bytes.IndexByte(text, 0) >= 0 {

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// cookieBytes is how much of a header of cookies is looked at.
+// cookieBytes is the maximum number of bytes scanned of a cookie header.
 const cookieBytes = 4096
 
-// cookieName is what a cookie's name is made of.
+// cookieName is the set of characters in a cookie's name.
 var cookieName = charsetOf("A-Za-z0-9_.!#$%&*+^|~-")
 
-// cookie reports whether a text is what stands in a header of cookies: name=value.
+// cookie reports whether a text has the form of a cookie header: name=value.
 func cookie(text []byte) bool {
 	n := cookieName.span(text)
 	return n > 0 && n+1 < len(text) && text[n] == '=' && text[n+1] > ' ' && text[n+1] != ';'
 }
 
-// masked reports whether every value in a header of cookies was masked already.
+// masked reports whether every value in a cookie header is already masked.
 func masked(text []byte) bool {
 	if lineOfCookies(text) < len(text) {
-		return false // the rest is not looked at
+		return false // the rest is not scanned
 	}
 	first := true
 	for pair := range bytes.SplitSeq(text, []byte(";")) {
@@ -34,8 +34,8 @@ func masked(text []byte) bool {
 	return true
 }
 
-// cookieAttribute reports whether a pair is an attribute of the cookie before it, with a value
-// in the form of such (RFC 6265, section 4.1.1). Anything else is a cookie with that name.
+// cookieAttribute reports whether a pair is an attribute of the preceding cookie with a valid
+// value (RFC 6265, section 4.1.1). Any other pair is a cookie of that name.
 func cookieAttribute(name, value []byte) bool {
 	switch string(bytes.ToLower(name)) {
 	case "path":
@@ -55,7 +55,7 @@ func cookieAttribute(name, value []byte) bool {
 
 var hostname = charsetOf("A-Za-z0-9.-")
 
-// lineOfCookies is where the header's line or its quotes end.
+// lineOfCookies returns the end of the header's line or of its quotes.
 func lineOfCookies(text []byte) int {
 	if end := bytes.IndexAny(text, "\"'`\r\n\\"); end >= 0 {
 		return end
@@ -63,8 +63,8 @@ func lineOfCookies(text []byte) int {
 	return len(text)
 }
 
-// cookieSpan returns how much of text is cookies, to the end of the header's line or its
-// quotes; 0 where there is none.
+// cookieSpan returns the length of the cookies in text, up to the end of the header's line or
+// its quotes. It returns 0 if there are none.
 func cookieSpan(text []byte) int {
 	if !cookie(text) {
 		return 0

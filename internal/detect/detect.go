@@ -1,11 +1,10 @@
-// Package detect finds secrets and personal data in text, by form alone or by form and a
-// nearby name. Most detectors are rules, which are data: the built-in ones in
-// pack/*.toml, and the operator's. Only JWT, PEM, URLs, named values, cards and IBAN need
-// code.
+// Package detect finds secrets and personal data in text, by form alone or by form and a nearby
+// name. Most detectors are rules, which are data: the built-in ones in pack/*.toml, and the
+// operator's. Only JWT, PEM, URLs, named values, cards and IBAN need code.
 //
-// All rules of a Set are compiled to one automaton. A hit is then checked closely, in a
-// window of text. docs/reference/detectors.md, generated from a Catalogue, lists what
-// the detectors find and what they do not.
+// All rules of a Set are compiled into one automaton. Each hit is then checked in a window of
+// text. docs/reference/detectors.md, generated from a Catalogue, lists what the detectors find
+// and what they miss.
 package detect
 
 import (
@@ -13,28 +12,28 @@ import (
 	"sync"
 )
 
-// Finding is one piece of a text that a detector took for what it looks for.
+// Finding is a part of a text that a detector matched.
 type Finding struct {
-	Start, End int // of the text, in bytes
+	Start, End int // in the text, in bytes
 	Detector   string
 }
 
-// Name is what is known of a value by where it stands: what the name that it stands
-// under tells, and which exceptions hold there. The zero value knows nothing.
+// Name is the knowledge about a value from its place: the meaning of its name, and the
+// exceptions that apply there. The zero value means nothing is known.
 type Name struct {
 	kinds kind
 	bound uint64 // the rules bound to names that apply
-	near  uint64 // the rules of whose words it has one
-	at    uint64 // the exceptions by path that hold
+	near  uint64 // the rules with a word in the name
+	at    uint64 // the path exceptions that apply
 }
 
-// At returns the name with the exceptions of the set bits, by index.
+// At returns the name with the exceptions whose bits are set, by index.
 func (n Name) At(exceptions uint64) Name {
 	n.at |= exceptions
 	return n
 }
 
-// Listed returns the name as that of a value that stands behind it in a list.
+// Listed returns the name for a value that follows it in a list.
 func (n Name) Listed() Name {
 	if n.kinds != 0 {
 		n.kinds |= listed
@@ -42,8 +41,8 @@ func (n Name) Listed() Name {
 	return n
 }
 
-// Or returns the name as that of a value that stands under both: what either says is a secret
-// is one. What makes a name say less counts where both have it.
+// Or returns the name for a value that has both names. It is a secret if either name says so. A
+// property that reduces what a name means applies only if both names have it.
 func (n Name) Or(other Name) Name {
 	const less = bare | digest
 	switch {
@@ -58,11 +57,11 @@ func (n Name) Or(other Name) Name {
 	return n
 }
 
-// Tells reports whether the name says that a secret stands under it, by which rules
-// by name go too.
+// Tells reports whether the name says that its value is a secret. Rules bound to names count
+// too.
 func (n Name) Tells() bool { return n.kinds != 0 }
 
-// OfDigest reports whether the name is one under which LiteLLM keeps a key's hash.
+// OfDigest reports whether LiteLLM stores a key's hash under this name.
 func (n Name) OfDigest() bool { return n.kinds&digest != 0 }
 
 // Set is a selection of detectors. It is immutable and safe for concurrent use.
@@ -71,10 +70,10 @@ type Set struct {
 	automaton *automaton
 	anchors   []anchor
 	named     named
-	bits      []int // by anchor: the bit of the rule that is bound to names, or -1
-	nears     []int // by anchor: the bit of the rule that asks for words, or -1
+	bits      []int // by anchor: the bit of the rule bound to names, or -1
+	nears     []int // by anchor: the bit of the rule that requires words, or -1
 	work      *sync.Pool
-	unmarked  string     // the name of the detector of keys without a beginning; "": it is not chosen
+	unmarked  string     // name of the detector of keys without a prefix; "": not selected
 	decoders  *sync.Pool // of *decoder
 }
 
@@ -101,7 +100,7 @@ func (s *Set) take(c *Catalogue, d *detector) {
 	}
 }
 
-// compile makes the automaton.
+// compile builds the automaton.
 func (s *Set) compile(c *Catalogue) error {
 	s.named.names = c.names
 	s.decoders = &sync.Pool{New: func() any { return new(decoder) }}
@@ -131,11 +130,11 @@ func (s *Set) compile(c *Catalogue) error {
 	return err
 }
 
-// Name returns what key, a decoded name, tells of a value under it.
+// Name returns the meaning of key, a decoded name, for its value.
 func (s *Set) Name(key []byte) Name { return s.catalogue.name(key) }
 
-// Name returns what key, a decoded name, tells of a value under it. It takes a
-// fraction of a microsecond: keep it where a name comes often.
+// Name returns the meaning of key, a decoded name, for its value. It takes a fraction of a
+// microsecond, so cache the result for frequent names.
 func (c *Catalogue) Name(key []byte) Name { return c.orShipped().name(key) }
 
 func (c *Catalogue) name(key []byte) Name {
@@ -148,17 +147,16 @@ func (c *Catalogue) name(key []byte) Name {
 	return n
 }
 
-// Append appends what the detectors find in text, in order and without overlaps.
-// text is decoded: a string's characters, a number as written, or a key. name is what
-// the name that it stands under tells: some things are known by their neighbourhood
-// alone. The time is linear in len(text) whatever it holds. It allocates nothing
-// beside dst, but for an operator's expression that has to be searched for.
+// Append appends the findings of the detectors in text, in order and without overlaps. text is
+// decoded: the characters of a string, a number as written, or a key. name is the meaning of
+// its name, which some detectors need. The time is linear in len(text) for any content. Append
+// allocates only dst, unless an operator's expression requires a search.
 func (s *Set) Append(dst []Finding, text []byte, name Name) []Finding {
 	return s.AppendAtPace(dst, text, name, nil)
 }
 
-// AppendAtPace is Append, and calls look again and again while it is under way: about once
-// for each KiB. look may panic to end it; nil is Append.
+// AppendAtPace is like Append, but calls look about once per KiB. look may panic to stop the
+// scan; if it is nil, this is Append.
 func (s *Set) AppendAtPace(dst []Finding, text []byte, name Name, look func()) []Finding {
 	if len(text) < shortest {
 		return dst
@@ -181,7 +179,7 @@ func (s *Set) AppendAtPace(dst []Finding, text []byte, name Name, look func()) [
 		dst = merge(dst, before, found)
 	}
 	s.end(&w)
-	// The whole text is the secret, unless its own form says so more precisely.
+	// The whole text is the secret, unless a detector found a more precise form in it.
 	if ok && (len(dst) != before+1 || dst[before].Start > whole.Start || dst[before].End < whole.End) {
 		dst = append(dst[:before], whole)
 	}
@@ -191,7 +189,7 @@ func (s *Set) AppendAtPace(dst []Finding, text []byte, name Name, look func()) [
 // Detects reports whether Append would find anything.
 func (s *Set) Detects(text []byte, name Name) bool { return s.DetectsAtPace(text, name, nil) }
 
-// DetectsAtPace is to Detects what AppendAtPace is to Append.
+// DetectsAtPace is like Detects, but calls look as AppendAtPace does.
 func (s *Set) DetectsAtPace(text []byte, name Name, look func()) bool {
 	if len(text) < shortest {
 		return false
@@ -208,7 +206,7 @@ func (s *Set) DetectsAtPace(text []byte, name Name, look func()) bool {
 	return ok
 }
 
-// under returns the whole text as a finding where its name says so.
+// under returns the whole text as a finding if its name says that it is a secret.
 func (s *Set) under(name Name, text []byte) (Finding, bool) {
 	if name.kinds == 0 {
 		return Finding{}, false
@@ -220,27 +218,27 @@ func (s *Set) under(name Name, text []byte) (Finding, bool) {
 	return f, ok
 }
 
-// scan is one pass over a text.
+// scan is the state of one pass over a text.
 type scan struct {
 	name  Name
 	work  *work
 	notes notes
 	inner *decoder
 	size  int    // of the text
-	look  func() // nil: nobody looks in
+	look  func() // may be nil
 }
 
-// lookBytes is how much of a text is scanned before somebody looks in.
+// lookBytes is the number of bytes scanned between two calls of look.
 const lookBytes = 1 << 10
 
-// pass lets somebody look in.
+// pass calls look.
 func (w *scan) pass() {
 	if w.look != nil {
 		w.look()
 	}
 }
 
-// notes are what a scan has seen that asks for another look.
+// notes records what a scan has seen that requires another pass.
 type notes uint8
 
 const (
@@ -248,8 +246,8 @@ const (
 	hasLines
 )
 
-// deeper returns what one pass over a text cannot find, and whether there is anything:
-// tables under a heading, what escapes and encodings hide, keys without a beginning. The
+// deeper returns findings that one pass over a text cannot make, and whether there are any:
+// tables under a heading, values hidden by escapes and encodings, keys without a prefix. The
 // findings are in any order, may overlap, and are valid until end.
 func (s *Set) deeper(text []byte, w *scan) ([]Finding, bool) {
 	if w.notes == 0 && len(text) < runLeast {
@@ -271,7 +269,7 @@ func (s *Set) deeper(text []byte, w *scan) ([]Finding, bool) {
 	return w.inner.found, len(w.inner.found) > 0
 }
 
-// room returns what a scan decodes in, which few texts need.
+// room returns the buffers for decoding, which few texts need.
 func (s *Set) room(w *scan) *decoder {
 	if w.inner == nil {
 		w.inner = s.decoders.Get().(*decoder)
@@ -280,7 +278,7 @@ func (s *Set) room(w *scan) *decoder {
 	return w.inner
 }
 
-// table is named.table, with exceptions.
+// table is like named.table, but applies exceptions.
 func (s *Set) table(found []Finding, text []byte, w *scan) []Finding {
 	from := len(found)
 	found = s.named.table(found, text)
@@ -291,7 +289,7 @@ func (s *Set) table(found []Finding, text []byte, w *scan) []Finding {
 	return found
 }
 
-// merge adds findings to those from dst[before] on, and makes one of those that overlap.
+// merge adds findings to those from dst[before] on, and joins overlapping ones.
 func merge(dst []Finding, before int, found []Finding) []Finding {
 	dst = append(dst, found...)
 	all := dst[before:]
@@ -327,7 +325,7 @@ func (s *Set) end(w *scan) {
 	}
 }
 
-// Size is the memory of the automaton's tables, in bytes, and its states.
+// Size returns the memory of the automaton's tables in bytes, and the number of states.
 func (s *Set) Size() (bytes, states int) {
 	return s.automaton.size(), len(s.automaton.next) >> s.automaton.shift
 }

@@ -3,14 +3,14 @@ package detect
 import "bytes"
 
 const (
-	localPart = 64  // RFC 5321's most
-	mailHost  = 255 // the same
+	localPart = 64  // the limit of RFC 5321
+	mailHost  = 255 // the limit of RFC 5321
 )
 
 func email() anchor {
-	local := charsetOf("A-Za-z0-9._%+~!$-") // RFC 5322 has more, with which texts separate addresses
+	local := charsetOf("A-Za-z0-9._%+~!$-") // RFC 5322 allows more characters, but texts use them to separate addresses
 	for c := 0x80; c < 256; c++ {
-		local[c] = true // of UTF-8 (RFC 6531)
+		local[c] = true // UTF-8 (RFC 6531)
 	}
 	host := charsetOf("A-Za-z0-9.-")
 	for c := 0x80; c < 256; c++ {
@@ -24,20 +24,20 @@ func email() anchor {
 				start--
 			}
 			for start < at && classOf[window[start]]&alnumClasses == 0 && window[start] != '_' && window[start] < 0x80 {
-				start++ // as in a list, - anna@example.com
+				start++ // a list item: - anna@example.com
 			}
 			name := window[at+1:]
 			name = name[:host.span(name)]
 			for len(name) > 0 && (name[len(name)-1] == '.' || name[len(name)-1] == '-') {
-				name = name[:len(name)-1] // a sentence ends
+				name = name[:len(name)-1] // the end of a sentence
 			}
 			return Finding{Start: start, End: at + 1 + len(name)}, start < at && mailHostName(name)
 		},
 	}
 }
 
-// mailHostName reports whether b is two or more labels, the last at least two
-// letters (or not of ASCII).
+// mailHostName reports whether b has two or more labels, the last of at least two letters or
+// with characters outside ASCII.
 func mailHostName(b []byte) bool {
 	label, labels := 0, 1
 	for i, c := range b {
@@ -49,7 +49,7 @@ func mailHostName(b []byte) bool {
 			labels++
 		}
 	}
-	if bytes.HasPrefix(b[label:], []byte("xn--")) { // a domain of another script, in ASCII
+	if bytes.HasPrefix(b[label:], []byte("xn--")) { // an internationalised domain in ASCII
 		return labels > 1 && len(b)-label > len("xn--")
 	}
 	for _, c := range b[label:] {

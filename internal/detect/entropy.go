@@ -2,10 +2,10 @@ package detect
 
 import "math"
 
-// entropyJudged is how much of a value its entropy is taken of.
+// entropyJudged is the number of bytes of a value used to compute its entropy.
 const entropyJudged = 200
 
-// atLeast reports whether b's Shannon entropy, in bits a byte, is at least least.
+// atLeast reports whether b's Shannon entropy in bits per byte is at least least.
 func atLeast(b []byte, least float64) bool {
 	if least <= 0 {
 		return true
@@ -28,7 +28,7 @@ func atLeast(b []byte, least float64) bool {
 	return math.Log2(n)-sum/n >= least
 }
 
-// weighted is n log n, base 2.
+// weighted contains n log n, base 2.
 var weighted = func() (w [entropyJudged + 1]float64) {
 	for n := 2; n < len(w); n++ {
 		w[n] = float64(n) * math.Log2(float64(n))

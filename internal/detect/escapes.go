@@ -2,11 +2,10 @@ package detect
 
 import "unicode/utf8"
 
-// Texts that have escapes in them, of URLs, HTML, or programs: sk%2Dproj%2D, &#115;k-,
-// \u0073k-. They are looked at once more with the escapes undone, and again where that leaves
-// escapes.
+// Texts with escapes of URLs, HTML or programs: sk%2Dproj%2D, &#115;k-, \u0073k-. They are
+// scanned again after decoding, and once more if escapes remain.
 
-// escapes are the patterns at which a text is noted to have some.
+// escapes are the patterns that mark a text as containing escapes.
 func escapes() []pattern {
 	hex := setOf("0123456789abcdefABCDEF")
 	all := []pattern{{setOf("%"), hex, hex}, {setOf("\\"), setOf("ux"), hex, hex}}
@@ -16,8 +15,8 @@ func escapes() []pattern {
 	return all
 }
 
-// unescaped appends what is found in text with its escapes undone, and with those undone
-// that come out of it: URLs in URLs are escaped twice.
+// unescaped appends the findings in text after decoding its escapes. It decodes twice, because
+// URLs in URLs are escaped twice.
 func (s *Set) unescaped(found []Finding, text []byte, w *scan, d *decoder) []Finding {
 	more := unescape(d, 0, text, nil, w)
 	found = s.inPlain(found, d, 0, w)
@@ -28,7 +27,7 @@ func (s *Set) unescaped(found []Finding, text []byte, w *scan, d *decoder) []Fin
 	return found
 }
 
-// inPlain appends what is found in a text without its escapes, at the places with them.
+// inPlain appends the findings in a decoded text, at their positions in the escaped one.
 func (s *Set) inPlain(found []Finding, d *decoder, round int, w *scan) []Finding {
 	plain, at := d.plain[round], d.at[round]
 	inner := scan{name: w.name, work: w.work, look: w.look}
@@ -57,8 +56,8 @@ func (s *Set) inPlain(found []Finding, d *decoder, round int, w *scan) []Finding
 	}
 }
 
-// unescape undoes the escapes of text into a round's room, and reports whether there may be
-// others in what comes out. at is where each byte of text stood, nil: where it stands.
+// unescape decodes the escapes of text into a round's buffer. more reports whether the result
+// may contain escapes. at is the original position of each byte of text; nil means unchanged.
 func unescape(d *decoder, round int, text []byte, at []int32, w *scan) (more bool) {
 	plain, to := d.plain[round][:0], d.at[round][:0]
 	place := func(i int) int32 {
@@ -94,7 +93,7 @@ func unescape(d *decoder, round int, text []byte, at []int32, w *scan) (more boo
 	return more
 }
 
-// escape reads an escape with which b begins, and how long it is, 0 where there is none.
+// escape reads the escape at the beginning of b and returns its length, or 0 if there is none.
 func escape(b []byte) (r rune, n int) {
 	switch b[0] {
 	case '%':
@@ -112,7 +111,7 @@ func escape(b []byte) (r rune, n int) {
 	return 0, 0
 }
 
-// digits16 reads count hexadecimal digits behind the first skip bytes.
+// digits16 reads count hexadecimal digits after the first skip bytes.
 func digits16(b []byte, skip, count int) (r rune, n int) {
 	if len(b) < skip+count {
 		return 0, 0
@@ -126,10 +125,10 @@ func digits16(b []byte, skip, count int) (r rune, n int) {
 	return r, skip + count
 }
 
-// entityBytes is the longest entity that is read.
+// entityBytes is the maximum length of an entity.
 const entityBytes = 10
 
-// entity reads an entity of HTML.
+// entity reads an HTML entity.
 func entity(b []byte) (r rune, n int) {
 	end := 1
 	for end < len(b) && end < entityBytes && b[end] != ';' {

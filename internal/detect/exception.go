@@ -12,21 +12,21 @@ import (
 	"auditrelay/document"
 )
 
-// Exception is a finding that is none: of a detector, at a path, or of one value. At
-// least the path or the value is given. What it spares a detector finds nevertheless
-// under another name counts as that detector's.
+// Exception exempts findings: of a detector, at a path, or of one value. It requires at least a
+// path or a value. If another detector also finds an exempted value, it remains a finding of
+// that detector.
 type Exception struct {
-	// Detector is a detector's or a group's name. Empty: whichever.
+	// Detector is the name of a detector or group. Empty means all.
 	Detector string
-	// Path selects the values in which it holds. Empty: everywhere.
+	// Path selects the values to which it applies. Empty means all.
 	Path string
-	// SHA256 is the digest of the finding, in hexadecimal. Empty: whatever is found.
+	// SHA256 is the digest of the finding in hexadecimal. Empty means any finding.
 	SHA256 string
-	// Reason says why, for those who read the list.
+	// Reason explains it to readers of the list.
 	Reason string
 }
 
-// maxExceptions is how many there may be: a value's place has a bit for each.
+// maxExceptions is the maximum number: a value's place has a bit for each.
 const maxExceptions = 64
 
 // ExceptionError is a fault of one exception.
@@ -41,16 +41,16 @@ func (e *ExceptionError) Error() string {
 }
 func (e *ExceptionError) Unwrap() error { return e.Err }
 
-// exceptions are those of a catalogue.
+// exceptions are the exceptions of a catalogue.
 type exceptions struct {
 	all   []exception
-	paths []*document.Path // by index, nil where it has none
+	paths []*document.Path // by index; nil if it has no path
 }
 
 type exception struct {
 	Exception
 
-	names []string // of the detectors, nil: all
+	names []string // names of the detectors; nil: all
 	sum   [sha256.Size]byte
 	used  atomic.Uint64
 }
@@ -100,7 +100,7 @@ func newExceptions(c *Catalogue, list []Exception) (*exceptions, error) {
 	return e, errors.Join(errs...)
 }
 
-// everywhere reports whether a path selects every value there is.
+// everywhere reports whether a path selects every value.
 func everywhere(path string) bool {
 	for step := range strings.SplitSeq(path, ".") {
 		if strings.Trim(step, "*") != "" {
@@ -110,7 +110,7 @@ func everywhere(path string) bool {
 	return strings.Contains(path, "**")
 }
 
-// spares reports whether an exception holds for a finding, and counts it.
+// spares reports whether an exception applies to a finding, and counts its use.
 func (e *exceptions) spares(f Finding, detector string, text []byte, at uint64) bool {
 	var sum [sha256.Size]byte
 	summed := false
@@ -133,7 +133,7 @@ func (e *exceptions) spares(f Finding, detector string, text []byte, at uint64) 
 	return false
 }
 
-// UsedException is an exception and how often it has held since start.
+// UsedException is an exception with the number of its uses since the start.
 type UsedException struct {
 	Exception
 	Used uint64
@@ -152,8 +152,8 @@ func (c *Catalogue) Exceptions() []UsedException {
 	return all
 }
 
-// Paths are the paths of the exceptions, by index, nil where one has none: a caller
-// that walks a document marks what they select and tells Name.At.
+// Paths returns the paths of the exceptions by index; nil if an exception has none. A caller
+// that walks a document marks the selected values and passes the marks to Name.At.
 func (c *Catalogue) Paths() []*document.Path {
 	e := c.orShipped().exceptions
 	if e == nil {

@@ -8,39 +8,39 @@ import (
 )
 
 const (
-	// maxExpression bounds an expression's text, maxProgram what it compiles to, in
+	// maxExpression limits an expression's text. maxProgram limits its compiled size in
 	// instructions.
 	maxExpression = 4096
 	maxProgram    = 20_000
-	// expressionReach is how far from its keyword a match is looked for where the
-	// expression itself has no bound or a wider one.
+	// expressionReach is how far from its keyword a match is searched if the expression itself
+	// has no limit or a wider one.
 	expressionReach = 1024
-	// expressionStride is how much more is searched at once, so that keywords in a
-	// row cost no search each.
+	// expressionStride is how much more is searched at once, so that successive keywords do not
+	// each need a search.
 	expressionStride = 4096
-	// expressionSpend bounds how often a byte of the text is gone through, all searches
-	// of one expression together: matches in a row that lead to nothing would make the
-	// work quadratic otherwise (token.*;|token on many a token).
+	// expressionSpend limits how often a byte of the text is read by all searches of one
+	// expression. Without it, many fruitless matches would make the work quadratic
+	// (token.*;|token on many a token).
 	expressionSpend = 32
 )
 
-// expression is a search for what needs one: RE2 on a window around a keyword.
+// expression is a search for forms that need one: RE2 in a window around a keyword.
 type expression struct {
 	regex *regexp.Regexp
-	group int // of the secret; 0: the first that holds something, or else the whole
+	group int // of the secret; 0: the first non-empty one, or else the whole match
 	reach int
-	index int // among a Set's
+	index int // index in a Set
 	judge func(text []byte, match, secret Finding) bool
 }
 
-// work is what one scan has to remember.
+// work is the search state of one scan.
 type work struct {
-	searched []int // by expression: up to where a keyword needs no search any more
-	spent    []int // by expression: bytes gone through
+	searched []int // by expression: keywords before this position need no search
+	spent    []int // by expression: bytes read
 }
 
-// find looks for a match around the keyword that ends at text[i]. Where the searches have
-// spent what they may, the rest of the text counts as found: it fails closed.
+// find searches for a match around the keyword that ends at text[i]. If the searches have used
+// up their budget, the rest of the text counts as found: find fails closed.
 func (e *expression) find(text []byte, from, i int, w *work) (Finding, bool) {
 	if i < w.searched[e.index] {
 		return Finding{}, false
@@ -74,7 +74,7 @@ func (e *expression) find(text []byte, from, i int, w *work) (Finding, bool) {
 
 var notWhite = setOf(exceptWhite)
 
-// secret is the part of a match that is the secret.
+// secret returns the part of a match that is the secret.
 func (e *expression) secret(loc []int, at int) Finding {
 	if g := 2 * e.group; e.group > 0 && g+1 < len(loc) && loc[g] >= 0 {
 		return Finding{Start: at + loc[g], End: at + loc[g+1]}
@@ -89,7 +89,7 @@ func (e *expression) secret(loc []int, at int) Finding {
 	return Finding{Start: at + loc[0], End: at + loc[1]}
 }
 
-// widest returns the most bytes that a tree matches, -1 where it has no bound.
+// widest returns the maximum number of bytes that a tree matches, or -1 if it is unlimited.
 func widest(t *syntax.Regexp) int {
 	switch t.Op {
 	case syntax.OpLiteral:
@@ -127,8 +127,8 @@ func widest(t *syntax.Regexp) int {
 	return sum
 }
 
-// required returns texts of which one is in all that a tree matches, the longer the
-// better, nil where it has none of three bytes.
+// required returns texts, one of which occurs in every match of a tree. Longer ones are
+// preferred. It returns nil if there is none of at least three bytes.
 func required(t *syntax.Regexp) []string {
 	switch t.Op {
 	case syntax.OpLiteral:
@@ -171,9 +171,9 @@ func least(texts []string) int {
 	return n
 }
 
-// allowlist says which matches of a rule are none, as gitleaks' files do.
+// allowlist excludes matches of a rule, as in gitleaks' files.
 type allowlist struct {
-	every     bool // all of its conditions, not one of them
+	every     bool // all conditions must hold, not just one
 	regexes   []*regexp.Regexp
 	target    string // secret, match or line
 	stopwords []string

@@ -5,22 +5,21 @@ import (
 	"regexp/syntax"
 )
 
-// form is an expression that a secret has from its beginning to its end and that
-// needs no search: items, one behind the other, each of which takes as much as it
-// can and never less.
+// form is an expression that covers a secret from beginning to end and needs no search. It
+// consists of successive items, each of which takes as much as it can without backtracking.
 type form struct {
 	items []item
-	tail  *charset // that goes on behind the last item
+	tail  *charset // characters that continue a match after the last item
 }
 
-// item is bytes of a set, or one of several texts.
+// item is a row of bytes of a set, or one of several texts.
 type item struct {
 	set      *charset
-	min, max int // max < 0: any number
+	min, max int // max < 0: unlimited
 	texts    [][]byte
 }
 
-// parseForm reads an expression; ok is false where it is one that needs a search.
+// parseForm reads an expression. ok is false if it needs a search.
 func parseForm(tree *syntax.Regexp) (f form, ok bool) {
 	items, ok := appendItems(nil, tree)
 	if !ok || len(items) == 0 {
@@ -36,8 +35,8 @@ func parseForm(tree *syntax.Regexp) (f form, ok bool) {
 	return f, true
 }
 
-// tailOf returns what a longer secret of the form would go on with: the last row of
-// characters, and those that may stand behind it.
+// tailOf returns the characters with which a longer secret of the form would continue: those of
+// the last row and of optional items after it.
 func tailOf(items []item) *charset {
 	var tail charset
 	for i := len(items) - 1; i >= 0 && items[i].set != nil; i-- {
@@ -54,7 +53,7 @@ func tailOf(items []item) *charset {
 	return nil
 }
 
-// overlaps reports whether what follows may begin with a byte of set.
+// overlaps reports whether rest may begin with a byte of set.
 func overlaps(set *charset, rest []item) bool {
 	for _, it := range rest {
 		for _, text := range it.texts {
@@ -130,7 +129,7 @@ func appendItems(items []item, t *syntax.Regexp) ([]item, bool) {
 	return nil, false
 }
 
-// alternatives are the texts of an alternation, of which none begins another.
+// alternatives returns the texts of an alternation. None may be the beginning of another.
 func alternatives(t *syntax.Regexp) ([][]byte, bool) {
 	var texts [][]byte
 	for _, sub := range t.Sub {
@@ -168,8 +167,8 @@ func classSet(t *syntax.Regexp) (*charset, bool) {
 	return &set, true
 }
 
-// spell returns the texts with which items begin, as far as there are at most few of
-// them; whole says that they are all of items.
+// spell returns the texts with which items begin, at most few of them. whole reports that they
+// cover all items.
 func spell(items []item, few int) (texts [][]byte, whole bool) {
 	texts = [][]byte{nil}
 	for _, it := range items {
@@ -201,8 +200,8 @@ func spell(items []item, few int) (texts [][]byte, whole bool) {
 	return texts, true
 }
 
-// reach returns the fewest and the most bytes of what the form matches, most < 0
-// where that has no bound.
+// reach returns the minimum and maximum number of bytes that the form matches. most < 0 means
+// unlimited.
 func (f *form) reach() (least, most int) {
 	for _, it := range f.items {
 		low, high := it.min, it.max
@@ -222,7 +221,7 @@ func (f *form) reach() (least, most int) {
 	return least, most
 }
 
-// match returns how much of b the form takes from its beginning.
+// match returns how many bytes at the beginning of b match the form.
 func (f *form) match(b []byte) (n int, ok bool) {
 	for i := range f.items {
 		it := &f.items[i]
@@ -256,7 +255,7 @@ func (it *item) text(b []byte) int {
 	return 0
 }
 
-// parseExpression reads an RE2 expression, with bounds on its size.
+// parseExpression reads an RE2 expression within size limits.
 func parseExpression(text string) (*syntax.Regexp, error) {
 	if len(text) > maxExpression {
 		return nil, fmt.Errorf("an expression of %d bytes, at most %d", len(text), maxExpression)

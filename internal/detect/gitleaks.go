@@ -10,10 +10,10 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// maxRuleFile bounds a file of rules, in bytes.
+// maxRuleFile limits the size of a rule file in bytes.
 const maxRuleFile = 4 << 20
 
-// FileError is a fault of a file of rules, at its line; 0 where that is not known.
+// FileError is a fault of a rule file with its line, or 0 if the line is unknown.
 type FileError struct {
 	Line int
 	Err  error
@@ -22,8 +22,8 @@ type FileError struct {
 func (e *FileError) Error() string { return e.Err.Error() }
 func (e *FileError) Unwrap() error { return e.Err }
 
-// gitleaksFile is the part of gitleaks' format (its version 8) that says what is
-// looked for in a text.
+// gitleaksFile is the part of gitleaks' format (version 8) that describes what to find in a
+// text.
 type gitleaksFile struct {
 	Title string `toml:"title"`
 	Rules []struct {
@@ -53,10 +53,10 @@ type gitleaksAllowlist struct {
 	TargetRules []string `toml:"targetRules"`
 }
 
-// ReadGitleaks reads rules in gitleaks' format. group is the name by which they are
-// selected together, beside secrets; a rule whose id a shipped detector has is called
-// group-id. notes say what has no meaning for events: rules about files, for one. The
-// error joins a *FileError for each fault.
+// ReadGitleaks reads rules in gitleaks' format. group is the name that selects all of them,
+// besides secrets. If a shipped detector has the same id, the rule is called group-id. notes
+// lists settings without meaning for events, such as rules about files. The error joins a
+// *FileError for each fault.
 func ReadGitleaks(group string, data []byte) (rules []Rule, notes []string, err error) {
 	if len(data) > maxRuleFile {
 		return nil, nil, &FileError{0, fmt.Errorf("a file of %d bytes, at most %d", len(data), maxRuleFile)}
@@ -130,8 +130,8 @@ func contains(list []string, text string) bool {
 	return false
 }
 
-// compile makes an allowlist of what it says of texts; ok is false where that is
-// nothing. With AND, conditions about files make it one that never holds.
+// compile compiles an allowlist's conditions about texts. ok is false if there are none. An AND
+// with conditions about files yields an allowlist that never applies.
 func (l *gitleaksAllowlist) compile() (a allowlist, ok bool, err error) {
 	a = allowlist{every: strings.EqualFold(l.Condition, "AND") || l.Condition == "&&", target: l.RegexTarget}
 	if len(l.Regexes)+len(l.Stopwords) == 0 || a.every && len(l.Paths)+len(l.Commits) > 0 {
@@ -153,7 +153,7 @@ func (l *gitleaksAllowlist) compile() (a allowlist, ok bool, err error) {
 	return a, true, nil
 }
 
-// identifier makes an id of the form that names have.
+// identifier converts an id to the form of names.
 func identifier(id string) string {
 	out := []byte(strings.ToLower(id))
 	for i, c := range out {
@@ -164,7 +164,7 @@ func identifier(id string) string {
 	return strings.TrimLeft(string(out[:min(len(out), 48)]), "-_")
 }
 
-// ruleLines returns the lines on which [[rules]] stand.
+// ruleLines returns the lines with [[rules]].
 func ruleLines(data []byte) (lines []int) {
 	n := 0
 	for line := range bytes.Lines(data) {

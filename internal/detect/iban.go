@@ -1,7 +1,7 @@
 package detect
 
-// ibanMost is the longest IBAN's length, Malta's 31 and Saint Lucia's 32, and what
-// the standard allows.
+// ibanMost is the maximum length of an IBAN that the standard allows. The longest ones in use
+// have 31 (Malta) and 32 (Saint Lucia) characters.
 const ibanMost = 34
 
 func iban() anchor {
@@ -55,7 +55,7 @@ func ibanEnd(b []byte, start, length int) (end int, ok bool) {
 	return end, rest == 1
 }
 
-// ibanLengths is the register's, by country.
+// ibanLengths returns the lengths in the register, by country.
 func ibanLengths() map[[2]byte]int {
 	lengths := make(map[[2]byte]int)
 	for length, countries := range map[int]string{

@@ -2,7 +2,7 @@ package detect
 
 const (
 	ipv4Bytes = 15
-	ipv6Bytes = 45 // with an IPv4 address as its end
+	ipv6Bytes = 45 // ends in an IPv4 address
 )
 
 func ipv4() anchor {
@@ -54,8 +54,8 @@ func parseIPv4(b []byte) (n int, octets [4]byte, ok bool) {
 	return n, octets, true
 }
 
-// versionBefore reports whether what ends before four numbers makes a version of
-// them, or the end of something longer.
+// versionBefore reports whether the text before four numbers makes them a version, or the end
+// of something longer.
 func versionBefore(b []byte) bool {
 	end := len(b)
 	if end == 0 {
@@ -82,7 +82,7 @@ func ipv6() anchor {
 			for start > 0 && at-start < 5+escapeBytes && classOf[window[start-1]]&alnumClasses != 0 {
 				start--
 			}
-			if at-start > 4 { // an escape's digits are before it
+			if at-start > 4 { // the digits of an escape precede it
 				start = afterEscape(window, start, at)
 			}
 			if start > 0 && !escaped(window, start) && (window[start-1] == ':' || window[start-1] == '.' || alphanumeric[window[start-1]]) {
@@ -94,8 +94,7 @@ func ipv6() anchor {
 	}
 }
 
-// parseIPv6 reads an address that begins with a group of four digits, as those
-// that are found do.
+// parseIPv6 reads an address that begins with a group of four digits, as all matches do.
 func parseIPv6(b []byte) (n int, ok bool) {
 	groups, first, elided := 0, 0, false
 	for groups < 8 {
@@ -109,7 +108,7 @@ func parseIPv6(b []byte) (n int, ok bool) {
 			n++
 		}
 		if n == from {
-			break // behind ::
+			break // after ::
 		}
 		if n < len(b) && b[n] == '.' && n+1 < len(b) && classOf[b[n+1]] == digit {
 			size, _, ok := parseIPv4(b[from:])
@@ -146,7 +145,7 @@ func parseIPv6(b []byte) (n int, ok bool) {
 	return n, known && (elided && groups < 8 || !elided && groups == 8)
 }
 
-// hexDigit returns c's value, -1 where it has none.
+// hexDigit returns the value of c, or -1 if c is no hexadecimal digit.
 func hexDigit(c byte) int {
 	switch {
 	case '0' <= c && c <= '9':

@@ -2,11 +2,11 @@ package detect
 
 import "bytes"
 
-// jwkBytes is how far around a part of a private JSON Web Key its type is looked for.
+// jwkBytes is how far around a part of a private JSON Web Key its type is searched.
 const jwkBytes = 1024
 
-// partOfJWK returns what the name of a part of a private JSON Web Key tells in a text that
-// has the key among other things: {"kty": "RSA", "d": "..."}.
+// partOfJWK returns the meaning of the name of a part of a private JSON Web Key in a text that
+// contains the key: {"kty": "RSA", "d": "..."}.
 func partOfJWK(text []byte, at int, name []byte) kind {
 	switch string(name) {
 	case "d", "p", "q", "dp", "dq", "qi", "k":

@@ -5,15 +5,15 @@ import (
 	"encoding/base64"
 )
 
-// jwtHeader is how much of a JWT's first part is looked at. Those with a chain of
-// certificates are longer, and name their algorithm first as a rule.
+// jwtHeader is the number of bytes scanned of a JWT's first part. Headers with a certificate
+// chain are longer, and usually begin with the algorithm.
 const jwtHeader = 512
 
-// jwtPart is the fewest characters of the second part.
+// jwtPart is the minimum length of the second part.
 const jwtPart = 8
 
-// jwt finds JSON Web Tokens, signed or encrypted, by a header that decodes and
-// names an algorithm; also those that were cut short in or behind the second part.
+// jwt finds signed and encrypted JSON Web Tokens: the header must decode and name an algorithm.
+// Tokens truncated in or after the second part count too.
 func jwt() anchor {
 	set := charsetOf("A-Za-z0-9_.-")
 	return anchor{

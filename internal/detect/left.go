@@ -2,17 +2,17 @@ package detect
 
 import "bytes"
 
-// labelMost is how long the label of a key may be: its name, a point and a version.
+// labelMost is the maximum length of a key's label: its name, a point and a version.
 const labelMost = 64 + 1 + 6
 
-// left reports whether a finding lies in what a policy left in the place of a value, a
-// pseudonym or an encrypted value, which is longer than most windows. What is glued to it is
-// not the policy's.
+// left reports whether a finding is part of a policy's replacement: a pseudonym or an encrypted
+// value, which is longer than most windows. Text attached to a replacement does not belong to
+// it.
 func left(text []byte, f Finding) bool {
 	if leaves(text[f.Start:]) {
 		return leftAt(text, f.Start, f.End)
 	}
-	// A window began within it, or a name was read to end within it.
+	// A window began inside it, or a name ended inside it.
 	at := labelStart(text, f.Start)
 	if leftBefore(text, at, f.End) {
 		return true
@@ -24,7 +24,7 @@ func left(text []byte, f Finding) bool {
 	return at > 0 && text[at-1] == ':' && leftBefore(text, labelStart(text, at-1), f.End)
 }
 
-// labelStart returns where the label of a key begins that ends at end.
+// labelStart returns the start of the key label that ends at end.
 func labelStart(text []byte, end int) int {
 	at := end
 	for at > 0 && at > end-labelMost && (keyNames[text[at-1]] || text[at-1] == '.') {
@@ -33,8 +33,8 @@ func labelStart(text []byte, end int) int {
 	return at
 }
 
-// leftBefore is leftAt of what begins with the prefix before the label at text[at], if there
-// is one, and nothing is glued to it.
+// leftBefore is leftAt for a replacement whose prefix precedes the label at text[at]. It is
+// false if there is no prefix or if text is attached to it.
 func leftBefore(text []byte, at, end int) bool {
 	for _, prefix := range []string{"enc:", "hmac:"} {
 		start := at - len(prefix)
@@ -45,7 +45,8 @@ func leftBefore(text []byte, at, end int) bool {
 	return false
 }
 
-// leftAt reports whether what a policy left begins at text[start] and holds what ends at end.
+// leftAt reports whether a policy's replacement begins at text[start] and contains the text
+// that ends at end.
 func leftAt(text []byte, start, end int) bool {
 	label := start + bytes.IndexByte(text[start:], ':') + 1
 	size := bytes.IndexByte(text[label:min(len(text), label+labelMost+1)], ':')
@@ -61,7 +62,7 @@ func leftAt(text []byte, start, end int) bool {
 	return end <= behind && (behind == len(text) || bareEnd[text[behind]]) && (encrypted(text[start:stop]) || Pseudonym(text[start:stop]))
 }
 
-// before is what may stand before what a policy left; stops, what may end a sentence behind it.
+// before are the characters that may precede a replacement. stops may end a sentence after it.
 var (
 	before = charsetOf(" \t\r\n\"'`(<[{,;=:>/|")
 	stops  = charsetOf(".!?:")

@@ -2,8 +2,8 @@ package detect
 
 import "bytes"
 
-// element looks at <name>value</name>, <entry key="name">value, and at the value
-// behind <key>name</key><string>.
+// element checks <name>value</name>, <entry key="name">value, and the value after
+// <key>name</key><string>.
 func (n *named) element(window []byte, at int) (Finding, bool) {
 	open := bytes.LastIndexByte(window[:at], '<')
 	if open < 0 || open+1 == at {
@@ -46,21 +46,22 @@ func (n *named) element(window []byte, at int) (Finding, bool) {
 	value = bytes.TrimRight(trimmed, " \t\r\n")
 	how := assigned
 	if valueCell(name) {
-		how = written_ // of a table for people
+		how = written_ // in a table for people
 	}
 	detector := n.judge(kinds, value, how)
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }
 
-// labelCell and valueCell report whether a tag is that of a label, and of what stands beside it.
+// labelCell and valueCell report whether a tag is that of a label, or of the cell beside a
+// label.
 func labelCell(tag []byte) bool {
 	return string(tag) == "td" || string(tag) == "th" || string(tag) == "dt"
 }
 
 func valueCell(tag []byte) bool { return string(tag) == "td" || string(tag) == "dd" }
 
-// attribute returns what the attribute beside value="..." tells, where name is that
-// of such a value: <add key="ApiToken" value="...">, {name: X, value: Y}.
+// attribute returns the meaning of the attribute beside value="...". name is the name of the
+// value's attribute: <add key="ApiToken" value="...">, {name: X, value: Y}.
 func (n *named) attribute(text []byte, at int, name []byte) kind {
 	for len(name) > 0 && (name[0] == ' ' || name[0] == '-') {
 		name = name[1:]
@@ -81,7 +82,7 @@ func (n *named) attribute(text []byte, at int, name []byte) kind {
 			return k
 		}
 	}
-	// The name behind the value, in the same braces or entry of a list.
+	// The name after the value, in the same braces or list entry.
 	behind := text[at:min(len(text), at+tagBytes)]
 	if end := bytes.IndexAny(behind, "{}"); end >= 0 {
 		behind = behind[:end]
@@ -94,7 +95,7 @@ func (n *named) attribute(text []byte, at int, name []byte) kind {
 	return n.nameAttribute(behind[1:])
 }
 
-// blockName returns what the name in quotes before a block tells: variable "token" {.
+// blockName returns the meaning of the quoted name before a block: variable "token" {.
 func (n *named) blockName(before []byte) kind {
 	before = bytes.TrimRight(before, " \t")
 	signed := bytes.TrimRight(before, ":= \t") // "api_key": {"new": ...}
@@ -109,7 +110,7 @@ func (n *named) blockName(before []byte) kind {
 	return n.names.tells(before[bytes.LastIndexAny(before, quoteBytes)+1:])
 }
 
-// annotated returns what the name before a type tells: password: str = "...".
+// annotated returns the meaning of the name before a type: password: str = "...".
 func (n *named) annotated(text []byte, at int, name []byte) kind {
 	before := text[:at-len(name)-(at-len(bytes.TrimRight(text[:at], " \t")))]
 	if text[at] != '=' || len(before) == 0 || before[len(before)-1] != ':' {
@@ -122,7 +123,7 @@ func (n *named) annotated(text []byte, at int, name []byte) kind {
 	return n.names.tells(outer)
 }
 
-// nameAttribute returns what the value of a name= or key= in b tells.
+// nameAttribute returns the meaning of the value of a name= or key= in b.
 func (n *named) nameAttribute(b []byte) kind {
 	for at := 0; at < len(b); at++ {
 		if b[at] != '=' && b[at] != ':' {

@@ -2,17 +2,16 @@ package detect
 
 import "auditrelay/internal/keyname"
 
-// Memo remembers short texts in which detectors found nothing, each with what its name told:
-// the values of events come again and again. It is bounded: a text takes the place of
-// another. It holds no text in which anything was found. The zero value is empty; it is
-// not safe for concurrent use.
+// Memo caches short texts in which detectors found nothing, with the meaning of their names:
+// the values of events repeat. Its size is fixed, so new texts replace old ones. It never
+// contains a text with a finding. The zero value is empty. It is not safe for concurrent use.
 type Memo struct {
 	entries []remembered
 }
 
 const (
 	memoEntries = 256
-	memoBytes   = 79 // so that a key's hash, of 64, is
+	memoBytes   = 79 // enough for a key's hash of 64 bytes
 )
 
 type remembered struct {
@@ -21,7 +20,7 @@ type remembered struct {
 	text [memoBytes]byte
 }
 
-// Clean reports whether text, under a name, is known to hold nothing.
+// Clean reports whether text, under a name, is known to contain no finding.
 func (m *Memo) Clean(text []byte, name Name) bool {
 	if m.entries == nil || len(text) > memoBytes || len(text) == 0 {
 		return false
@@ -30,7 +29,7 @@ func (m *Memo) Clean(text []byte, name Name) bool {
 	return int(e.size) == len(text) && string(e.text[:e.size]) == string(text) && e.name == name
 }
 
-// Note remembers that the sets, all that the caller asks, found nothing in text.
+// Note records that all sets of the caller found nothing in text.
 func (m *Memo) Note(text []byte, name Name) {
 	if len(text) > memoBytes || len(text) == 0 {
 		return
@@ -42,14 +41,14 @@ func (m *Memo) Note(text []byte, name Name) {
 	e.name, e.size = name, uint8(copy(e.text[:], text))
 }
 
-// entryOf is a text's entry.
+// entryOf returns the entry of a text.
 func entryOf(text []byte) uint64 { return keyname.Hash(text) % memoEntries }
 
-// Counts reports whether what is found, or spared by an exception, is counted, so that a
-// text must be looked at each time that it comes.
+// Counts reports whether findings or exempted findings are counted. Then every occurrence of a
+// text must be scanned.
 func (c *Catalogue) Counts() bool { return c.orShipped().exceptions != nil }
 
-// NameOf is Name of a text that is a name perhaps: untold remembers those that are none.
+// NameOf is Name for a text that may be a name. untold caches the texts without a meaning.
 func (c *Catalogue) NameOf(text []byte, untold *Memo) Name {
 	if untold.Clean(text, Name{}) {
 		return Name{}

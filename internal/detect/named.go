@@ -2,47 +2,47 @@ package detect
 
 import "bytes"
 
-// namedRule is a detector of values beside telling names.
+// namedRule is a detector of values beside meaningful names.
 type namedRule struct {
 	detector string
 	kinds    kind
 	value    func(kinds kind, value []byte, how manner) bool
 }
 
-// manner is how a value stands beside its name.
+// manner is the way in which a value is written beside its name.
 type manner uint8
 
 const (
 	held     manner = iota // in a member of that name
-	written_               // in a text, behind a colon or the like
-	assigned               // in a text, behind a sign by which programs read values
-	schemed                // behind a scheme, as "Bearer"
+	written_               // in a text, after a colon or the like
+	assigned               // in a text, after a sign of an assignment in a program
+	schemed                // after a scheme, such as "Bearer"
 )
 
-// named is rules in the order in which they are asked.
+// named is a list of rules in the order of their checks.
 type named struct {
 	rules []namedRule
 	names *names
 }
 
 const (
-	// valueLeast is the fewest bytes of a named value.
+	// valueLeast is the minimum length of a named value in bytes.
 	valueLeast = 4
-	// valueJudged is how much of a value within a text is looked at.
+	// valueJudged is the number of bytes checked of a value within a text.
 	valueJudged = 160
-	// betweenBytes is how many quotes, escapes and brackets may be between a name and
-	// its sign, and between the sign and its value. Spaces do not count.
+	// betweenBytes is the maximum number of quotes, escapes and brackets between a name and its
+	// sign, and between the sign and its value. Spaces do not count.
 	betweenBytes = 6
-	// pseudonymName is how far before a sign the beginning of a pseudonym is looked for.
+	// pseudonymName is how far before a sign the beginning of a pseudonym is searched.
 	pseudonymName = 96
-	// tagName is how long a tag that ends a word in bold may be.
+	// tagName is the maximum length of a tag after a word in bold.
 	tagName = 10
-	// tagBytes is how long a tag of XML may be.
+	// tagBytes is the maximum length of an XML tag.
 	tagBytes = 160
 )
 
-// under returns the whole text, but for white space around it and the scheme of an
-// authorization before it, as a finding where it is a secret under such a name.
+// under returns the whole text as a finding if it is a secret under such a name. Surrounding
+// white space and the scheme of an authorization are not part of the finding.
 func (n *named) under(kinds kind, text []byte) (Finding, bool) {
 	if len(n.rules) == 0 {
 		return Finding{}, false
@@ -68,8 +68,8 @@ func (n *named) under(kinds kind, text []byte) (Finding, bool) {
 	return Finding{Start: start, End: end, Detector: detector}, detector != ""
 }
 
-// judge returns the detector that takes value for a secret under a name of these
-// kinds, "" where none does.
+// judge returns the detector that accepts value as a secret under a name of these kinds, or ""
+// if none does.
 func (n *named) judge(kinds kind, value []byte, how manner) string {
 	if len(value) < valueLeast {
 		return ""
@@ -92,7 +92,7 @@ func (n *named) first(kinds kind) string {
 	return ""
 }
 
-// anchors find names and values within a text.
+// anchors returns the anchors of names and values within a text.
 func (n *named) anchors() []anchor {
 	extend := func(text []byte, f Finding) int { return f.Start + valueSpan(text, f.Start) }
 	anchors := []anchor{
@@ -157,8 +157,8 @@ var (
 	}()
 )
 
-// sign looks at name=value and name: value, the one or the other perhaps in quotes,
-// as configuration, query strings, and JSON cut short have them.
+// sign checks name=value and name: value, either of them perhaps in quotes, as in
+// configuration, query strings and truncated JSON.
 func (n *named) sign(text []byte, at int) (Finding, bool) {
 	name, ok := n.nameBefore(text, at)
 	if !ok {
@@ -178,7 +178,7 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 		case advised(name):
 			kinds = password | token
 		case before >= 0 && (text[before] == '?' || text[before] == '&'):
-			kinds &^= bare // of a query: what services call their keys
+			kinds &^= bare // in a query: a common name of parameters
 		}
 	}
 	start := constructed(text, valueStart(text, at))
@@ -226,10 +226,10 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	case start > 0 && quotes[text[start-1]],
 		text[at] == '=' && (!white[text[at-1]] || oneWord),
 		text[at] == ':' && oneWord && (bytes.IndexAny(name, "-_") > 0 || ofLines(text, at-len(name), start+len(value))):
-		how = assigned // as programs do
+		how = assigned // as in programs
 	}
 	if kinds&token != 0 && !path(value) && (exported(text, at, name, start+len(value)) || queried(text, at, name, value)) {
-		kinds |= password // people set them, too
+		kinds |= password // people choose such values too
 	}
 	detector := n.judge(kinds, value, how)
 	if slash := start + len(value); detector == "" && bytes.HasPrefix(text[slash:], []byte(" / ")) { // creds: user / value
@@ -240,8 +240,8 @@ func (n *named) sign(text []byte, at int) (Finding, bool) {
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }
 
-// ofLines reports whether what begins at start, perhaps behind spaces or the dash of a
-// list, and ends at end is a whole line among others, as in YAML.
+// ofLines reports whether text[start:end], perhaps after spaces or the dash of a list, is a
+// whole line among others, as in YAML.
 func ofLines(text []byte, start, end int) bool {
 	for start > 0 && (text[start-1] == ' ' || text[start-1] == '\t' || text[start-1] == '-') {
 		start--
@@ -253,8 +253,8 @@ func ofLines(text []byte, start, end int) bool {
 	return (first || text[start-1] == '\n') && (last || text[end] == '\n') && !(first && last)
 }
 
-// exported reports whether name=value, or name: value in a line of its own, is written as
-// variables of the environment are: API_KEY=value.
+// exported reports whether name=value, or name: value on its own line, has the form of an
+// environment variable: API_KEY=value.
 func exported(text []byte, at int, name []byte, end int) bool {
 	word, _ := lastWord(name)
 	return bytes.IndexByte(word, '_') > 0 && environment.all(word) &&
@@ -292,13 +292,13 @@ func (n *named) nameBefore(text []byte, at int) ([]byte, bool) {
 		}
 	}
 	start := nameStart(text[:end])
-	if start == end || start > 1 && text[at] == ':' && text[start-1] == ':' && classOf[text[start-2]] == digit { // an ARN's account is before it
+	if start == end || start > 1 && text[at] == ':' && text[start-1] == ':' && classOf[text[start-2]] == digit { // preceded by an ARN's account
 		return nil, false
 	}
 	return text[start:end], true
 }
 
-// nameStart returns where in b the name begins that ends with b.
+// nameStart returns the start of the name at the end of b.
 func nameStart(b []byte) int {
 	start := len(b)
 	for start > 0 && start > len(b)-nameBytes && (nameSet[b[start-1]] || b[start-1] == ' ' || b[start-1] == '\'' && start > 1 && start < len(b) && b[start-2] == 'd' && b[start] != ' ') {
@@ -307,8 +307,8 @@ func nameStart(b []byte) int {
 	return start
 }
 
-// valueStart returns where the value begins behind the sign at text[at]: behind
-// spaces, quotes, the rest of a longer sign, and, as YAML has it, a line's end.
+// valueStart returns the start of the value after the sign at text[at]: after spaces, quotes,
+// the rest of a longer sign, and a line's end, as in YAML.
 func valueStart(text []byte, at int) int {
 	start, marks := at+1+markup(text[at+1:]), 0
 	for start < len(text) && (text[start] == ' ' || text[start] == '\t' || marks < betweenBytes && (opening[text[start]] || text[at] == '|' && text[start] == '|')) {
@@ -327,12 +327,12 @@ func valueStart(text []byte, at int) int {
 		}
 	}
 	if start+1 < len(text) && classOf[text[start]]&(lower|upper) != 0 && quotes[text[start+1]] && text[start+1] != '`' {
-		return start + 2 // N'...' of SQL, and prefixes that programs have
+		return start + 2 // N'...' in SQL, and prefixes in programs
 	}
 	if text[at] != ':' {
 		return start + tripled(text, start)
 	}
-	if marks == 0 && start+1 < len(text) && (text[start] == '!' || text[start] == '&' && start > at+1) { // a tag or anchor of YAML
+	if marks == 0 && start+1 < len(text) && (text[start] == '!' || text[start] == '&' && start > at+1) { // a tag or anchor in YAML
 		if n := exceptBlank.span(text[start:min(len(text), start+nameBytes)]); start+n < len(text) && text[start+n] == ' ' {
 			for start += n; start < len(text) && (text[start] == ' ' || quotes[text[start]]); start++ {
 			}
@@ -363,7 +363,7 @@ func valueStart(text []byte, at int) int {
 		begin++
 	}
 	if begin == line+1 && !oneWordLine(text[begin:]) {
-		return start // of the next name
+		return start // start of the next name
 	}
 	if begin+1 < len(text) && text[begin] == '-' && text[begin+1] == ' ' {
 		begin += 2
@@ -374,8 +374,8 @@ func valueStart(text []byte, at int) int {
 	return begin
 }
 
-// tripled is the length of the line's end, and of the spaces behind it, between three quotes
-// before text[start] and the text in them.
+// tripled returns the length of the line's end and of the spaces after it, if they are between
+// three quotes before text[start] and the quoted text.
 func tripled(text []byte, start int) int {
 	if start < 3 || start == len(text) || text[start] != '\n' && text[start] != '\r' || !quotes[text[start-1]] || text[start-2] != text[start-1] || text[start-3] != text[start-1] {
 		return 0
@@ -395,8 +395,8 @@ func oneWordLine(text []byte) bool {
 	return len(word) >= valueLeast && (len(rest) == 0 || rest[0] == '\r' || rest[0] == '\n') && !bytes.ContainsAny(word, ":=<>|#") && word[0] != '-'
 }
 
-// schemeSpan returns the length of the word before a token in an authorization, and
-// of the spaces behind it, 0 where there is none.
+// schemeSpan returns the length of the word before a token in an authorization, including the
+// spaces after it. It returns 0 if there is none.
 func schemeSpan(value []byte) int {
 	n := schemeSet.span(value[:min(len(value), 16)])
 	end := n
@@ -418,8 +418,8 @@ func schemeSpan(value []byte) int {
 	return 0
 }
 
-// valueSpan returns the length of the value that begins at b[start]: to the quote
-// that was opened before it, or else to whatever ends a bare word.
+// valueSpan returns the length of the value at b[start]: up to the closing quote if one was
+// opened before it, or else to the end of a bare word.
 func valueSpan(b []byte, start int) int {
 	opened := byte(0)
 	if start > 0 && quotes[b[start-1]] {
@@ -435,13 +435,13 @@ func valueSpan(b []byte, start int) int {
 	return len(b) - start
 }
 
-// identified looks at SQL's IDENTIFIED BY 'value'.
+// identified checks SQL's IDENTIFIED BY 'value'.
 func (n *named) identified(window []byte, at int) (Finding, bool) {
 	start := at + 1
 	if start >= len(window) {
 		return Finding{}, false
 	}
-	how := written_ // Oracle's may have no quotes
+	how := written_ // Oracle allows it without quotes
 	if quotes[window[start]] {
 		how = assigned
 		start++

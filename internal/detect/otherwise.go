@@ -2,13 +2,13 @@ package detect
 
 import "bytes"
 
-// Values that formats write otherwise than as name and value with a sign between.
+// Values in formats that do not write name, sign and value.
 
-// constructors are calls around a value that programs assign.
+// constructors are calls around an assigned value in programs.
 var constructors = []string{"String::from(", "SecretString::from(", "SecretString::new(", "Secret::new(", "SecretStr(", "Secret(", "new String(", "String(", "str(", "bytes(", "std::string(", "Some(", "<<"}
 
-// constructed returns where the value begins that a call makes, or that PHP's var_dump shows
-// behind its type and length; start where there is none.
+// constructed returns the start of the value inside such a call, or after the type and length
+// in the output of PHP's var_dump. It returns start if there is none.
 func constructed(text []byte, start int) int {
 	rest := text[start:]
 	for _, c := range constructors {
@@ -29,7 +29,7 @@ func constructed(text []byte, start int) int {
 	return start
 }
 
-// serialized looks at PHP's serialize: s:8:"password";s:6:"secret".
+// serialized checks PHP's serialize: s:8:"password";s:6:"secret".
 func (n *named) serialized(window []byte, at int) (Finding, bool) {
 	end := at - 3
 	start := bytes.LastIndexByte(window[:max(end, 0)], '"') + 1
@@ -45,8 +45,9 @@ func (n *named) serialized(window []byte, at int) (Finding, bool) {
 	return n.phrase(kinds, window, from, extendSerialized(window, Finding{Start: from, End: from}))
 }
 
-// extendSerialized returns where a value of PHP's serialize ends: where the length before it
-// says, if a quote is there; else, as the text was encoded anew, at the last quote before it.
+// extendSerialized returns the end of a value in PHP's serialize. If a quote follows at the
+// stated length, the value ends there. Otherwise the text was re-encoded, and the value ends at
+// the last quote before that length.
 func extendSerialized(text []byte, f Finding) int {
 	const most = 12
 	digits := text[max(0, f.Start-2-most):max(0, f.Start-2)]
@@ -61,7 +62,7 @@ func extendSerialized(text []byte, f Finding) int {
 	return f.Start + max(valueSpan(text, f.Start), bytes.LastIndex(near, []byte("\";")))
 }
 
-// digitsBefore returns how many digits b ends with.
+// digitsBefore returns the number of digits at the end of b.
 func digitsBefore(b []byte) (n int) {
 	for n < len(b) && digitSet[b[len(b)-1-n]] {
 		n++
@@ -69,8 +70,8 @@ func digitsBefore(b []byte) (n int) {
 	return n
 }
 
-// wireless looks at the password in the text of a code for a network:
-// WIFI:T:WPA;S:name;P:password;; in which a backslash is before a semicolon of a value.
+// wireless checks the password in the text of a network code: WIFI:T:WPA;S:name;P:password;; in
+// which a backslash precedes a semicolon of a value.
 func (n *named) wireless(window []byte, at int) (Finding, bool) {
 	end := at + 1
 	for end < len(window) && window[end] != '\n' && (window[end] != ';' || window[end-1] == '\\') {
@@ -82,8 +83,8 @@ func (n *named) wireless(window []byte, at int) (Finding, bool) {
 	return n.phrase(password, window, at+1, end)
 }
 
-// phrase judges a value that its format delimits, so that spaces in it end nothing: it is
-// a secret where it were one without them.
+// phrase checks a value with delimiters, which may contain spaces. It is a secret if it were
+// one without the spaces.
 func (n *named) phrase(kinds kind, window []byte, start, end int) (Finding, bool) {
 	var room [valueJudged]byte
 	joined := room[:0]
@@ -99,8 +100,8 @@ func (n *named) phrase(kinds kind, window []byte, start, end int) (Finding, bool
 	return Finding{Start: start, End: end, Detector: detector}, detector != ""
 }
 
-// third looks at the password of htpasswd -b FILE USER PASSWORD, and of htpasswd -n -b USER
-// PASSWORD, which prints.
+// third checks the password of htpasswd -b FILE USER PASSWORD, and of htpasswd -n -b USER
+// PASSWORD, which prints its result.
 func (n *named) third(window []byte, at int) (Finding, bool) {
 	start, batch, before := at+1, false, 2
 	for start < len(window) {
@@ -118,7 +119,7 @@ func (n *named) third(window []byte, at int) (Finding, bool) {
 		case len(word) > 1 && word[0] == '-':
 			batch = batch || bytes.IndexByte(word, 'b') > 0
 			if bytes.IndexByte(word, 'n') > 0 {
-				before-- // no file
+				before-- // no file argument
 			}
 			if last := word[len(word)-1]; last == 'C' || last == 'r' { // a number follows
 				next += blank.span(window[next:])
@@ -132,8 +133,8 @@ func (n *named) third(window []byte, at int) (Finding, bool) {
 	return Finding{}, false
 }
 
-// argument returns where the argument of a command at b[start] lies, without quotes, and
-// where it ends with them. At the end of b, and of a line, next is start.
+// argument returns the position of a command's argument at b[start] without its quotes, and
+// next, its end with them. At the end of b or of a line, next is start.
 func argument(b []byte, start int) (begin, end, next int) {
 	begin = start
 	for begin < len(b) && begin < start+betweenBytes && b[begin] == '\\' {
@@ -159,7 +160,7 @@ func argument(b []byte, start int) (begin, end, next int) {
 	return begin, end, next
 }
 
-// extendArgument goes on to the end of an argument that the window cuts.
+// extendArgument extends a finding to the end of an argument cut by the window.
 func extendArgument(text []byte, f Finding) int {
 	switch {
 	case f.End == len(text) || quotes[text[f.End]] || text[f.End] == '\\':
@@ -171,8 +172,8 @@ func extendArgument(text []byte, f Finding) int {
 	return end
 }
 
-// listedUnder returns what the key above an entry tells, as YAML has lists of secrets by
-// name: "passwords:", and below it "  bob: secret".
+// listedUnder returns the meaning of the key above an entry, as in YAML's lists of secrets by
+// name: "passwords:", and below it " bob: secret".
 func (n *named) listedUnder(text []byte, at int, name []byte) kind {
 	if text[at] != ':' || at+1 < len(text) && !white[text[at+1]] {
 		return 0
@@ -203,8 +204,8 @@ func (n *named) listedUnder(text []byte, at int, name []byte) kind {
 	return 0
 }
 
-// indentBefore returns how many spaces are before text[at] on its line, -1 where something
-// else is.
+// indentBefore returns the number of spaces before text[at] on its line, or -1 if there are
+// other characters.
 func indentBefore(text []byte, at int) int {
 	start := at
 	for start > 0 && text[start-1] == ' ' && at-start < nameBytes {
@@ -216,14 +217,14 @@ func indentBefore(text []byte, at int) int {
 	return at - start
 }
 
-// cellsMost is how many cells of an HTML table's row are counted.
+// cellsMost is the maximum number of cells counted in a row of an HTML table.
 const cellsMost = 16
 
-// tableCell looks at a cell of a table in HTML, whose heading tells.
+// tableCell checks a cell of an HTML table with a meaningful heading.
 func (n *named) tableCell(text []byte, at int) (Finding, bool) {
 	const before = 1024
 	window := text[max(0, at-before):at]
-	row, column := len(window), -1 // those before this one
+	row, column := len(window), -1 // number of cells before this one
 	for !bytes.HasPrefix(window[row:], []byte("<tr")) {
 		if bytes.HasPrefix(window[row:], []byte("<td")) {
 			column++

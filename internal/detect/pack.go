@@ -52,7 +52,7 @@ func readPack(text string) (pack, error) {
 	return p, nil
 }
 
-// shippedRules and personalRules compile the packs, once.
+// shippedRules and personalRules compile the packs once.
 var (
 	shippedRules  = sync.OnceValues(func() ([]*compiledRule, error) { return compilePack(packText) })
 	personalRules = sync.OnceValues(func() ([]*compiledRule, error) { return compilePack(personalText) })
@@ -77,7 +77,7 @@ func compilePack(text string) ([]*compiledRule, error) {
 	return all, nil
 }
 
-// PackVersion is the version of the rules that come with the relay.
+// PackVersion returns the version of the shipped rules.
 func PackVersion() string {
 	p, err := readPack(packText)
 	if err != nil {

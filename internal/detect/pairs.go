@@ -1,7 +1,7 @@
 package detect
 
-// pairName reports whether a member or attribute of this name holds the name of a
-// value that stands beside it: {"name": "API_TOKEN", "value": ...}.
+// pairName reports whether a member or attribute of this name contains the name of a
+// neighbouring value: {"name": "API_TOKEN", "value": ...}.
 func pairName(name []byte) bool {
 	var room [16]byte
 	name = marked(name)
@@ -13,8 +13,7 @@ func pairName(name []byte) bool {
 	return endsInWord(name, "name")
 }
 
-// endsInWord reports whether a name's last word, of several, is word: param_name,
-// varName.
+// endsInWord reports whether the last of several words in a name is word: param_name, varName.
 func endsInWord(name []byte, word string) bool {
 	at := len(name) - len(word)
 	if at < 2 || fold(name[at]) != word[0] || string(name[at+1:]) != word[1:] {
@@ -23,21 +22,21 @@ func endsInWord(name []byte, word string) bool {
 	return name[at] != word[0] || name[at-1] == '_' || name[at-1] == '-'
 }
 
-// valueName reports whether a member or attribute of this name holds such a value.
+// valueName reports whether a member or attribute of this name contains such a value.
 func valueName(name []byte) bool {
 	var room [16]byte
 	name = marked(name)
 	switch string(folded(room[:0], name)) {
 	case "value", "values", "answer", "example", "raw", "val", "v", "content", "contents", "data", "default", "current", "old", "new", "newvalue", "oldvalue", "new_value", "old_value", "from", "to", "before", "after", "previous", "newval", "oldval", "new_val", "old_val", "plaintext", "string", "stringvalue", "text", "lhs", "rhs", "response":
 		return true
-	case "before_value", "updated_values": // LiteLLM's own, of a whole row
+	case "before_value", "updated_values": // of LiteLLM, for a whole row
 		return false
 	}
 	return endsInWord(name, "value")
 }
 
-// marked is a name without the sign that converters from XML put before those of
-// attributes and contents: @key, #text.
+// marked returns a name without the sign that XML converters put before attributes and
+// contents: @key, #text.
 func marked(name []byte) []byte {
 	if len(name) > 1 && (name[0] == '@' || name[0] == '#') {
 		return name[1:]
@@ -45,10 +44,10 @@ func marked(name []byte) []byte {
 	return name
 }
 
-// PairName and ValueName are pairName and valueName of a member's decoded key.
+// PairName is pairName for a member's decoded key.
 func PairName(key []byte) bool { return pairName(key) }
 
-// ValueName reports whether a member holds the value of a pair.
+// ValueName reports whether a member contains the value of a pair.
 func ValueName(key []byte) bool { return valueName(key) }
 
 func folded(dst, b []byte) []byte {

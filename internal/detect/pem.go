@@ -3,22 +3,22 @@ package detect
 import "bytes"
 
 const (
-	// pemLabel is how long the words between BEGIN and the dashes may be.
+	// pemLabel is the maximum length of the words between BEGIN and the dashes.
 	pemLabel = 64
-	// pemBody is how soon after them there is a line of the key.
+	// pemBody is the distance after them within which a line of the key must occur.
 	pemBody = 256
-	// pemMost is how far behind its BEGIN a key's END is looked for.
+	// pemMost is how far after BEGIN the END of a key is searched.
 	pemMost = 128 << 10
-	// pemMark is how many dashes and spaces may stand before BEGIN and END.
+	// pemMark is the maximum number of dashes and spaces before BEGIN and END.
 	pemMark = 16
 )
 
-// pemBytes are those of a body that was cut short, and what stands between its lines.
+// pemBytes is the set of bytes in a truncated body and between its lines.
 var pemBytes = charsetOf("A-Za-z0-9+/=\\%:,.()#|>*<_ \t\r\n-")
 
-// privateKey finds PEM private keys of every kind (also PGP's, SSH2's and OpenVPN's static
-// ones) from BEGIN to END, or, where they were cut short, to where nothing looks like a key
-// any more; and PuTTY's. Marks may be in small letters, with other dashes and spaces.
+// privateKey finds PEM private keys of every kind (also those of PGP, SSH2 and OpenVPN) from
+// BEGIN to END, and PuTTY's keys. A truncated key extends as far as the text looks like a key.
+// Marks may be in lower case, with other dashes and spaces.
 func privateKey() []anchor {
 	var anchors []anchor
 	for _, mark := range []string{"--begin", "-- begin"} {
@@ -53,8 +53,8 @@ func findPEM(mark int) func(window []byte, at int) (Finding, bool) {
 	}
 }
 
-// ofPrivateKey reports whether a label says that a private key follows, whatever stands
-// between its words.
+// ofPrivateKey reports whether a label announces a private key, with any characters between its
+// words.
 func ofPrivateKey(label []byte) bool {
 	var room [pemLabel]byte
 	letters := room[:0]
@@ -66,8 +66,8 @@ func ofPrivateKey(label []byte) bool {
 	return bytes.Contains(letters, []byte("privatekey")) || bytes.Contains(letters, []byte("statickey"))
 }
 
-// hasKeyLine reports whether sixteen characters of base64 in a row come before the
-// next dashes, whatever else does.
+// hasKeyLine reports whether sixteen characters of base64 in a row occur before the next
+// dashes.
 func hasKeyLine(body []byte) bool {
 	row := 0
 	for i, c := range body {
@@ -85,8 +85,8 @@ func hasKeyLine(body []byte) bool {
 	return false
 }
 
-// extendPEM goes on to the END that comes before any BEGIN, whatever lies between;
-// without one, to where nothing looks like a key.
+// extendPEM extends a finding to the END that comes before the next BEGIN, whatever is between.
+// Without an END, it extends as far as the text looks like a key.
 func extendPEM(text []byte, f Finding) int {
 	rest := text[f.End:min(len(text), f.End+pemMost)]
 	for at := 0; ; {
@@ -120,13 +120,13 @@ func extendPEM(text []byte, f Finding) int {
 	return f.End + pemBytes.span(rest)
 }
 
-// hasWord reports whether b begins with a word of small letters, in any case.
+// hasWord reports whether b begins with a lower-case word, in any case.
 func hasWord(b []byte, word string) bool {
 	return len(b) >= len(word) && bytes.EqualFold(b[:len(word)], []byte(word))
 }
 
-// extendPPK goes on to the end of the line that a PuTTY key ends with; without that, to where
-// nothing looks like a key behind its private lines.
+// extendPPK extends a finding to the end of the last line of a PuTTY key. Without that line, it
+// extends as far as the text after its private lines looks like a key.
 func extendPPK(text []byte, f Finding) int {
 	rest := text[f.End:min(len(text), f.End+pemMost)]
 	for _, last := range []string{"Private-MAC:", "Private-Hash:"} {

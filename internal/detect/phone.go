@@ -2,10 +2,10 @@ package detect
 
 const (
 	phoneLeast = 8
-	phoneMost  = 15 // E.164's
+	phoneMost  = 15 // the limit of E.164
 )
 
-// phone finds numbers that say by a sign that they are one.
+// phone finds telephone numbers marked by a sign.
 func phone() []anchor {
 	const area = "23456789"
 	one := anchor{back: 2, ahead: len("212) 555-01234"), find: northAmerican}
@@ -15,13 +15,13 @@ func phone() []anchor {
 
 var between = charsetOf(" .()-")
 
-// international looks at the first digit behind a plus.
+// international checks the first digit after a plus.
 func international(window []byte, at int) (Finding, bool) {
 	if window[at] == '0' || !begins(window, at-1) {
 		return Finding{}, false
 	}
 	count, end := 0, at
-	for i := at; i < len(window) && i-end <= 2; i++ { // at most two, as in ") ", between two digits
+	for i := at; i < len(window) && i-end <= 2; i++ { // at most two between two digits, as in ") "
 		if classOf[window[i]] == digit {
 			count++
 			end = i + 1
@@ -35,8 +35,8 @@ func international(window []byte, at int) (Finding, bool) {
 	return Finding{Start: at - 1, End: end}, phoneLeast <= count && count <= phoneMost
 }
 
-// northAmerican looks at a number's first digit: three, three and four digits, of
-// which the first two groups never begin with 0 or 1.
+// northAmerican checks a number's first digit: three, three and four digits. The first two
+// groups never begin with 0 or 1.
 func northAmerican(window []byte, at int) (Finding, bool) {
 	start := at
 	pattern := "ddd-Ddd-dddd"

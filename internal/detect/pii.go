@@ -1,6 +1,6 @@
 package detect
 
-// personal returns the group pii.
+// personal returns the detectors of the group pii.
 func personal() []detector {
 	all := []detector{
 		{

@@ -2,9 +2,9 @@ package detect
 
 import "bytes"
 
-// Secrets that shells hand to a program's input.
+// Secrets that a shell passes to a program's standard input.
 
-// taking are pieces of a command that reads a secret.
+// taking are parts of commands that read a secret.
 var taking = [][]byte{
 	[]byte("--password-stdin"), []byte("--with-token"), []byte("--token-stdin"), []byte("--stdin"), []byte(" -S"), []byte("passwd"), []byte("login -"), []byte("--passphrase-fd"), []byte("--pass-stdin"),
 	[]byte("secret set"), []byte("secrets set"), []byte("secret create"), []byte("secrets create"), []byte("create secret"), []byte("secrets versions add"), []byte("cryptsetup"), []byte("vault write"), []byte("vault kv put"), []byte("pass insert"), []byte("/dev/stdin"), []byte("kinit"), []byte("secret put"), []byte("env add"), []byte("configure --token"),
@@ -19,13 +19,13 @@ func takes(command []byte) bool {
 	return false
 }
 
-// firstLine is b up to its end of line.
+// firstLine returns b up to its first end of line.
 func firstLine(b []byte) []byte { return b[:lineEnd(b, 0)] }
 
-// lastLine is what of b stands in its last line.
+// lastLine returns the last line of b.
 func lastLine(b []byte) []byte { return b[bytes.LastIndexByte(b, '\n')+1:] }
 
-// printed looks at echo value | program, and printf.
+// printed checks echo value | program, and printf.
 func (n *named) printed(window []byte, at int) (Finding, bool) {
 	start := at + 1
 	for start < len(window) && window[start] == '-' {
@@ -57,7 +57,7 @@ func (n *named) printed(window []byte, at int) (Finding, bool) {
 	return n.given(window, start, end)
 }
 
-// handed looks at program <<< value, and at the line behind <<WORD.
+// handed checks program <<< value, and the line after <<WORD.
 func (n *named) handed(window []byte, at int) (Finding, bool) {
 	start := at + 1
 	if start == len(window) {
@@ -79,13 +79,13 @@ func (n *named) handed(window []byte, at int) (Finding, bool) {
 	return n.given(window, start, start+len(bytes.TrimRight(firstLine(window[start:]), "\r")))
 }
 
-// given judges a value that a program takes as a password.
+// given checks a value that a program takes as a password.
 func (n *named) given(window []byte, start, end int) (Finding, bool) {
 	detector := n.judge(password, window[start:end], assigned)
 	return Finding{Start: start, End: end, Detector: detector}, detector != ""
 }
 
-// commands are beginnings of commands that a secret follows: behind so many other words.
+// commands are beginnings of commands that take a secret after a number of other words.
 var commands = []struct {
 	text string
 	skip int
@@ -95,7 +95,7 @@ var commands = []struct {
 	{" /rp ", 0}, {"rocommunity ", 0}, {"rwcommunity ", 0}, {"addprinc -pw ", 0}, {" psk ", 0}, {"wifi-sec.psk ", 0}, {"user default on >", 0}, {"auth default ", 0}, {"pragma key = ", 0}, {"pragma key=", 0}, {"sp_addlogin ", 1},
 }
 
-// behind looks at the value some words behind a command's beginning.
+// behind checks the value some words after a command's beginning.
 func (n *named) behind(skip, fields int) func(window []byte, at int) (Finding, bool) {
 	return func(window []byte, at int) (Finding, bool) {
 		start := at + 1
@@ -122,7 +122,7 @@ func (n *named) behind(skip, fields int) func(window []byte, at int) (Finding, b
 	}
 }
 
-// pipeAnchors find the values of this file.
+// pipeAnchors returns the anchors of this file's checks.
 func (n *named) pipeAnchors(extend func([]byte, Finding) int) []anchor {
 	anchors := []anchor{
 		{pattern: literal("echo "), back: 5, ahead: valueJudged + commandBytes, find: n.printed},
@@ -135,13 +135,13 @@ func (n *named) pipeAnchors(extend func([]byte, Finding) int) []anchor {
 	for _, f := range []struct {
 		text   string
 		fields int
-	}{{":5432:", 2}, {"*:*:*:", 1}, {"]:587 ", 1}, {"]:465 ", 1}} { // of .pgpass, and Postfix' sasl_passwd
+	}{{":5432:", 2}, {"*:*:*:", 1}, {"]:587 ", 1}, {"]:465 ", 1}} { // in .pgpass, and Postfix's sasl_passwd
 		anchors = append(anchors, anchor{pattern: literal(f.text), back: len(f.text), ahead: nameBytes + valueJudged, find: n.behind(0, f.fields), extend: extend})
 	}
 	return anchors
 }
 
-// fieldSet is what is before a password in such files.
+// fieldSet is the set of bytes before a password in such files.
 var fieldSet = func() *charset {
 	set := *nameSet
 	set['*'], set['@'] = true, true

@@ -1,31 +1,31 @@
 package detect
 
 const (
-	// prefixBytes is how long the words before a token's random part may be, and
-	// prefixedJudged how much of the token is looked at.
+	// prefixBytes is the maximum length of the words before a token's random part.
+	// prefixedJudged is the number of bytes checked of the token.
 	prefixBytes    = 40
 	prefixedJudged = 120
 
-	// wordLeast is the fewest letters of a beginning that says nothing of a secret: two
-	// may stand before a dash by chance, as in the identifier of a shared document.
+	// wordLeast is the minimum length of a prefix that does not mean a secret. Two letters may
+	// precede a dash by chance, as in the identifier of a shared document.
 	wordLeast = 3
 
-	// Fewest characters of the random part, without and with a word that says secret.
+	// Minimum length of the random part, without and with a word that means a secret.
 	prefixedLeast = 32
 	tellingLeast  = 20
 
-	// hexLeast is the fewest hexadecimal digits behind a word that says nothing of a secret: 32
-	// are a UUID's or an MD5 sum's.
+	// hexLeast is the minimum number of hexadecimal digits after a word that does not mean a
+	// secret. UUIDs and MD5 sums have 32.
 	hexLeast = 40
 
-	// rowLeast is the fewest letters and digits in a row: a UUID has 12.
+	// rowLeast is the minimum number of letters and digits in a row. A UUID has 12.
 	rowLeast = 13
 )
 
-// prefixed finds tokens of services that no rule knows: a word or several, as
-// vendors put before what they issue, and behind _ or - a long row that was drawn:
-// apify_api_..., nango_sk_... Identifiers look alike, so that it asks for more
-// characters than those have, and knows the words of the usual ones.
+// prefixed finds tokens of services without a rule: one or more words, as vendors put before
+// their tokens, then _ or - and a long random row: apify_api_..., nango_sk_... Identifiers look
+// similar. So prefixed requires more characters than identifiers have, and knows the words of
+// common identifiers.
 func prefixed() anchor {
 	identifiers := wordSet(`resp response msg message call tool toolu file batch run thread asst assistant chatcmpl cmpl completion req request gen vs step evt event
 		rs fc ws ig ci mcp mcpl mcpr conv item trace span id sha sha1 sha224 sha256 sha384 sha512 md5 rev commit build main master img image cs seti in pi cus sub prod
@@ -41,7 +41,7 @@ func prefixed() anchor {
 		pattern: pattern{alphanumeric, setOf("_-")}, back: prefixBytes + 2, ahead: prefixedJudged, least: tellingLeast,
 		find: func(window []byte, at int) (Finding, bool) {
 			if !vendorWord(wordBefore(window[:at])) {
-				return Finding{}, false // as of most identifiers
+				return Finding{}, false // as in most identifiers
 			}
 			rest := window[at+1:]
 			row, total := longestRow(rest)
@@ -53,7 +53,7 @@ func prefixed() anchor {
 				start--
 			}
 			if start > 0 && window[start-1] == '\\' && start+1 < at {
-				start++ // behind an escape
+				start++ // after an escape
 			}
 			if at-start > prefixBytes || start > 0 && (base64Std[window[start-1]] || window[start-1] == '.') && !begins(window, start) {
 				return Finding{}, false
@@ -89,8 +89,8 @@ func prefixed() anchor {
 
 var tokenBytes = charsetOf("A-Za-z0-9_+/=-")
 
-// wordBefore returns the letters and digits that end b, without the letter of an escape before
-// them.
+// wordBefore returns the letters and digits at the end of b, without the letter of an escape
+// before them.
 func wordBefore(b []byte) []byte {
 	start := len(b)
 	for start > 0 && start+prefixBytes > len(b) && alphanumeric[b[start-1]] {
@@ -102,7 +102,7 @@ func wordBefore(b []byte) []byte {
 	return b[start:]
 }
 
-// eachWord calls f with what lies between the underscores and dashes of b.
+// eachWord calls f for each part of b between underscores and dashes.
 func eachWord(b []byte, f func(word []byte, first bool)) {
 	first := true
 	for len(b) > 0 {
@@ -112,8 +112,8 @@ func eachWord(b []byte, f func(word []byte, first bool)) {
 	}
 }
 
-// vendorWord reports whether a word could be one that a vendor puts before its
-// tokens: letters of one case, perhaps with digits behind them.
+// vendorWord reports whether a vendor could put this word before its tokens: letters of one
+// case, perhaps followed by digits.
 func vendorWord(word []byte) bool {
 	letters := 0
 	for letters < len(word) && classOf[word[letters]]&(lower|upper) != 0 {
@@ -131,8 +131,8 @@ func vendorWord(word []byte) bool {
 	return seen == lower || seen == upper
 }
 
-// longestRow returns the longest row of letters and digits at the beginning of b, which
-// may have _ and - between rows, and how long all of them are.
+// longestRow returns the longest row of letters and digits at the beginning of b, and the total
+// length of all rows. Rows may be joined by _ and -.
 func longestRow(b []byte) (row []byte, total int) {
 	begin, end := 0, 0
 	from := 0
@@ -146,9 +146,9 @@ func longestRow(b []byte) (row []byte, total int) {
 	return b[begin:min(end, begin+judged)], total
 }
 
-// drawnRow reports whether a row was drawn and it, or all of total characters around it, are
-// more than identifiers have; told says that a word says secret, vendor that none is one of
-// things that have a hash.
+// drawnRow reports whether a row is random and it, or the total characters around it, are
+// longer than identifiers. told: a word means a secret. vendor: no word names a thing that has
+// a hash.
 func drawnRow(row []byte, total int, told, underscore, vendor bool) bool {
 	if len(row) < rowLeast {
 		return false
@@ -175,16 +175,15 @@ func drawnRow(row []byte, total int, told, underscore, vendor bool) bool {
 	return (underscore || told) && seen != digit && len(row) >= min(least, 24) && changes*4 >= len(row)
 }
 
-// mixedRow reports whether a row has letters of both cases and digits, as the tokens have that
-// most vendors issue now.
+// mixedRow reports whether a row has letters of both cases and digits, like most new tokens of
+// vendors.
 func mixedRow(row []byte) bool {
 	seen, _ := classes(row)
 	return seen&alnumClasses == alnumClasses
 }
 
-// longWord is more letters in a row than words have.
+// longWord is longer than the letters of any word.
 const longWord = 16
 
-// oneRow reports whether b begins with a row of letters or digits that is too long for
-// a word, however it was made up.
+// oneRow reports whether b begins with a row of letters or digits that is too long for a word.
 func oneRow(b []byte) bool { return alphanumeric.span(b[:min(len(b), longWord)]) == longWord }

@@ -2,13 +2,13 @@ package detect
 
 import "bytes"
 
-// Values in headers of authorization, in statements, and behind marks of markup.
+// Values in authorization headers, in SQL statements, and after marks of markup.
 
-// headerBytes is how much of a header is read.
+// headerBytes is the maximum number of bytes read of a header.
 const headerBytes = 512
 
-// parameters is the length of a scheme and of its parameters, as headers of authorization
-// have them (Digest username="x", response="y"), 0 where none of these is a secret.
+// parameters returns the length of a scheme and its parameters, as in authorization headers
+// (Digest username="x", response="y"). It returns 0 if none of them is a secret.
 func parameters(name, value []byte) int {
 	at := schemeSet.span(value)
 	const header = "authorization"
@@ -42,17 +42,17 @@ func parameters(name, value []byte) int {
 	return end
 }
 
-// parameterBytes is what the value of such a parameter is made of.
+// parameterBytes is the set of bytes in the value of such a parameter.
 var parameterBytes = setOf(bytesBut(charsetOf(" \t\r\n,\"'\\")))
 
-// assignment reports whether a value is the name of an assignment to what stands in quotes
-// behind it: CREDENTIALS=(TOKEN='...').
+// assignment reports whether a value is the name of an assignment to a quoted text after it:
+// CREDENTIALS=(TOKEN='...').
 func assignment(text []byte, start int, value []byte) bool {
 	end := start + len(value)
 	return len(value) > 1 && value[len(value)-1] == '=' && end < len(text) && quotes[text[end]] && (start == 0 || !quotes[text[start-1]])
 }
 
-// otherwise returns what something else than its own name tells of a value behind a sign.
+// otherwise returns the meaning of a value after a sign from something other than its own name.
 func (n *named) otherwise(text []byte, at int, name []byte) kind {
 	kinds := n.annotated(text, at, name)
 	if kinds == 0 {
@@ -65,10 +65,10 @@ func (n *named) otherwise(text []byte, at int, name []byte) kind {
 		kinds = n.listedUnder(text, at, name)
 	}
 	if i := bytes.LastIndex(name, []byte(" -")); kinds == 0 && i >= 0 {
-		kinds = n.names.tells(name[i+1:]) // a flag, whose command says another thing: start --token=
+		kinds = n.names.tells(name[i+1:]) // a flag whose command gives it another meaning: start --token=
 	}
 	if begin := at - len(name); kinds == 0 && begin >= 0 && bytes.HasSuffix(text[:begin], []byte("--from-literal=")) {
-		return password // kubectl's, of a secret
+		return password // kubectl's flag for a secret
 	}
 	if kinds == 0 && text[at] == ':' && at+1 < len(text) && admins[string(bytes.TrimLeft(name[bytes.LastIndexByte(name, ' ')+1:], " "))] && mixedWord(wordAt(text, at+1)) && text[at+1] != ' ' {
 		kinds = password // admin:password
@@ -78,11 +78,11 @@ func (n *named) otherwise(text []byte, at int, name []byte) kind {
 
 var admins = wordSet("admin root administrator")
 
-// inlineTags are elements of HTML that may stand between a name and its value.
+// inlineTags are HTML elements that may occur between a name and its value.
 var inlineTags = wordSet("b i em strong code tt pre kbd span p br td dd samp mark u")
 
-// markup is the length of the marks of Markdown or tags of HTML with which b begins, between
-// a name and its value: "**Password:** x", "Password: <code>x".
+// markup returns the length of the Markdown marks or HTML tags at the beginning of b, between a
+// name and its value: "**Password:** x", "Password: <code>x".
 func markup(b []byte) int {
 	for _, marks := range []string{"** ", "* ", "__ ", "_ "} {
 		if bytes.HasPrefix(b, []byte(marks)) {
@@ -112,10 +112,10 @@ func markup(b []byte) int {
 	return size
 }
 
-// insertBytes is how much of a statement is read before and behind VALUES.
+// insertBytes is the number of bytes read before and after VALUES in a statement.
 const insertBytes = 512
 
-// inserted looks at INSERT INTO t (a, password) VALUES (1, 'value').
+// inserted checks INSERT INTO t (a, password) VALUES (1, 'value').
 func (n *named) inserted(text []byte, at int) (Finding, bool) {
 	before := bytes.TrimRight(text[max(0, at-insertBytes):at], " ")
 	before = bytes.TrimRight(before[:len(before)-len("values")], " \t\r\n")
@@ -151,8 +151,8 @@ func (n *named) inserted(text []byte, at int) (Finding, bool) {
 	return found, ok
 }
 
-// sqlValue returns where the value at text[from:] starts and ends, without its quotes, and
-// where the next begins.
+// sqlValue returns the start and end of the value at text[from:], without its quotes, and the
+// start of the next one.
 func sqlValue(text []byte, from int) (start, end, next int) {
 	start = from
 	for start < len(text) && white[text[start]] {

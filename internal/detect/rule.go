@@ -13,69 +13,69 @@ import (
 	"auditrelay/internal/keyname"
 )
 
-// Rule is a detector as data: a form that secrets of one kind have.
+// Rule is a detector as data: the form of one kind of secret.
 type Rule struct {
 	// ID is its name in policies and gates: 1 to 64 of a-z, 0-9, - and _.
 	ID string
 	// Description says in a few words what is found.
 	Description string
-	// Groups are names that select it together with others. Empty: secrets.
+	// Groups are names that select it together with others. Empty means secrets.
 	Groups []string
 
-	// Prefixes are texts with which a secret begins, exactly as they stand, and
-	// Alphabet and Least to Most what follows: bytes as in an expression's brackets,
-	// and how many of them. Most 0 is no bound.
+	// Prefixes are the exact beginnings of a secret. Alphabet, Least and Most describe the
+	// rest: its bytes, as in an expression's brackets, and their number. Most 0 means
+	// unlimited.
 	Prefixes    []string
 	Alphabet    string
 	Least, Most int
 
-	// Forms are expressions of RE2, in the place of those three. One matches a whole
-	// secret, or what is around it too and the secret as a group.
+	// Forms are RE2 expressions, in place of those four. Each matches a whole secret, or a
+	// secret in a group together with text around it.
 	Forms []string
-	// Keywords are texts, in any case. One of them must be near. Required if the forms
+	// Keywords are texts in any case. One of them must be near. They are required if the forms
 	// begin with no fixed text.
 	Keywords []string
-	// Group is the number of the form's group that is the secret; 0 is the first that
-	// holds something, or the whole where there is none.
+	// Group is the number of the form's group that is the secret. 0 means the first non-empty
+	// group, or the whole match if there is none.
 	Group int
 
-	// Entropy is the least Shannon entropy of a secret, in bits a byte.
+	// Entropy is the minimum Shannon entropy of a secret in bits per byte.
 	Entropy float64
-	// Mix asks for what drawn characters have and words have not: MixDigits,
-	// MixCases or MixDrawn. Empty: nothing.
+	// Mix requires properties of random characters that words do not have: MixDigits, MixCases
+	// or MixDrawn. Empty means no requirement.
 	Mix string
-	// Exact says that a longer row of the same characters is none. Otherwise a secret
-	// goes on as long as its last characters do.
+	// Exact rejects longer rows of the same characters. Otherwise a secret extends as long as
+	// its last characters continue.
 	Exact bool
-	// Under are names of keys, as in the rules of a policy, under which alone it is
-	// looked for. Empty: everywhere.
+	// Under are key names, as in the rules of a policy. It is searched only under these keys.
+	// Empty means everywhere.
 	Under []string
 
-	// Check is the name of what decides beside the form: check digits, a date. With it, or
-	// with Near, the form begins where a word does, and has no keywords.
+	// Check is the name of a check in addition to the form: check digits, a date. With Check or
+	// Near, the form must begin at the beginning of a word, and needs no keywords.
 	Check string
-	// Near are words of small letters. One must stand in the name, or within 64 bytes
-	// before what is found: for numbers whose form says little.
+	// Near are lower-case words, for numbers whose form says little. One must occur in the
+	// name, or within 64 bytes before the finding.
 	Near []string
 
-	// Examples are found whole, alone and in a sentence; nothing is found in
-	// CounterExamples.
+	// Examples must be found whole, alone and in a sentence. CounterExamples must give no
+	// finding.
 	Examples        []string
 	CounterExamples []string
-	// Source says where the form is known from.
+	// Source is the source of the form.
 	Source string
 
 	allow []allowlist
 }
 
-// The values of Rule.Mix, both of the part behind the prefix.
+// The values of Rule.Mix. Each applies to the part after the prefix.
 const (
 	MixDigits = "digits" // letters and digits
-	MixCases  = "cases"  // those, or small letters and capitals
-	MixDrawn  = "drawn"  // the same, and not small words with - or _ between them; or 16 letters or digits in a row
+	MixCases  = "cases"  // MixDigits, or lower-case and upper-case letters
+	MixDrawn  = "drawn"  // MixCases, except lower-case words with - or _ between them; or 16 letters or digits in a row
 )
 
-// Bounds of rules.
+// Limits of rules.
 const (
 	maxRules     = 2000
 	maxForms     = 16
@@ -83,17 +83,17 @@ const (
 	maxExamples  = 64
 	maxExample   = 8192
 	keywordLeast = 2
-	// MaxUnder is how many rules may be bound to names.
+	// MaxUnder is the maximum number of rules bound to names.
 	MaxUnder = 64
 )
 
 var idForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
-// RuleError is a fault of a rule at the field where it is: id, forms, keywords.
+// RuleError is a fault of a rule in a field: id, forms, keywords.
 type RuleError struct {
 	ID    string
 	Field string
-	Index int // of what Field lists, or -1
+	Index int // index in the list of Field, or -1
 	Err   error
 }
 
@@ -107,7 +107,7 @@ type compiledRule struct {
 	anchors []anchor
 	under   []keyname.Pattern
 	check   check
-	fast    bool // it has no expression that needs a search
+	fast    bool // no expression needs a search
 }
 
 // compile checks a rule. Every fault is a *RuleError.
@@ -176,7 +176,7 @@ func (r Rule) compile() (*compiledRule, error) {
 	return c, nil
 }
 
-// prefixed makes the form of prefixes, alphabet and length.
+// prefixed builds the form of prefixes, alphabet and length.
 func (c *compiledRule) prefixed() error {
 	set, err := alphabet(c.Alphabet)
 	if err != nil {
@@ -199,7 +199,7 @@ func (c *compiledRule) prefixed() error {
 	return nil
 }
 
-// alphabet reads a set of bytes as an expression's brackets have it.
+// alphabet reads a set of bytes in the notation of an expression's brackets.
 func alphabet(text string) (*charset, error) {
 	tree, err := parseExpression("[" + text + "]")
 	if err != nil || text == "" {
@@ -212,8 +212,8 @@ func alphabet(text string) (*charset, error) {
 	return items[0].set, nil
 }
 
-// form compiles one expression: to items, where it begins with few texts or has a
-// keyword at a place that is known, and else to a search around keywords.
+// form compiles one expression. If it begins with one of few texts, or has a keyword at a known
+// place, the result is a list of items; otherwise it is a search around keywords.
 func (c *compiledRule) form(text string) error {
 	tree, err := parseExpression(text)
 	if err != nil {
@@ -262,7 +262,7 @@ func (c *compiledRule) form(text string) error {
 	return nil
 }
 
-// direct makes the anchors of a form that needs no search.
+// direct creates the anchors of a form that needs no search.
 func (c *compiledRule) direct(f *form) bool {
 	if len(c.Keywords) == 0 {
 		texts, _ := spell(f.items, 64)
@@ -289,7 +289,7 @@ func (c *compiledRule) direct(f *form) bool {
 	return true
 }
 
-// place returns how many bytes of the form end with keyword, at least and at most.
+// place returns the minimum and maximum number of bytes of the form up to the end of keyword.
 func (f *form) place(keyword string) (low, high int, ok bool) {
 	const few = 128 // tried at each keyword
 	for i := range f.items {
@@ -305,10 +305,10 @@ func (f *form) place(keyword string) (low, high int, ok bool) {
 	return 0, 0, false
 }
 
-// escapeBytes is what begins looks back.
+// escapeBytes is how far begins looks back.
 const escapeBytes = 6
 
-// anchor is that of a form of which low to high bytes end with the pattern.
+// anchor returns an anchor of a form. The pattern ends after low to high bytes of the form.
 func (c *compiledRule) anchor(f *form, p pattern, low, high int) anchor {
 	_, most := f.reach()
 	if most < 0 || most > maxExpression {
@@ -318,7 +318,7 @@ func (c *compiledRule) anchor(f *form, p pattern, low, high int) anchor {
 	a := anchor{pattern: p, back: high + escapeBytes, ahead: most + judged}
 	prefix := low
 	if len(c.Keywords) > 0 {
-		prefix = 0 // the keyword is not where it begins
+		prefix = 0 // the keyword is not its beginning
 	}
 	a.find = func(window []byte, at int) (Finding, bool) {
 		for n := high; n >= low; n-- {
@@ -348,7 +348,7 @@ func (c *compiledRule) anchor(f *form, p pattern, low, high int) anchor {
 	return a
 }
 
-// drawn reports whether what follows the first prefix bytes has what Mix asks for.
+// drawn reports whether the text after the first prefix bytes satisfies Mix.
 func (c *compiledRule) drawn(secret []byte, prefix int) bool {
 	if c.Mix == "" {
 		return true
@@ -365,7 +365,7 @@ func (c *compiledRule) drawn(secret []byte, prefix int) bool {
 	return mixed || c.Mix != MixDigits && seen&lower != 0 && seen&upper != 0
 }
 
-// judge applies what holds for a match of whatever form.
+// judge applies the requirements for a match of any form.
 func (c *compiledRule) judge(text []byte, match, secret Finding) bool {
 	if !atLeast(text[secret.Start:secret.End], c.Entropy) {
 		return false

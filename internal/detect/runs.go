@@ -5,13 +5,13 @@ import (
 	"compress/gzip"
 )
 
-// Long rows of letters and digits: keys that are known by their length and alphabet alone,
-// and secrets that stand encoded as a whole.
+// Long rows of letters and digits: keys known only by their length and alphabet, and secrets
+// encoded as a whole.
 
 const (
-	// runLeast is the fewest characters of a row that is looked at.
+	// runLeast is the minimum length of a row that is checked.
 	runLeast = 20
-	// decodedMost is how much of an encoded row is decoded.
+	// decodedMost is the maximum number of bytes decoded of an encoded row.
 	decodedMost = 8192
 )
 
@@ -22,8 +22,8 @@ var (
 	hexAny   = charsetOf("0-9a-fA-F")
 )
 
-// runs notes what is found in the rows of text. It looks at every twentieth byte, and
-// around it where that is part of a row, so that the time is linear.
+// runs adds the findings in the rows of text. It tests every twentieth byte, and reads around
+// it if that byte is part of a row, so the time is linear.
 func (s *Set) runs(text []byte, w *scan) {
 	low := 0
 	for i := runLeast - 1; i < len(text); {
@@ -52,10 +52,10 @@ func (s *Set) runs(text []byte, w *scan) {
 	}
 }
 
-// run looks at one row, text[start:end].
+// run checks one row, text[start:end].
 func (s *Set) run(text []byte, start, end int, w *scan) (Finding, bool) {
 	if start > 0 && text[start-1] == '\\' {
-		start++ // behind an escape
+		start++ // after an escape
 	}
 	if s.unmarked != "" {
 		if f, ok := unmarked(text, start, end); ok {
@@ -70,18 +70,18 @@ func (s *Set) run(text []byte, start, end int, w *scan) (Finding, bool) {
 	return s.encoded(text, start, end, w)
 }
 
-// encoded looks for what base64 or hexadecimal digits hide: a text, perhaps compressed by
-// gzip or encoded once more.
+// encoded checks the content of base64 or hexadecimal digits: a text, perhaps compressed with
+// gzip or encoded again.
 func (s *Set) encoded(text []byte, start, end int, w *scan) (Finding, bool) {
 	row := text[start:min(end, start+decodedMost)]
 	f, ok := s.hidden(row, w, 0)
 	return Finding{Start: start, End: end, Detector: f.Detector}, ok
 }
 
-// layers is how many encodings around each other are undone.
+// layers is the maximum number of nested encodings that are decoded.
 const layers = 3
 
-// hidden looks at a row decoded in each way in which its beginning can be.
+// hidden checks a row decoded from each possible beginning.
 func (s *Set) hidden(row []byte, w *scan, layer int) (Finding, bool) {
 	if len(row) < 4 {
 		return Finding{}, false
@@ -102,7 +102,7 @@ func (s *Set) hidden(row []byte, w *scan, layer int) (Finding, bool) {
 	return Finding{}, false
 }
 
-// decoded looks at a row decoded.
+// decoded checks a decoded row.
 func (s *Set) decoded(decode func(dst, row []byte) []byte, row []byte, w *scan, layer int) (Finding, bool) {
 	d := s.room(w)
 	d.rows[layer] = decode(d.rows[layer][:0], row)
@@ -112,8 +112,7 @@ func (s *Set) decoded(decode func(dst, row []byte) []byte, row []byte, w *scan, 
 	return s.within(d.rows[layer], w, layer)
 }
 
-// within looks at a text that stood encoded, and at the rows in it that are encoded
-// themselves.
+// within checks a decoded text, and the rows in it that are encoded themselves.
 func (s *Set) within(text []byte, w *scan, layer int) (Finding, bool) {
 	inner := scan{name: Name{at: w.name.at}, work: w.work, inner: w.inner, size: w.size, look: w.look}
 	if f, ok := s.next(text, 0, &inner); ok || layer+1 == layers {
@@ -131,7 +130,7 @@ func (s *Set) within(text []byte, w *scan, layer int) (Finding, bool) {
 	}
 }
 
-// nextRow returns the next row of characters that encodings use.
+// nextRow returns the next row of characters of an encoding.
 func nextRow(text []byte, from int) (start, end int, ok bool) {
 	for start = from; start < len(text); start = end + 1 {
 		for end = start; end < len(text) && runBytes[text[end]]; end++ {
@@ -146,14 +145,14 @@ func nextRow(text []byte, from int) (start, end int, ok bool) {
 	return 0, 0, false
 }
 
-// decoder is room for what is decoded.
+// decoder contains the buffers for decoding.
 type decoder struct {
 	rows  [layers][]byte // of base64 or hexadecimal digits, decoded
-	plain [2][]byte      // of a text, without escapes
+	plain [2][]byte      // a text without escapes
 	at    [2][]int32
 	found []Finding
 
-	inflated    int // bytes in this scan
+	inflated    int // bytes decompressed in this scan
 	gzip        gzip.Reader
 	packed      bytes.Reader
 	inflateInto []byte
@@ -168,7 +167,7 @@ func printable(b []byte) bool {
 	return true
 }
 
-// sextets are what base64's characters stand for, in either alphabet; others 0xff.
+// sextets maps the characters of both base64 alphabets to their values. Others map to 0xff.
 var sextets = func() (of [256]byte) {
 	for i := range of {
 		of[i] = 0xff
@@ -180,7 +179,7 @@ var sextets = func() (of [256]byte) {
 	return of
 }()
 
-// appendBase64 appends what row encodes, nothing where it does not.
+// appendBase64 appends the decoded row, or nothing if it is not valid.
 func appendBase64(dst, row []byte) []byte {
 	row = bytes.TrimRight(row, "=")
 	if len(row)%4 == 1 {
@@ -201,7 +200,7 @@ func appendBase64(dst, row []byte) []byte {
 	return dst
 }
 
-// appendHex appends what row encodes, nothing where it does not.
+// appendHex appends the decoded row, or nothing if it is not valid.
 func appendHex(dst, row []byte) []byte {
 	if len(row)%2 != 0 {
 		return dst
@@ -215,7 +214,7 @@ func appendHex(dst, row []byte) []byte {
 	return dst
 }
 
-// digitOf is the value of a hexadecimal digit.
+// digitOf returns the value of a hexadecimal digit.
 func digitOf(c byte) byte {
 	if c <= '9' {
 		return c - '0'
@@ -223,47 +222,48 @@ func digitOf(c byte) byte {
 	return c | 0x20 - 'a' + 10
 }
 
-// unmarked finds keys that have no beginning of their own, where the row, and what stands
-// before or behind it, has exactly their lengths and alphabets.
+// unmarked finds keys without a prefix. The row, and the text before or after it, must have
+// exactly the lengths and alphabets of such keys.
 func unmarked(text []byte, start, end int) (Finding, bool) {
 	row := text[start:end]
 	whole := Finding{Start: start, End: end}
 	switch len(row) {
-	case 34: // Jenkins'
+	case 34: // Jenkins
 		return whole, row[0] == '1' && row[1] == '1' && lowerHex.all(row)
-	case 51, 52: // Bitcoin's, as wallets export them
+	case 51, 52: // Bitcoin, as exported by wallets
 		uncompressed := len(row) == 51
 		return whole, uncompressed == (row[0] == '5' || row[0] == '9') && bytes.IndexByte([]byte("59KLc"), row[0]) >= 0 && base58s.all(row) && mixed(row)
-	case 29: // Nextcloud's passwords of apps
+	case 29: // Nextcloud app passwords
 		return whole, groupsOfFive(row) && mixed(row)
-	case 50: // Mailgun's
+	case 50: // Mailgun
 		return whole, row[32] == '-' && row[41] == '-' && lowerHex.all(row[:32]) && lowerHex.all(row[33:41]) && lowerHex.all(row[42:])
-	case 60: // X's, of a user with as many digits
+	case 60: // X, after a user of the same number of digits
 		if row[19] == '-' && digitSet.all(row[:19]) && alphanumeric.all(row[20:]) {
 			return whole, mixed(row[20:])
 		}
-	case 56: // Stellar's
+	case 56: // Stellar
 		seen, _ := classes(row)
 		return whole, row[0] == 'S' && base32s.all(row) && seen == upper|digit
-	case 49: // ngrok's
+	case 49: // ngrok
 		return whole, row[27] == '_' && row[0] >= '1' && row[0] <= '3' && alphanumeric.all(row[:27]) && alphanumeric.all(row[28:]) && mixed(row)
-	case 66: // TrueNAS'
+	case 66: // TrueNAS
 		return whole, row[1] == '-' && classOf[row[0]] == digit && alphanumeric.all(row[2:]) && mixed(row[2:])
-	case 40, 48: // of Laravel's Sanctum: a number and | before it
+	case 40, 48: // Laravel Sanctum: after a number and |
 		if low := start - 1 - digitsBefore(text[:max(0, start-1)]); start > 1 && text[start-1] == '|' && low < start-1 && (low == 0 || !base64Std[text[low-1]]) {
 			return Finding{Start: low, End: end}, alphanumeric.all(row) && mixed(row)
 		}
-	case 128: // Gcore's: a number and $ before it
+	case 128: // Gcore: after a number and $
 		if low := start - 1 - digitsBefore(text[:max(0, start-1)]); start > 1 && text[start-1] == '$' && low < start-1 {
 			return Finding{Start: low, End: end}, lowerHex.all(row)
 		}
-	case 106: // Webex'
+	case 106: // Webex
 		return whole, row[64] == '_' && row[69] == '_' && alphanumeric.all(row[:64]) && upperDigits.all(row[65:69]) && uuid(row[70:])
 	}
 	return joined(text, start, end)
 }
 
-// groupsOfFive reports whether a row is groups of five letters and digits with dashes between.
+// groupsOfFive reports whether a row consists of groups of five letters and digits joined by
+// dashes.
 func groupsOfFive(row []byte) bool {
 	for i, c := range row {
 		if dash := i%6 == 5; dash != (c == '-') || !dash && !alphanumeric[c] {
@@ -273,7 +273,7 @@ func groupsOfFive(row []byte) bool {
 	return true
 }
 
-// joined finds keys of two parts with a colon or a point between them.
+// joined finds keys of two parts joined by a colon or a point.
 func joined(text []byte, start, end int) (Finding, bool) {
 	row := text[start:end]
 	behind := Finding{Start: start, End: end}
@@ -286,13 +286,13 @@ func joined(text []byte, start, end int) (Finding, bool) {
 		first := before[low:]
 		behind.Start = low
 		switch {
-		case len(row) == 64 && len(first) == 24: // Ghost's
+		case len(row) == 64 && len(first) == 24: // Ghost
 			return behind, lowerHex.all(row) && lowerHex.all(first)
-		case len(row) == 32 && len(first) == 36: // fal's
+		case len(row) == 32 && len(first) == 36: // fal
 			return behind, lowerHex.all(row) && uuid(first)
-		case len(row) == 43 && len(first) == 15: // LiveKit's
+		case len(row) == 43 && len(first) == 15: // LiveKit
 			return behind, bytes.HasPrefix(first, []byte("API")) && mixed(row)
-		case len(row) == 43 && len(first) == 13: // Ably's
+		case len(row) == 43 && len(first) == 13: // Ably
 			return behind, first[6] == '.' && mixed(row)
 		}
 	}
@@ -301,20 +301,20 @@ func joined(text []byte, start, end int) (Finding, bool) {
 		second = second[:base64URL.span(second)]
 		behind = Finding{Start: start, End: end + 1 + len(second)}
 		switch {
-		case len(row) == 32 && (len(second) == 16 || len(second) == 24): // Zhipu's, Ollama's
+		case len(row) == 32 && (len(second) == 16 || len(second) == 24): // Zhipu, Ollama
 			return behind, lowerHex.all(row) && mixed(second)
-		case len(row) == 26 && len(second) == 22: // Close's
+		case len(row) == 26 && len(second) == 22: // Close
 			return behind, bytes.HasPrefix(row, []byte("api_")) && mixed(second)
 		}
 	}
-	if len(row) == 32 && start > 8 && text[start-1] == '.' { // Baseten's
+	if len(row) == 32 && start > 8 && text[start-1] == '.' { // Baseten
 		first := text[start-9 : start-1]
 		return Finding{Start: start - 9, End: end}, alphanumeric.all(first) && (start == 9 || !base64URL[text[start-10]] && text[start-10] != '.') && mixed(row) && mixed(first)
 	}
 	return Finding{}, false
 }
 
-// mixed reports whether b has letters of both cases and digits, drawn.
+// mixed reports whether b is random and has letters of both cases and digits.
 func mixed(b []byte) bool {
 	seen, _ := classes(b)
 	return seen&alnumClasses == alnumClasses && random(b)

@@ -1,39 +1,39 @@
 package detect
 
-// shortest is the fewest bytes in which any detector finds anything.
+// shortest is the minimum length in bytes of any finding's text.
 const shortest = 4
 
-// anchor is a pattern that whatever a detector looks for has in it and that few
-// other texts have.
+// anchor is a pattern that occurs in everything its detector looks for, and rarely elsewhere.
 //
-// Time is linear by construction: a find sees a window of the text, as wide as its
-// anchor says; an extend reads on only behind what was found, and all that it reads
-// becomes part of the finding, behind which the scan goes on.
+// The time is linear by construction: find sees a window of the text, as wide as its anchor
+// requires. extend reads only text after the finding; everything it reads becomes part of the
+// finding, and the scan continues after it.
 type anchor struct {
 	detector string
-	rank     int // of two findings that overlap the one of the lower rank gives its name
+	rank     int // if two findings overlap, the lower rank determines the name
 	pattern  pattern
-	// back and ahead are how far the window reaches from the pattern's last byte.
+	// back and ahead are the extent of the window around the pattern's last byte.
 	back, ahead int
-	// least is the fewest bytes behind the pattern's last one.
+	// least is the minimum number of bytes after the pattern's last one.
 	least int
-	// find looks at the pattern whose last byte is window[at]. Its finding lies in
-	// the window and need not name the detector. What of the pattern is before the
-	// text begins is not in the window.
+	// find checks the pattern whose last byte is window[at]. Its finding is in the window and
+	// need not name the detector. If the pattern began before the text, that part is not in the
+	// window.
 	find func(window []byte, at int) (Finding, bool)
-	// findIn stands in the place of find, for one that reads spaces beyond any window.
+	// findIn replaces find for a detector that skips spaces beyond any window.
 	findIn func(text []byte, at int) (Finding, bool)
-	// search stands in the place of find, for an expression.
+	// search replaces find for an expression.
 	search *expression
-	// notes stands in the place of find, for what only asks for another look.
+	// notes replaces find if the pattern only requires another pass.
 	notes notes
-	// extend returns the end of what find found, in the whole text; nil: as found.
+	// extend returns the end of the finding in the whole text. nil leaves it unchanged.
 	extend func(text []byte, f Finding) int
-	// told: only what stands around it tells of what is found. What a policy leaves is none.
+	// told: only the surrounding text identifies the finding. A policy's replacement is no
+	// finding.
 	told bool
 }
 
-// pair is the pattern of two bytes.
+// pair returns the pattern of two bytes.
 func pair(first, second string) pattern { return pattern{setOf(first), setOf(second)} }
 
 func setOf(bytes string) *charset {
@@ -62,8 +62,8 @@ func bytesBut(but *charset) string {
 	return string(b)
 }
 
-// next returns the first finding that begins at from or behind it. Where several
-// overlap it is all of them together, by the name of the most particular one.
+// next returns the first finding at or after from. Overlapping findings are joined and get the
+// name of the most specific one.
 func (s *Set) next(text []byte, from int, w *scan) (Finding, bool) {
 	a := s.automaton
 	state, table, hit := a.behind(text, from), a.next, a.firstHit
@@ -99,7 +99,7 @@ func (s *Set) next(text []byte, from int, w *scan) (Finding, bool) {
 	return best, rank >= 0
 }
 
-// look asks one anchor whose pattern ends at text[i].
+// look checks one anchor whose pattern ends at text[i].
 func (s *Set) look(n int, text []byte, from, i int, w *scan) (f Finding, rank int, ok bool) {
 	if bit := s.bits[n]; bit >= 0 && w.name.bound>>bit&1 == 0 {
 		return f, 0, false

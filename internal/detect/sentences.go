@@ -2,18 +2,17 @@ package detect
 
 import "bytes"
 
-// Values in sentences, by the words before them.
+// Values in sentences, recognised by the words before them.
 
-// sayingWords are what stands between a name and its value where people tell it, in the
-// larger languages.
+// sayingWords are the words between a name and its value in sentences of the major languages.
 var sayingWords = []string{" is ", " was ", " ist ", " war ", " lautet ", " lautet nun ", " ist nun ", " ist jetzt ", " is now ", "'s ", " are ", " est ", " es ", " \xc3\xa9 ", " \xc3\xa8 ", " is\n", " \xc3\xa4r ", " l\xc3\xa0 ", " jest ", "\xe3\x82\x92", "\xe3\x81\x8c", "\xeb\x8a\x94 ", "\xec\x9d\x80 ", "\xe6\x94\xb9\xe6\x88\x90", "\xe6\x98\xaf", "\xe4\xb8\xba", "\xe3\x81\xaf", "\xef\xbc\x9a", "\xef\xbc\x9d"}
 
-// follows looks at "password value", as SQL, netrc files and people have it.
+// follows checks "password value", as in SQL, in netrc files and in what people write.
 func (n *named) follows(text []byte, at int) (Finding, bool) { return n.told(text, at, at) }
 
 var ascii = charsetOf("!-~")
 
-// told looks at a value behind text[at], whose name ends at end.
+// told checks a value after text[at] whose name ends at end.
 func (n *named) told(text []byte, end, at int) (Finding, bool) {
 	if end <= 0 {
 		return Finding{}, false
@@ -23,7 +22,7 @@ func (n *named) told(text []byte, end, at int) (Finding, bool) {
 		start++
 	}
 	if start+2 < len(text) && classOf[text[start]] == digit && text[start+1] == ' ' {
-		start += 2 // how the value is written, as network devices have it
+		start += 2 // the type of the value, as network devices write it
 	}
 	value := text[start : start+valueSpan(text[:min(len(text), start+valueJudged)], start)]
 	if text[at] >= 0x80 { // no space ends it there
@@ -50,8 +49,8 @@ func (n *named) told(text []byte, end, at int) (Finding, bool) {
 	return Finding{Start: start, End: start + len(value), Detector: detector}, detector != ""
 }
 
-// spoken returns what a name in a sentence tells, perhaps one of which another word says
-// where it belongs: "the password for the database".
+// spoken returns the meaning of a name in a sentence, perhaps with words about its place: "the
+// password for the database".
 func (n *named) spoken(name []byte) kind {
 	if kinds := n.names.tells(name); kinds != 0 {
 		return kinds
@@ -73,10 +72,10 @@ func (n *named) spoken(name []byte) kind {
 	return 0
 }
 
-// becoming are verbs of Chinese between a name and its value.
+// becoming are Chinese verbs between a name and its value.
 var becoming = []string{"\xe9\x87\x8d\xe7\xbd\xae", "\xe4\xbf\xae\xe6\x94\xb9", "\xe6\x9b\xb4\xe6\x94\xb9", "\xe6\x9b\xb4\xe6\x96\xb0", "\xe5\x8f\x98\xe6\x9b\xb4", "\xe6\x94\xb9", "\xe8\xae\xbe\xe7\xbd\xae", "\xe8\xae\xbe"}
 
-// curly is the length of the quote beyond ASCII with which b begins.
+// curly returns the length of the quote outside ASCII at the beginning of b.
 func curly(b []byte) int {
 	switch {
 	case len(b) > 3 && b[0] == 0xe2 && b[1] == 0x80 && (b[2] >= 0x98 && b[2] <= 0x9f || b[2] == 0xb9):
@@ -89,8 +88,8 @@ func curly(b []byte) int {
 	return 0
 }
 
-// advised reports whether a name with the word key is one that a reader is to use: "use
-// key", where key alone says nothing.
+// advised reports whether a name with the word key is recommended to the reader: "use key".
+// Elsewhere, key alone has no meaning.
 func advised(name []byte) bool {
 	word, name := lastWord(bytes.TrimRight(name, " "))
 	if len(word) == 0 || len(word) > 8 {
@@ -105,13 +104,13 @@ func advised(name []byte) bool {
 	return false
 }
 
-// lastWord returns the last word of b, and what is before it.
+// lastWord returns the last word of b, and the text before it.
 func lastWord(b []byte) (word, before []byte) {
 	i := bytes.LastIndexByte(b, ' ')
 	return b[i+1:], b[:max(i, 0)]
 }
 
-// bracketed looks at "the API key (value)", which nothing but the value is in, and at "value
+// bracketed checks "the API key (value)", where the brackets contain only the value, and "value
 // (password)".
 func (n *named) bracketed(text []byte, at int) (Finding, bool) {
 	if f, ok := n.told(text, at-1, at); ok && f.End < len(text) && text[f.End] == ')' {
@@ -120,11 +119,11 @@ func (n *named) bracketed(text []byte, at int) (Finding, bool) {
 	return n.noted(text, at)
 }
 
-// notedBytes is how long a name in brackets may be.
+// notedBytes is the maximum length of a name in brackets.
 const notedBytes = 24
 
-// noted looks at a value before text[at], a bracket in which nothing but password, or a word
-// for it, is. That may also tell how a user or a host logs in: "mail-7 (password)".
+// noted checks a value before text[at], a bracket that contains only password or a word for it.
+// Such a bracket may also describe how a user or a host logs in: "mail-7 (password)".
 func (n *named) noted(text []byte, at int) (Finding, bool) {
 	size := bytes.IndexByte(text[at+1:min(len(text), at+1+notedBytes)], ')')
 	if size < 2 {
@@ -144,7 +143,7 @@ func (n *named) noted(text []byte, at int) (Finding, bool) {
 	return f, drawn && bytes.IndexByte(value, '@') < 0
 }
 
-// before looks at the value that ends at end, in a text that calls it one of kinds behind it.
+// before checks the value that ends at end; the text after it names one of kinds.
 func (n *named) before(text []byte, end int, kinds kind) (Finding, bool) {
 	for end > 0 && quotes[text[end-1]] {
 		end--
@@ -161,16 +160,16 @@ func (n *named) before(text []byte, end int, kinds kind) (Finding, bool) {
 	return Finding{Start: start, End: end, Detector: detector}, detector != ""
 }
 
-// spokenEnd is what stands before a value in a sentence.
+// spokenEnd is the set of bytes before a value in a sentence.
 var spokenEnd = charsetOf(" \t\r\n\"'`(<[{,;")
 
-// calling is what stands between a value and what it is called.
+// calling are texts between a value and its name.
 var calling = []string{" as ", " as the ", " as your ", " as my ", " as a ", " as an ", " is the ", " is my ", " is your ", " is our ", " is a ", " is his ", " is her "}
 
-// phraseWords is how many words may be in what a value is called.
+// phraseWords is the maximum number of words in such a name.
 const phraseWords = 4
 
-// called looks at "use value as the password", and at "value is the new password".
+// called checks "use value as the password" and "value is the new password".
 func (n *named) called(size int) func(window []byte, at int) (Finding, bool) {
 	return func(window []byte, at int) (Finding, bool) {
 		end := at + 1 - size
@@ -209,7 +208,7 @@ func (n *named) called(size int) func(window []byte, at int) (Finding, bool) {
 	}
 }
 
-// columnName is what names of columns are made of, and calls.
+// columnName is the set of bytes in names of columns and in calls.
 var columnName = charsetOf("a-z0-9_.()")
 
 // path reports whether a word is the path of a file.
@@ -218,7 +217,7 @@ func path(word []byte) bool {
 	return i == 0 && bytes.IndexByte(word[1:], '/') > 0 || i == 1 && (word[0] == '.' || word[0] == '~')
 }
 
-// becomes looks at "password set to value", "password changed to value".
+// becomes checks "password set to value" and "password changed to value".
 func (n *named) becomes(text []byte, at int) (Finding, bool) {
 	end := at - len(" to")
 	start := max(end, 0)
@@ -232,7 +231,7 @@ func (n *named) becomes(text []byte, at int) (Finding, bool) {
 	return n.changing(text, end, at)
 }
 
-// was looks at "password changed from value".
+// was checks "password changed from value".
 func (n *named) was(text []byte, at int) (Finding, bool) {
 	end := at - len(" from")
 	start := max(end, 0)
@@ -246,7 +245,7 @@ func (n *named) was(text []byte, at int) (Finding, bool) {
 	return n.changing(text, end, at)
 }
 
-// arrow looks at the value behind name: value -> value.
+// arrow checks the value after name: value -> value.
 func (n *named) arrow(text []byte, at int) (Finding, bool) {
 	before := text[max(0, at-tagBytes):at]
 	if line := bytes.LastIndexByte(before, '\n'); line >= 0 {

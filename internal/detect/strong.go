@@ -2,9 +2,9 @@ package detect
 
 import "bytes"
 
-// strong reports whether value is a secret under a telling name: one word; random
-// where a machine made it, or else at least no plain word, unless a program reads it
-// there; and neither what stands in a secret's place nor an identifier.
+// strong reports whether value is a secret under a meaningful name. It must be one word: random
+// if a machine generates it; otherwise no plain word, unless a program reads it there. It must
+// be neither a placeholder nor an identifier.
 func strong(kinds kind, value []byte, how manner) bool {
 	if placeholder(value) || uuid(value) || kinds&digest != 0 && len(value) == 64 && lowerHex.all(value) {
 		return false
@@ -36,8 +36,8 @@ func strong(kinds kind, value []byte, how manner) bool {
 	return len(value) >= 8 && (printed >= 3 || printed == 2 && len(value) >= 20 && bytes.IndexByte(value, '@') < 0)
 }
 
-// reference reports whether value is what programs have in a value's place: a type, or what
-// holds the value.
+// reference reports whether value is a program's reference in place of a value: a type or a
+// variable.
 func reference(value []byte) bool {
 	if value[0] == '$' && variable.all(value[1:]) {
 		return true
@@ -71,8 +71,8 @@ var (
 	callNames  = charsetOf("A-Za-z_.")
 )
 
-// numbered reports whether value is one word of letters with three or more digits among them,
-// as short tokens are. No point, hyphen or slash is in it: names of things have those.
+// numbered reports whether value is one word of letters with three or more digits, like short
+// tokens. It must not contain a point, hyphen or slash: names of things contain them.
 func numbered(value []byte) bool {
 	digits, letters := 0, 0
 	for _, c := range value {
@@ -88,8 +88,8 @@ func numbered(value []byte) bool {
 	return len(value) >= 8 && digits >= 3 && letters >= 2
 }
 
-// versioned reports whether value has a number with a point in it, as names with a version
-// have: Apache-2.0.
+// versioned reports whether value contains a number with a point, like names with a version:
+// Apache-2.0.
 func versioned(value []byte) bool {
 	for i := 1; i+1 < len(value); i++ {
 		if value[i] == '.' && classOf[value[i-1]] == digit && classOf[value[i+1]] == digit {
@@ -108,8 +108,8 @@ func hexadecimal(b []byte) bool {
 	return true
 }
 
-// ordinary reports whether value is a word that says something else than a password:
-// a state, a type, a kind of nothing, or a call.
+// ordinary reports whether value is a common word that is no password: a state, a type, a word
+// for nothing, or a call.
 func ordinary(value []byte) bool {
 	if bytes.ContainsAny(value, "([{$%<") {
 		return true
@@ -137,15 +137,15 @@ func awsSecret(_ kind, value []byte, _ manner) bool {
 	return len(value) == 40 && base64Std.all(value) && random(value)
 }
 
-// azureShared reports whether value has the form of a key that Azure shares: 32 or
-// 64 bytes in base64.
+// azureShared reports whether value has the form of a shared key of Azure: 32 or 64 bytes in
+// base64.
 func azureShared(_ kind, value []byte, _ manner) bool {
 	body := bytes.TrimRight(value, "=")
 	return (len(value) == 44 || len(value) == 88) && len(body) < len(value) && base64Std.all(body) && random(value)
 }
 
-// signed reports whether value has the form of a signed URL's signature: 32 bytes in
-// base64 or hexadecimal.
+// signed reports whether value has the form of a signed URL's signature: 32 bytes in base64 or
+// hexadecimal.
 func signed(_ kind, value []byte, _ manner) bool {
 	return len(value) >= 43 && random(value)
 }

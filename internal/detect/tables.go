@@ -2,26 +2,25 @@ package detect
 
 import "bytes"
 
-// Tables in texts, whose heading tells: CSV, tab-separated, Markdown's, and columns of
+// Tables in texts with a meaningful heading: CSV, tab-separated, Markdown, and columns of
 // spaces.
 
 const (
-	headingLines = 8    // a heading is looked for within the first ones
-	headingBytes = 1024 // and within so many bytes
+	headingLines = 8    // a heading is searched in the first lines
+	headingBytes = 1024 // and in the first bytes
 	headingCells = 32
 )
 
-// heading is the columns of a table that tell, and what is between columns.
+// heading contains the meaningful columns of a table, and the separator.
 type heading struct {
 	kinds  [headingCells]kind
 	cells  int
-	comma  byte // ' ' stands for two or more
+	comma  byte // ' ' means two or more
 	tells  bool
 	assign bool // programs read such tables
 }
 
-// table appends the values of the columns that the heading of a table in text calls
-// secret.
+// table appends the values of the columns that the heading of a table in text marks as secret.
 func (n *named) table(found []Finding, text []byte) []Finding {
 	if len(n.rules) == 0 {
 		return found
@@ -65,7 +64,7 @@ func (n *named) table(found []Finding, text []byte) []Finding {
 	return found
 }
 
-// lineEnd returns where the line that begins at text[at] ends.
+// lineEnd returns the end of the line at text[at].
 func lineEnd(text []byte, at int) int {
 	if i := bytes.IndexByte(text[at:], '\n'); i >= 0 {
 		return at + i
@@ -73,7 +72,7 @@ func lineEnd(text []byte, at int) int {
 	return len(text)
 }
 
-// heading reads a line as the heading of a table.
+// heading reads a line as a table heading.
 func (n *named) heading(line []byte) heading {
 	for _, comma := range []byte("\t;|, ") {
 		h := heading{comma: comma, assign: comma != '|' && comma != ' '}
@@ -102,8 +101,8 @@ var cellName = func() *charset {
 	return &set
 }()
 
-// cell returns where the cell that begins at line[from] starts and stops, without spaces
-// and quotes around it, and where the next begins.
+// cell returns the start and stop of the cell at line[from], without spaces and quotes around
+// it, and the start of the next cell.
 func (h *heading) cell(line []byte, from int) (start, stop, next int) {
 	start = from
 	for start < len(line) && (line[start] == ' ' || line[start] == '\r') {
@@ -123,8 +122,8 @@ func (h *heading) cell(line []byte, from int) (start, stop, next int) {
 	return start, max(start, stop), next
 }
 
-// after returns where the cell behind the next comma begins, behind the line where there
-// is none.
+// after returns the start of the cell after the next comma, or the position after the line if
+// there is none.
 func (h *heading) after(line []byte, at int) int {
 	if h.comma != ' ' {
 		if i := bytes.IndexByte(line[min(at, len(line)):], h.comma); i >= 0 {

@@ -5,11 +5,11 @@ import (
 	"hash/crc32"
 )
 
-// userinfo is how much of a URL before its host is looked at.
+// userinfo is the number of bytes scanned of a URL before its host.
 const userinfo = 1024
 
-// basicAuthURL finds the password in scheme://user:password@host, or the user
-// where there is no password and it is random, as with https://TOKEN@host.
+// basicAuthURL finds the password in scheme://user:password@host. Without a password, it finds
+// the user if that is random, as in https://TOKEN@host.
 func basicAuthURL() anchor {
 	ends := charsetOf(" \t\r\n/?#\"'`\\|")
 	return anchor{
@@ -20,7 +20,7 @@ func basicAuthURL() anchor {
 			}
 			start := at + 1
 			colon, host := -1, -1
-			for i := start; i < len(window); i++ { // ends at a slash at the latest, of the next URL for one
+			for i := start; i < len(window); i++ { // ends at the latest at a slash, for instance of the next URL
 				c := window[i]
 				switch {
 				case c == ':' && colon < 0 && host < 0:
@@ -35,7 +35,7 @@ func basicAuthURL() anchor {
 			switch {
 			case host < 0:
 				return Finding{}, false
-			case colon >= 0 && string(window[colon+1:host]) == "x-oauth-basic": // GitHub's: the user is the token
+			case colon >= 0 && string(window[colon+1:host]) == "x-oauth-basic": // GitHub: the user is the token
 				return Finding{Start: start, End: colon}, colon-start >= valueLeast && !placeholder(window[start:colon])
 			case colon >= 0 && host > colon+1:
 				return Finding{Start: colon + 1, End: host}, !placeholder(window[colon+1 : host])
@@ -48,7 +48,7 @@ func basicAuthURL() anchor {
 	}
 }
 
-// port reports whether what is behind a host's colon is its port, or nothing.
+// port reports whether the text after a host's colon is its port, or empty.
 func port(b []byte) bool {
 	for _, c := range b {
 		if classOf[c] != digit {
@@ -58,8 +58,8 @@ func port(b []byte) bool {
 	return true
 }
 
-// bareUserinfo finds the password in user:password@tcp(host), as Go's driver of MySQL
-// has it, and in user:password@host:port.
+// bareUserinfo finds the password in user:password@tcp(host), the notation of Go's MySQL
+// driver, and in user:password@host:port.
 func bareUserinfo() anchor {
 	host := charsetOf("A-Za-z0-9._-")
 	return anchor{
@@ -92,9 +92,9 @@ func bareUserinfo() anchor {
 	}
 }
 
-// placeholder reports whether b says that a secret was here or is elsewhere:
-// nothing but asterisks, a name in brackets, a reference as the relay's own
-// configuration has them, a resource of AWS, or a pseudonym.
+// placeholder reports whether b marks a removed secret or refers to one elsewhere: only
+// asterisks, a name in brackets, a reference in the notation of the relay's configuration, an
+// AWS resource, or a pseudonym.
 func placeholder(b []byte) bool {
 	if len(bytes.Trim(b, "*")) == 0 || Pseudonym(b) || encrypted(b) {
 		return true
@@ -108,20 +108,20 @@ func placeholder(b []byte) bool {
 	return first == '{' && last == '}' || first == '<' && last == '>' || first == '[' && last == ']'
 }
 
-// pseudonymDigits is how many a pseudonym ends with.
+// pseudonymDigits is the number of digits at the end of a pseudonym.
 const pseudonymDigits = 32
 
-// Pseudonym reports whether b is what redaction.Pseudonymiser writes: "hmac:", a key's name
-// with or without a version, ":" and 32 lower-case hexadecimal digits. A sender can write
-// that, too: the label must have the form of a key's, and the digits may not spell a text.
-// What it cannot tell is a key's name that nobody has.
+// Pseudonym reports whether b has the form that redaction.Pseudonymiser writes: "hmac:", a
+// key's name with or without a version, ":" and 32 lower-case hexadecimal digits. A sender can
+// write this form too. Therefore the label must have the form of a key's, and the digits must
+// not encode a text. Pseudonym cannot tell whether a key of that name exists.
 func Pseudonym(b []byte) bool {
 	rest, ok := bytes.CutPrefix(b, []byte("hmac:"))
 	sign := len(rest) - pseudonymDigits - 1
 	return ok && sign >= 0 && rest[sign] == ':' && keyLabel(rest[:sign]) && lowerHex.all(rest[sign+1:]) && spelled(rest[sign+1:]) < pseudonymDigits/2
 }
 
-// keyLabel reports whether b could be the name of a key, and a version behind a point.
+// keyLabel reports whether b could be the name of a key, perhaps with a point and a version.
 func keyLabel(b []byte) bool {
 	const nameMost, versionMost = 64, 6
 	name, version, versioned := bytes.Cut(b, []byte("."))
@@ -136,7 +136,8 @@ var (
 	digitSet = charsetOf("0-9")
 )
 
-// spelled returns how many bytes in a row that hexadecimal digits encode are printable.
+// spelled returns the maximum number of successive printable bytes encoded by hexadecimal
+// digits.
 func spelled(digits []byte) int {
 	longest, row := 0, 0
 	for i := 0; i+1 < len(digits); i += 2 {
@@ -150,10 +151,10 @@ func spelled(digits []byte) int {
 	return longest
 }
 
-// Spells reports whether the bytes of an encrypted value, all that its digits encode, have more
-// printable ones in a row than most drawn bytes of that number. One draw in twenty or fewer
-// does. What spells so is taken for no encrypted value, so that a sender who writes the form
-// hides no text in it; redaction.Cipher draws again.
+// Spells reports whether an encrypted value, decoded from its digits, has more successive
+// printable bytes than random bytes usually have. At most one in twenty random values has. Such
+// a value is not accepted as encrypted, so a sender cannot hide a text in this form;
+// redaction.Cipher encrypts again.
 func Spells(sealed []byte) bool {
 	row, most := 0, spelledMost(len(sealed))
 	for _, c := range sealed {
@@ -166,7 +167,8 @@ func Spells(sealed []byte) bool {
 	return false
 }
 
-// spelledMost is the most printable bytes in a row of an encrypted value of size bytes.
+// spelledMost returns the maximum number of successive printable bytes in an encrypted value of
+// size bytes.
 func spelledMost(size int) int {
 	most := 6
 	for m := 64; m < size; m *= 3 {
@@ -175,17 +177,18 @@ func spelledMost(size int) int {
 	return most
 }
 
-// encryptedDigits is the fewest that an encrypted value ends with, encryptedBlock how many
-// more come at a time, and encryptedCheck how many of the last are the CRC-32 of the
-// others' bytes. One to a public key has two blocks more.
+// encryptedDigits is the minimum number of digits of an encrypted value, and encryptedBlock the
+// step in which it grows. The last encryptedCheck digits are the CRC-32 of the other bytes. A
+// value encrypted to a public key has two more blocks.
 const (
 	encryptedDigits = 2 * (12 + 16 + 16 + 4)
 	encryptedBlock  = 2 * 16
 	encryptedCheck  = 2 * 4
 )
 
-// encrypted reports whether b is what redaction.Cipher writes. A sender can write that, too,
-// and the check sum: the label must be a key's, and the digits may not spell a text.
+// encrypted reports whether b has the form that redaction.Cipher writes. A sender can write
+// this form and the check sum too. Therefore the label must be a key's, and the digits must not
+// encode a text.
 func encrypted(b []byte) bool {
 	rest, ok := bytes.CutPrefix(b, []byte("enc:"))
 	sign := bytes.LastIndexByte(rest, ':')
@@ -210,7 +213,7 @@ func encrypted(b []byte) bool {
 	return sum == want
 }
 
-// uuid reports whether b is one: 8, 4, 4, 4 and 12 hexadecimal digits.
+// uuid reports whether b is a UUID: 8, 4, 4, 4 and 12 hexadecimal digits.
 func uuid(b []byte) bool {
 	if len(b) != 36 {
 		return false

@@ -2,16 +2,15 @@ package detect
 
 import "strings"
 
-// word is what one word of the vocabulary tells.
+// word is the meaning of one word of the vocabulary.
 type word struct {
 	kinds kind
-	whole bool // it must stand behind a separator or a small letter before a capital
-	tail  bool // words may follow that say which: password_old, API_KEY_EU
+	whole bool // it must follow a separator, or a lower-case letter before a capital
+	tail  bool // words that distinguish several may follow: password_old, API_KEY_EU
 }
 
-// vocabulary returns the words by which names say that a secret stands beside them,
-// joined, in lower case. Plurals, digits behind a word, and the words before it come
-// on top.
+// vocabulary returns the words of names that mean a secret, joined and in lower case. Plurals,
+// digits after a word, and words before it are accepted in addition.
 func vocabulary() map[string]word {
 	all := map[string]word{}
 	add := func(w word, list string) {
@@ -57,8 +56,8 @@ func vocabulary() map[string]word {
 	return all
 }
 
-// aside returns the words behind a telling word with which the name tells of the
-// secret and is none: token_type, password_policy, api_key_id.
+// aside returns words after a meaningful word that make the name one about the secret, not of
+// it: token_type, password_policy, api_key_id.
 func aside() map[string]bool { return wordSet(asideWords) }
 
 const asideWords = `id ids name names alias aliases hint policy length len min max minimum maximum count counts type types kind
@@ -71,17 +70,17 @@ const asideWords = `id ids name names alias aliases hint policy length len min m
 	counter rate window spend spent remaining quota threshold ratio percent url uri generator service form page help text message
 	error errors warning reason to name_prefix missing invalid set exists present protected protection tag tags region zone`
 
-// hashing returns the words behind a telling word with which the name tells of its hash. That of
-// a password is to be kept secret, too: it can be guessed at.
+// hashing returns words after a meaningful word that make the name one of its hash. The hash of
+// a password must stay secret too: it allows guessing.
 func hashing() map[string]bool { return wordSet(`hash hashed digest sha sha256 md5 checksum`) }
 
-// counting returns the words before "token" with which it is a unit of text.
+// counting returns words before "token" that make it a unit of text.
 func counting() map[string]bool {
 	return wordSet(`per cost costs max min total count prompt completion input output reasoning cached budget limit spend num number avg average
 		first last next each every thinking audio image text tokens creation read special eos bos pad unk mask stop end start begin`)
 }
 
-// harmless returns the words before "key" with which it opens nothing.
+// harmless returns words before "key" that make it a key without access.
 func harmless() map[string]bool {
 	return wordSet(`public primary foreign sort partition cache idempotency object row s3 routing group dedup dedupe issue translation
 		i18n unique composite natural surrogate hot short arrow lookup storage registry`)

@@ -1,7 +1,7 @@
 package detect
 
-// written returns the detectors of secrets that are code, since a form alone does not
-// tell.
+// written returns the secret detectors that are code, because a form alone does not identify
+// the secret.
 func written() []detector {
 	all := []detector{
 		{
@@ -77,7 +77,7 @@ func written() []detector {
 	return all
 }
 
-// unknown returns the detectors of keys whose form only says that something drew them.
+// unknown returns the detectors of keys whose form only shows that they are random.
 func unknown() []detector {
 	return []detector{{
 		Info: Info{Name: "prefixed-token",

@@ -9,9 +9,9 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// names reports whether a member's key, still escaped, is what a step names.
+// names reports whether a step names a member. key is the member's key, still escaped.
 func (p *paced) names(s *nameStep, key string, escaped bool) bool {
-	const longest = 6 // bytes of an escape for one byte
+	const longest = 6 // longest escape of one byte
 	switch {
 	case escaped && !s.wild && len(key) > longest*len(s.name):
 		return false
@@ -24,7 +24,7 @@ func (p *paced) names(s *nameStep, key string, escaped bool) bool {
 	return key == s.name
 }
 
-// meets reports whether a value is as a condition says.
+// meets reports whether a value satisfies a condition.
 func (p *paced) meets(c *condition, v value) bool {
 	want := c.value
 	if strings.HasPrefix(want, "~") {
@@ -95,7 +95,7 @@ func compares(op string, order int) bool {
 	return false
 }
 
-// is reports whether a value is as a word behind ~ says; known is false for other words.
+// is reports whether a value matches a word after ~. known is false for unknown words.
 func (p *paced) is(v value, word string) (is, known bool) {
 	switch word {
 	case "*":
@@ -113,7 +113,7 @@ func (p *paced) is(v value, word string) (is, known bool) {
 	case gjson.Null:
 		return word == "false", true
 	case gjson.String:
-		const longest = 5 * 6 // "false", each letter an escape
+		const longest = 5 * 6 // "false" with an escape for each letter
 		either = len(v.raw) <= longest+2
 		if either {
 			b, err := strconv.ParseBool(strings.ToLower(p.decoded(v.raw)))
@@ -127,10 +127,10 @@ func (p *paced) is(v value, word string) (is, known bool) {
 	return either && truth == (word == "true"), true
 }
 
-// number is strconv.ParseFloat for a JSON number, however long: of its digits those count
-// that can make a difference.
+// number is strconv.ParseFloat for a JSON number of any length. It uses only as many digits as
+// can affect the result.
 func (p *paced) number(raw string) float64 {
-	const most, digits = 16 << 10, 700 // strconv counts no more than 800 well
+	const most, digits = 16 << 10, 700 // strconv uses at most 800 digits
 	if len(raw) <= most {
 		n, _ := strconv.ParseFloat(raw, 64)
 		return n
@@ -184,7 +184,7 @@ func (p *paced) number(raw string) float64 {
 	return n
 }
 
-// decoded is a string's text.
+// decoded returns the text of a string.
 func (p *paced) decoded(raw string) string {
 	inner := raw[1:max(1, len(raw)-1)]
 	if strings.IndexByte(inner, '\\') < 0 {
@@ -193,7 +193,7 @@ func (p *paced) decoded(raw string) string {
 	return string(appendDecoded(nil, inner, p.spent))
 }
 
-// appendDecoded takes the escapes out of the inside of a JSON string.
+// appendDecoded appends the content of a JSON string with its escapes decoded.
 func appendDecoded(dst []byte, s string, spent func(int)) []byte {
 	const workOfByte = 4
 	from := 0
@@ -230,13 +230,13 @@ func appendDecoded(dst []byte, s string, spent func(int)) []byte {
 		case '\\', '/', '"':
 			dst = append(dst, s[i])
 		default:
-			return dst // no JSON
+			return dst // invalid JSON
 		}
 	}
 	return dst
 }
 
-// unit reads four hexadecimal digits, 0 where there are not as many.
+// unit reads four hexadecimal digits. It returns 0 if there are fewer.
 func unit(s string, i int) rune {
 	if i+4 > len(s) {
 		return 0
@@ -245,13 +245,13 @@ func unit(s string, i int) rune {
 	return rune(n)
 }
 
-// like matches a text with a pattern of * and ?, in which \ escapes.
+// like reports whether a text matches a pattern of * and ?, in which \ escapes.
 func (p *paced) like(text, pattern string) bool {
 	if pattern == "*" {
 		return true
 	}
 	steps := 0
-	// Where the last * was, and what it has taken so far.
+	// The position of the last *, and how much text it has consumed.
 	star, taken := -1, 0
 	t, i := 0, 0
 	for t < len(text) || i < len(pattern) {
@@ -285,8 +285,7 @@ func (p *paced) like(text, pattern string) bool {
 	return true
 }
 
-// one matches the first character of both, and returns how long it is in each; 0 for no
-// match.
+// one matches the first character of both and returns its length in each. 0 means no match.
 func one(text, pattern string) (size, width int) {
 	if pattern == "" || text == "" {
 		return 0, 0

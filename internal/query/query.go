@@ -1,8 +1,8 @@
-// Package query is the language of conditions and of the host function query: gjson's
-// paths without the features of unbounded cost. It has names, indexes, * and ?, #, #(...)
-// and #(...)#, and pipes. It has no modifiers (@), constants (!) or multipaths ([ and {),
-// and at most two * in one step or one #(...): the cost of matching is the length of the
-// text to the power of their number.
+// Package query is the language of conditions and of the host function query: gjson's paths
+// without the features of unbounded cost. It supports names, indexes, * and ?, #, #(...) and
+// #(...)#, and pipes. It does not support modifiers (@), constants (!) or multipaths ([ and {).
+// One step or one #(...) may contain at most two *: matching costs the length of the text to
+// the power of their number.
 package query
 
 import (
@@ -13,11 +13,11 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// MaxBytes is how long a query may be.
+// MaxBytes is the maximum length of a query.
 const MaxBytes = 1 << 10
 
-// maxStars is how many * one step may have. With two, matching a text takes its length
-// times that of the step.
+// maxStars is the maximum number of * in one step. With two, matching takes the length of the
+// text times that of the step.
 const maxStars = 2
 
 // Query is a checked query. It is immutable and safe for concurrent use.
@@ -26,8 +26,7 @@ type Query struct {
 	perByte int // of the document
 }
 
-// Parse checks a query. Text that gjson does not understand is no error: it finds
-// nothing.
+// Parse checks a query. Text that gjson does not understand is no error: it matches nothing.
 func Parse(text string) (*Query, error) {
 	switch {
 	case text == "":
@@ -36,12 +35,14 @@ func Parse(text string) (*Query, error) {
 		return nil, fmt.Errorf("the query is longer than %d bytes", MaxBytes)
 	}
 	passes := scanned + counted*strings.Count(text, "#") + scanned*strings.Count(text, "|")
-	// A #(...) counts as one step, what is in it included: its value may hold anything.
+	// A #(...) counts as one step with everything inside it: its value may contain any
+	// character.
 	stars, tries, from, depth := 0, 0, 0, 0
-	begins, quoted := true, false // at the begin of a name, in a quoted value
+	begins, quoted := true, false // at the beginning of a name; inside a quoted value
 	for i := 0; i < len(text); i++ {
 		c := text[i]
-		// What is quoted in a condition is none on an object: a dot in it begins a name.
+		// Quotes in a condition have no meaning when it applies to an object: a dot between
+		// them begins a name.
 		if begins && strings.IndexByte("@[{!", c) >= 0 && (c != '!' || i == 0 || text[i-1] != '(') {
 			return nil, errors.New("modifiers (@), constants (!) and multipaths ([, {) are not served; write \\. for a dot in a text")
 		}
@@ -71,19 +72,19 @@ func Parse(text string) (*Query, error) {
 	return &Query{text: text, perByte: passes + compared*tries*passes/scanned}, nil
 }
 
-// What one byte of the document may cost, in nanoseconds, as BenchmarkWorst finds it.
+// The maximum cost of one byte of the document in nanoseconds, as measured by BenchmarkWorst.
 const (
-	scanned  = 4  // passed over once; again behind a pipe
-	counted  = 40 // where # looks at elements, which may be of one byte
-	compared = 4  // with one byte of a step that has *
+	scanned  = 4  // one pass; each pipe adds another
+	counted  = 40 // for # over elements, which may be one byte long
+	compared = 4  // for each byte of a step with *
 )
 
-// Cost is how long Get may take on a document of so many bytes, in nanoseconds on a
-// machine of today.
+// Cost returns the maximum time of Get for a document of this size, in nanoseconds on a current
+// machine.
 func (q *Query) Cost(bytes int) int { return bytes * q.perByte }
 
-// Get returns what the query finds in data, which must be valid JSON without duplicate
-// keys: of those the first would count.
+// Get returns the result of the query in data. data must be valid JSON without duplicate keys:
+// of duplicates, the first would count.
 func (q *Query) Get(data []byte) gjson.Result {
 	return gjson.GetBytes(data, q.text)
 }

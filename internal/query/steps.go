@@ -2,7 +2,7 @@ package query
 
 import "strings"
 
-// What one step of a query says, as gjson (MIT License, Josh Baker) reads it, without what
+// One step of a query, as gjson (MIT License, Josh Baker) reads it, without the features that
 // Parse refuses.
 
 // nameStep is a step into an object.
@@ -12,11 +12,11 @@ type nameStep struct {
 	more  bool // steps follow
 	rest  string
 	piped bool
-	pipe  string // what follows behind a pipe
+	pipe  string // the path after a pipe
 }
 
 func readName(path string) (s nameStep) {
-	var name []byte // where escapes were taken out
+	var name []byte // the name without its escapes, if it has any
 	escaped := false
 	text := func(i int) string {
 		if escaped {
@@ -55,7 +55,7 @@ func readName(path string) (s nameStep) {
 type elementStep struct {
 	nameStep
 
-	number bool   // # is in it
+	number bool   // contains #
 	every  bool   // #.key: key of each element
 	key    string // that key
 	asks   bool   // #(...)
@@ -63,7 +63,7 @@ type elementStep struct {
 	test   condition
 }
 
-// condition is what #(...) asks.
+// condition is the content of #(...).
 type condition struct {
 	path, op, value string
 }
@@ -103,7 +103,7 @@ scan:
 	return s
 }
 
-// readCondition reads #(...), and returns where it ends.
+// readCondition reads #(...) and returns its end.
 func readCondition(text string) (c condition, end int, ok bool) {
 	i, j, depth, escapes := 2, 0, 1, false // j: where the comparison begins
 scan:
@@ -166,8 +166,7 @@ func trim(s string) string {
 	return s
 }
 
-// splitPipe splits what a # or #(...) is followed by at the first pipe outside of
-// conditions.
+// splitPipe splits the path after a # or #(...) at the first pipe outside of conditions.
 func splitPipe(path string) (left, right string, ok bool) {
 	if strings.IndexByte(path, '|') < 0 {
 		return path, "", false
@@ -196,7 +195,7 @@ func splitPipe(path string) (left, right string, ok bool) {
 	return path, "", false
 }
 
-// closing returns where the bracket closes that i is behind of.
+// closing returns the position of the bracket that closes the one before i.
 func closing(path string, i int) int {
 	for depth := 1; i < len(path); i++ {
 		switch path[i] {
@@ -219,7 +218,7 @@ func closing(path string, i int) int {
 	return i
 }
 
-// index returns the element that a name is the number of, -1 for none.
+// index returns the element number that a name stands for, or -1 if it is no number.
 func index(name string) int {
 	if name == "" {
 		return -1

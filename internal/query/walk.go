@@ -8,28 +8,27 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// pieceBytes is how many bytes are passed over before that counts, everyWork how much work
-// is done between two calls of watch: some quarter of a millisecond.
+// pieceBytes is the number of bytes to skip before they are counted. everyWork is the work
+// between two calls of watch, about a quarter of a millisecond.
 const (
 	pieceBytes = 16 << 10
 	everyWork  = 128 << 10
-	visitWork  = 64 // of a member or element
+	visitWork  = 64 // for a member or element
 )
 
-// GetAtPace is Get, and calls watch again and again while it works; watch may panic to end
-// it. It answers with the JSON of what was found: a part of data, or made of parts. One
-// thing differs: a step into a string finds nothing, where Get takes brackets in it for
-// JSON.
+// GetAtPace is like Get, but calls watch regularly while it works; watch may panic to stop it.
+// The result is JSON: a part of data, or assembled from parts. There is one difference: a step
+// into a string finds nothing, while Get treats brackets in a string as JSON.
 func (q *Query) GetAtPace(data []byte, watch func()) (found []byte, ok bool) {
 	p := &paced{watch: watch, left: everyWork}
-	v := p.get(unsafe.String(unsafe.SliceData(data), len(data)), q.text) // not changed meanwhile
+	v := p.get(unsafe.String(unsafe.SliceData(data), len(data)), q.text) // data must not change meanwhile
 	if !v.exists() {
 		return nil, false
 	}
-	return unsafe.Slice(unsafe.StringData(v.raw), len(v.raw)), true // only read
+	return unsafe.Slice(unsafe.StringData(v.raw), len(v.raw)), true // the result is read-only
 }
 
-// paced lets somebody look in while much is being done.
+// paced calls watch regularly during long work.
 type paced struct {
 	watch func()
 	left  int
@@ -42,7 +41,7 @@ func (p *paced) spent(n int) {
 	}
 }
 
-// value is one of the document's, or made of some.
+// value is a value of the document, or assembled from such values.
 type value struct {
 	raw  string
 	kind gjson.Type
@@ -50,7 +49,7 @@ type value struct {
 
 func (v value) exists() bool { return v.kind != gjson.Null || v.raw != "" }
 
-// walk is one way into a value.
+// walk is one path into a value.
 type walk struct {
 	*paced
 	found value
@@ -74,8 +73,8 @@ func (p *paced) get(json, path string) value {
 	return w.found
 }
 
-// object looks into the object whose members begin at i. It returns what is behind it, or
-// behind what was found.
+// object searches the object whose members begin at i. It returns the position after the
+// object, or after the match.
 func (w *walk) object(json string, i int, path string) (end int, hit bool) {
 	s := readName(path)
 	if !s.more && s.piped {
@@ -105,7 +104,7 @@ func (w *walk) object(json string, i int, path string) (end int, hit bool) {
 	}
 }
 
-// into goes on inside the value at i, or behind it where it has no inside.
+// into continues inside the value at i, or after it if the value has no members or elements.
 func (w *walk) into(json string, i int, path string) (end int, hit bool) {
 	switch {
 	case i < len(json) && json[i] == '{':
@@ -117,7 +116,7 @@ func (w *walk) into(json string, i int, path string) (end int, hit bool) {
 	return end, false
 }
 
-// array is object for an array.
+// array is like object, for an array.
 func (w *walk) array(json string, i int, path string) (end int, hit bool) {
 	s := readElement(path)
 	if !s.more && s.piped {
@@ -175,7 +174,7 @@ func appendElement(made []byte, raw string) []byte {
 	return append(made, raw...)
 }
 
-// ended says what an array of n elements comes to whose end was reached.
+// ended returns the result of an array of n elements whose end was reached.
 func (w *walk) ended(s *elementStep, end, n int, made []byte) (int, bool) {
 	list := func() value {
 		if len(made) == 0 {
@@ -196,7 +195,7 @@ func (w *walk) ended(s *elementStep, end, n int, made []byte) (int, bool) {
 	return end, false
 }
 
-// ask tries an element by a condition.
+// ask tests an element against a condition.
 func (w *walk) ask(s *elementStep, v value, made []byte) (all []byte, hit bool) {
 	res := v
 	if v.kind == gjson.JSON {
@@ -225,7 +224,7 @@ func (w *walk) ask(s *elementStep, v value, made []byte) (all []byte, hit bool) 
 	return made, false
 }
 
-// blanks returns where the white space at i ends, gap where commas and colons do, too.
+// blanks returns the end of the white space at i. gap also skips commas and colons.
 func (w *walk) blanks(json string, i int) int {
 	for from := i; ; i++ {
 		if i >= len(json) || json[i] > ' ' {
@@ -301,7 +300,7 @@ func (w *walk) whole(json string, i int) int {
 	return len(json)
 }
 
-// text returns the end of the string that i is inside of, and whether it has escapes.
+// text returns the end of the string around i, and whether it contains escapes.
 func (w *walk) text(json string, i int) (end int, escaped bool) {
 	start, from := i, i
 	for i < len(json) {

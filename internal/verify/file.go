@@ -17,43 +17,46 @@ type Proven struct {
 	Callback  string `json:"callback"` // the lane
 	Sequence  uint64 `json:"sequence"`
 	Outcome   string `json:"outcome"`
-	Delivered string `json:"delivered"` // nothing, record or tombstone, possible record or possible tombstone: it may have arrived
+	Delivered string `json:"delivered"` // nothing, record, tombstone, possible record or possible tombstone; possible: it may have arrived
 	Digest    string `json:"sha256,omitempty"`
-	// Besides is what may have arrived as well, of other content; nil: the proof discloses
-	// nothing of the kind.
+	// Besides is a second delivery with other content that may also have arrived. It is nil if
+	// the proof discloses none.
 	Besides  *Possible `json:"besides,omitempty"`
-	Accepted time.Time `json:"accepted,omitzero"` // proved by the log of what was accepted
+	Accepted time.Time `json:"accepted,omitzero"` // proved by the log of accepted events
 
-	Event   *proof.EventHead   `json:"event,omitempty"`   // proved once its data is shown
+	Event   *proof.EventHead   `json:"event,omitempty"`   // proved if its data is shown
 	Receipt *proof.ReceiptText `json:"receipt,omitempty"` // proved
 
-	// Came and Went: the shown document is what came in, and what went out.
+	// Came and Went report whether the shown document is the event as received, and as
+	// delivered.
 	Came bool `json:"came,omitempty"`
 	Went bool `json:"went,omitempty"`
 }
 
-// Possible is a delivery whose attempt had no answer: it arrived exactly so, or not at all.
+// Possible is a delivery attempt without an answer. Either exactly this content arrived, or
+// nothing.
 type Possible struct {
 	Delivered string `json:"delivered"` // possible record or possible tombstone
 	Digest    string `json:"sha256,omitempty"`
-	Went      bool   `json:"went,omitempty"` // the shown document is that
+	Went      bool   `json:"went,omitempty"` // the shown document is this content
 }
 
-// deliveredNames are those of what an outcome has delivered.
+// deliveredNames are the names of the values of an outcome's Delivered.
 var deliveredNames = map[byte]string{proof.Nothing: "nothing", proof.Record: "record", proof.Tombstone: "tombstone",
 	proof.PossibleRecord: "possible record", proof.PossibleTombstone: "possible tombstone"}
 
-// Known reports whether the shown document is what came in, or what went out or may have.
+// Known reports whether the shown document is what was received, was delivered, or may have
+// been delivered.
 func (p *Proven) Known() bool { return p.Came || p.Went || p.Besides != nil && p.Besides.Went }
 
-// FileOptions say what a proof file is held against.
+// FileOptions are the inputs for checking a proof file.
 type FileOptions struct {
 	Keys []string
-	// Document, if not nil, is held against what came in and what went out.
+	// Document, if not nil, is compared with what was received and what was delivered.
 	Document []byte
 }
 
-// FileError says what is wrong with a proof file: it is Unreadable, or Forged.
+// FileError describes a fault of a proof file. Its category is Unreadable or Forged.
 type FileError struct {
 	Category Category
 	Err      error
@@ -63,7 +66,7 @@ func (e *FileError) Error() string { return e.Err.Error() }
 
 func (e *FileError) Unwrap() error { return e.Err }
 
-// File checks a proof file. An error that is a *FileError says what is wrong with it.
+// File checks a proof file. A *FileError describes a fault of the file itself.
 func File(text []byte, o FileOptions) (*Proven, error) {
 	keys, err := NewKeys(o.Keys)
 	if err != nil {
@@ -80,7 +83,7 @@ func File(text []byte, o FileOptions) (*Proven, error) {
 	return p, nil
 }
 
-// proven checks what a proof file says.
+// proven checks the content of a proof file.
 func proven(f *proof.File, keys *Keys, o FileOptions) (*Proven, error) {
 	c, err := keys.Open(f.Checkpoint)
 	if err != nil {
@@ -132,8 +135,8 @@ func proven(f *proof.File, keys *Keys, o FileOptions) (*Proven, error) {
 	return p, nil
 }
 
-// besides checks the part of the evidence about a possible delivery. Where the outcome
-// delivered nothing, that is what was delivered.
+// besides checks the part of the evidence about a possible delivery. If the outcome delivered
+// nothing, the possible delivery becomes p.Delivered.
 func (p *Proven) besides(c proof.Checkpoint, e *proof.Evidence, outcome proof.Outcome, document []byte) error {
 	if len(e.Possible) == 0 {
 		return nil
@@ -159,7 +162,7 @@ func (p *Proven) besides(c proof.Checkpoint, e *proof.Evidence, outcome proof.Ou
 	return nil
 }
 
-// line is a document as a record: without the line feed at its end.
+// line returns a document as a record, without the final line feed.
 func line(document []byte) []byte {
 	if n := len(document); n > 0 && document[n-1] == '\n' {
 		return document[:n-1]
@@ -167,7 +170,7 @@ func line(document []byte) []byte {
 	return document
 }
 
-// accepted checks the part of the evidence about the event as it came.
+// accepted checks the part of the evidence about the event as received.
 func (p *Proven) accepted(keys *Keys, e *proof.Evidence, outcome proof.Outcome, origin string, document []byte) error {
 	if len(e.Accepted) == 0 {
 		return nil

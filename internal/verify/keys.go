@@ -13,15 +13,15 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Keys are the public keys that sign.
+// Keys are the trusted public keys.
 type Keys struct {
 	texts []string
 	known note.Verifiers
-	// former: keys whose place a known key took count too; see Options.Former.
+	// former: also trust the keys that a trusted key replaced; see Options.Former.
 	former bool
 }
 
-// NewKeys takes public keys as in c2sp.org/signed-note, one at least.
+// NewKeys reads at least one public key in the format of c2sp.org/signed-note.
 func NewKeys(texts []string) (*Keys, error) {
 	k := &Keys{}
 	for _, text := range texts {
@@ -50,8 +50,8 @@ func (k *Keys) know() {
 	k.known = note.VerifierList(list...)
 }
 
-// Rotate takes the keys into account that known ones were rotated to, by records in the
-// order of their time. It returns what is wrong with the records.
+// Rotate also trusts the keys that replaced trusted ones, according to rotation records in
+// chronological order. It returns the faults of the records.
 func (k *Keys) Rotate(list []byte) (wrong []error) {
 	if len(list) == 0 {
 		return nil
@@ -82,14 +82,14 @@ func (k *Keys) Rotate(list []byte) (wrong []error) {
 	return wrong
 }
 
-// follow has a key count if another one does.
+// follow trusts key other if key known is trusted.
 func (k *Keys) follow(known, other string) {
 	if slices.Contains(k.texts, known) && !slices.Contains(k.texts, other) {
 		k.texts = append(k.texts, other)
 	}
 }
 
-// Open reads a checkpoint that a known key signed.
+// Open reads a checkpoint signed by a trusted key.
 func (k *Keys) Open(signed []byte) (proof.Checkpoint, error) {
 	c, err := proof.OpenCheckpoint(signed, k.known)
 	if err != nil {

@@ -13,56 +13,56 @@ import (
 	"auditrelay/internal/proof"
 )
 
-// log is one log as its bundles tell it.
+// log is one log, assembled from its bundles.
 type log struct {
 	origin  string
-	set     string // of the sink file that it is of; empty: of a bucket
+	set     string // the sink file it belongs to; empty: a bucket
 	bundles []*bundle
 	leaves  []proof.Hash
 	entries [][]byte // nil: withheld or missing
 	last    []byte   // the last valid checkpoint
-	checked uint64   // its size
-	named   string   // the bundle that it is in
+	checked uint64   // size of last
+	named   string   // the bundle that contains last
 
-	// What the entries say.
+	// Results of interpreting the entries.
 	begins   bool
 	begin    proof.Begin
 	first    uint64
 	floor    uint64
-	complete uint64      // every event from first up to, not including, this has an outcome
-	withheld [][2]uint64 // but for these, from and to inclusive
+	complete uint64      // every event from first up to, but not including, complete has an outcome
+	withheld [][2]uint64 // except these; from and to are inclusive
 	clock    int64
-	since    int64   // the first clock; 0: there is none
+	since    int64   // the first clock; 0: none
 	rounds   []int64 // seconds from each clock to the next
-	clocked  int     // how many payloads were stated before the last clock
+	clocked  int     // number of payloads stated before the last clock
 	payloads []*payload
-	outcomes map[uint64]proof.Outcome // the last of each sequence
+	outcomes map[uint64]proof.Outcome // the last outcome of each sequence
 	ranges   []proof.Range
-	holes    bool // entries are withheld
+	holes    bool // some entries are withheld
 }
 
 func (l *log) size() uint64 { return l.checked }
 
 type bundle struct {
 	name       string
-	set        string // see log
+	set        string // see log.set
 	signed     []byte
 	checkpoint proof.Checkpoint
 	files      []proof.BundleFile
-	again      bool // its files were not kept: read it again
+	again      bool // the files were not kept in memory: read them again
 }
 
-// payload is a payload of a log with the outcomes of its records.
+// payload is a payload stated by a log, with the outcomes of its records.
 type payload struct {
 	proof.Payload
 	log      *log
-	stated   int64 // the clock behind it; there may be none yet
+	stated   int64 // the next clock after it; 0 if there is none yet
 	outcomes []proof.Outcome
 	faulty   bool
-	arrived  bool // a line of it is there; of one that may have arrived
+	arrived  bool // for a payload that may have arrived: at least one line of it exists
 }
 
-// readBundles reads all bundles, and returns the names of all other files.
+// readBundles reads all bundles and returns the names of the other files.
 func (v *verifier) readBundles(names []string) (data []string) {
 	var bundles []*bundle
 	for _, name := range names {
@@ -98,15 +98,15 @@ func (v *verifier) readBundles(names []string) (data []string) {
 	return data
 }
 
-// heldHead is the head of a log of which a bundle is held.
+// heldHead identifies the head of a log whose bundle is already held.
 type heldHead struct {
 	origin string
 	size   uint64
 }
 
-// readBundle reads a bundle, nil if it is none. Of a copy, and of one that no key has signed
-// that is known by now, it keeps the checkpoint alone: anybody may have put it there, and
-// many others.
+// readBundle reads a bundle. It returns nil if the file is none. For a copy, and for a bundle
+// that no key trusted so far has signed, it keeps only the checkpoint in memory: anybody may
+// have stored such files, in any number.
 func (v *verifier) readBundle(name, set string) *bundle {
 	content, err := readAll(v.files, name, proof.MaxBundleBytes)
 	if err != nil {
@@ -156,7 +156,7 @@ func (v *verifier) load(b *bundle) bool {
 	return true
 }
 
-// stack computes roots, leaf by leaf.
+// stack computes Merkle roots, leaf by leaf.
 type stack struct {
 	size  uint64
 	nodes []proof.Hash
@@ -179,7 +179,7 @@ func (s *stack) root() proof.Hash {
 	return h
 }
 
-// Root returns the root of a log with these leaves, one at least.
+// Root returns the root of a log with these leaves. There must be at least one.
 func Root(leaves []proof.Hash) proof.Hash { return rootOf(leaves) }
 
 func rootOf(leaves []proof.Hash) proof.Hash {
@@ -190,7 +190,7 @@ func rootOf(leaves []proof.Hash) proof.Hash {
 	return s.root()
 }
 
-// build puts a log together from its bundles, and checks every checkpoint of it.
+// build assembles a log from its bundles and checks each of its checkpoints.
 func (v *verifier) build(l *log) {
 	slices.SortStableFunc(l.bundles, func(a, b *bundle) int {
 		if a.checkpoint.Size != b.checkpoint.Size {
@@ -226,7 +226,7 @@ func (v *verifier) build(l *log) {
 		}
 		if s.root() != b.checkpoint.Root {
 			v.Fault(Fault{Forged, b.name, 0, 0, fmt.Sprintf("its leaves do not have the root that its checkpoint signs, at size %d", size)})
-			// What is not signed says nothing.
+			// Ignore everything unsigned.
 			l.leaves, l.entries = l.leaves[:l.checked], l.entries[:l.checked]
 			s = stack{}
 			for _, leaf := range l.leaves {
@@ -240,7 +240,7 @@ func (v *verifier) build(l *log) {
 	l.leaves, l.entries = l.leaves[:l.checked], l.entries[:l.checked]
 }
 
-// take adds what a bundle has. It reports whether the bundle is whole.
+// take adds the content of a bundle and reports whether the bundle is complete.
 func (v *verifier) take(l *log, b *bundle) bool {
 	size := b.checkpoint.Size
 	entries := map[uint64][]byte{}
@@ -300,7 +300,7 @@ func (v *verifier) take(l *log, b *bundle) bool {
 	return true
 }
 
-// parseTile takes a tile's path apart; level is -1 for entries.
+// parseTile parses a tile's path. level is -1 for entries.
 func parseTile(name string) (level int, index uint64, width int, ok bool) {
 	rest, found := strings.CutPrefix(name, "tile/")
 	what, rest, found2 := strings.Cut(rest, "/")
@@ -336,8 +336,8 @@ func parseTile(name string) (level int, index uint64, width int, ok bool) {
 	return level, index, width, again == name
 }
 
-// stated returns the first and last of the sequences that are all stated, but for those
-// withheld; last is less than first where there is none.
+// stated returns the first and last sequence of the range that the log states in full, except
+// for the withheld parts. If there is no such range, last is less than first.
 func (l *log) stated() (first, last uint64, withheld [][2]uint64) {
 	if l.complete > 0 {
 		last = l.complete - 1
@@ -345,17 +345,17 @@ func (l *log) stated() (first, last uint64, withheld [][2]uint64) {
 	return l.first, last, l.withheld
 }
 
-// covers reports whether the log would state a sequence if anything had happened to it.
+// covers reports whether the log would state an outcome of a sequence if it had one.
 func (l *log) covers(sequence uint64) bool {
 	return sequence >= l.first && sequence < l.complete && !slices.ContainsFunc(l.withheld, func(w [2]uint64) bool { return w[0] <= sequence && sequence <= w[1] })
 }
 
-// interpret reads what a log says.
+// interpret reads the entries of a log.
 func (r *Report) interpret(l *log) {
-	var open *payload // whose outcomes are to come
+	var open *payload // its outcomes follow
 	for at, e := range l.entries {
 		if e == nil {
-			open = nil // erased: it states something that nobody can read any more
+			open = nil // erased: nobody can read this entry any more
 			continue
 		}
 		entry, err := proof.ParseEntry(e)
@@ -405,13 +405,13 @@ func (r *Report) interpret(l *log) {
 	slices.SortFunc(l.ranges, func(a, b proof.Range) int { return cmp.Compare(a.From, b.From) })
 }
 
-// checkChain holds each log against the head at which it says that the one before it was
-// closed, as far as both are there.
+// checkChain compares each log with the head at which its successor says it was closed, as far
+// as both are present.
 func (v *verifier) checkChain() {
 	for _, l := range v.sorted() {
 		before := v.logs[l.begin.Previous]
 		if !l.begins || before == nil || l.begin.PreviousSize == 0 || before.size() < l.begin.PreviousSize {
-			continue // none, or what was signed of it last was never published
+			continue // no predecessor, or its last signed head was never published
 		}
 		if rootOf(before.leaves[:l.begin.PreviousSize]) != l.begin.PreviousRoot {
 			v.Fault(Fault{Forged, l.origin, 0, 0, fmt.Sprintf("it follows %s at %d leaves, and that had others", l.begin.Previous, l.begin.PreviousSize)})
@@ -419,7 +419,7 @@ func (v *verifier) checkChain() {
 	}
 }
 
-// checkPins holds the logs against checkpoints from earlier.
+// checkPins compares the logs with earlier checkpoints.
 func (v *verifier) checkPins() error {
 	return v.options.EachPin(func(object string, pin []byte, lacks []string) {
 		c, err := v.keys.Open(pin)
@@ -442,7 +442,7 @@ func (v *verifier) checkPins() error {
 	})
 }
 
-// Uncosigned adds what is wrong with a pin that lacks cosignatures.
+// Uncosigned adds a fault for a pin without the required cosignatures.
 func (r *Report) Uncosigned(pin string, lacks []string) {
 	for _, name := range lacks {
 		r.Fault(Fault{Forged, pin, 0, 0, "it has no valid cosignature of witness " + name})

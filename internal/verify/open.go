@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// openLog is a log of a sink file that may go on. What was stated before until stood in the
+// openLog is a log of a sink file that may continue. Everything stated before until was in the
 // file before the log's last clock.
 type openLog struct {
 	*log
@@ -13,20 +13,21 @@ type openLog struct {
 }
 
 const (
-	// silentRounds is for how many rounds of checkpoints a log may be silent that goes on: a
-	// relay publishes every log once in 60.
+	// silentRounds is the maximum number of checkpoint rounds without output of a log that
+	// continues. A relay publishes every log at least once in 60 rounds.
 	silentRounds = 64
-	// answered is how long it takes at most, in seconds, until a log states what was
-	// written: an attempt's time, and twice a round.
+	// answered is the maximum time in seconds until a log states a write: the timeout of an
+	// attempt, plus twice a round.
 	answered = 60
-	maxRound = 24 * 60 * 60 // the longest proofs.every
+	maxRound = 24 * 60 * 60 // the maximum of proofs.every
 )
 
-// open returns the logs of a sink file that may go on: a callback's, and its replays', each
-// signed for itself, so that one can be behind another. A replay that has ended is silent.
+// open returns the logs of a sink file that may continue: a callback's log and those of its
+// replays. Each is signed separately, so they may lag behind each other. A replay that has
+// ended is silent.
 func (v *verifier) open(set string) (open []openLog) {
 	newest, rounds, closed := int64(0), []int64(nil), map[string]bool{}
-	payloads, all := map[string]int{}, 0 // by callback: another's logs say nothing of this file
+	payloads, all := map[string]int{}, 0 // by callback: logs of another callback say nothing about this file
 	for _, l := range v.logs {
 		if l.set != set {
 			continue
@@ -51,7 +52,7 @@ func (v *verifier) open(set string) (open []openLog) {
 	return open
 }
 
-// callback is what the log's origin says of its callback; a replay's has the same.
+// callback returns the callback named in the log's origin. Replays have the same one.
 func (l *log) callback() string {
 	callback, _, _ := strings.Cut(l.origin, "@")
 	return callback

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// places returns what finds a payload's file by its key: the place may be a copy of a
-// part of the bucket, or have the bucket in a folder.
+// places returns a function that finds a payload's file by its key. The place may be a copy of
+// part of the bucket, or contain the bucket in a folder.
 func places(names []string, stated []*payload) func(key string) (string, bool) {
 	exists := make(map[string]bool, len(names))
 	byBase := map[string][]string{}
@@ -25,7 +25,7 @@ func places(names []string, stated []*payload) func(key string) (string, bool) {
 			for k != "" && n != "" && k[len(k)-1] == n[len(n)-1] {
 				k, n = k[:len(k)-1], n[:len(n)-1]
 			}
-			// Back to where a folder begins in both.
+			// Go back to a folder boundary in both.
 			common := p.Key[len(k):]
 			if i := strings.IndexByte(common, '/'); (k != "" && k[len(k)-1] != '/' || n != "" && n[len(n)-1] != '/') && i >= 0 {
 				k, n = k+common[:i+1], n+common[:i+1]

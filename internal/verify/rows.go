@@ -15,28 +15,27 @@ import (
 	"auditrelay/internal/proof"
 )
 
-// Rows is a store with delivered records, and with the bundles of proofs that stand
-// beside them.
+// Rows is a store with delivered records and the bundles of proofs stored beside them.
 type Rows interface {
-	// Bundles calls fn for every bundle. Names are those of files.
+	// Bundles calls fn for every bundle. Names are file names.
 	Bundles(fn func(name string, bundle []byte) error) error
 	// Rows calls fn for every record. It may be called twice.
 	Rows(fn func(r Row) error) error
-	// Check returns what the database finds wrong with itself.
+	// Check returns the faults that the database finds in itself.
 	Check() ([]string, error)
 }
 
 // Row is one record in a store.
 type Row struct {
-	Position  int64  // names it
+	Position  int64  // identifies the row
 	Journal   string // identity and incarnation, joined by a dot
 	Sequence  uint64
 	Data      []byte // as delivered
-	Tombstone bool   // it says that it is one
-	Damaged   bool   // it has not the digest that it was stored with
+	Tombstone bool   // the row is marked as a tombstone
+	Damaged   bool   // the data does not match the digest stored with it
 }
 
-// bundles are Files in memory.
+// bundles implements Files in memory.
 type bundles map[string][]byte
 
 func (b bundles) List() ([]string, error) { return slices.Collect(maps.Keys(b)), nil }
@@ -49,8 +48,8 @@ func (b bundles) Open(name string) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
-// Store checks a store. The error says that it could not be looked at; all that is wrong
-// with it is in the report, whose objects are rows.
+// Store checks a store. An error means that the check could not run; all faults of the store
+// are in the report, with rows as its objects.
 func Store(store Rows, o Options) (*Report, error) {
 	files := bundles{}
 	v, err := newVerifier(files, o)
@@ -82,27 +81,27 @@ func Store(store Rows, o Options) (*Report, error) {
 	return &v.Report, nil
 }
 
-// rowPlace is what a row is known by.
+// rowPlace is the key of a row.
 type rowPlace struct {
 	journal  string
 	sequence uint64
 }
 
-// statedRow is a row that logs state.
+// statedRow is a row stated by logs.
 type statedRow struct {
-	records []statedRecord // one of them
-	certain bool           // it must be there
+	records []statedRecord // the row is one of them
+	certain bool           // the row must exist
 	seen    bool
 	until   int64 // the last clock of the logs that state it, in Unix seconds
 }
 
-// statedRecord is what a row may hold.
+// statedRecord is one permitted content of a row.
 type statedRecord struct {
-	digest    proof.Hash // zero: any
+	digest    proof.Hash // zero: any content
 	tombstone bool
 }
 
-// is returns what is wrong with a row whose document has a digest; empty: nothing.
+// is returns the fault of a row whose document has the digest sum. Empty means no fault.
 func (s *statedRow) is(sum proof.Hash, tombstone bool) (wrong string) {
 	wrong = fmt.Sprintf("its record is not what was delivered until %s; if it was delivered again since then, by a replay, verify again after the next checkpoint", time.Unix(s.until, 0).UTC().Format(time.RFC3339))
 	for _, r := range s.records {
@@ -119,18 +118,18 @@ func (s *statedRow) is(sum proof.Hash, tombstone bool) (wrong string) {
 	return wrong
 }
 
-// rowState is what one log says of a row.
+// rowState is the state of a row according to one log.
 type rowState struct {
 	certain, record bool
 	digest          proof.Hash
-	possible        []statedRecord // what may have come after it
+	possible        []statedRecord // may have been stored after it
 }
 
-// then takes the next leaf of the row into account. A store keeps one row for each place:
-// the last record, a tombstone only where there never was one.
+// then applies the next leaf of the row. A store keeps one row for each place: the last record,
+// or a tombstone only if there never was a record.
 func (s *rowState) then(o *proof.Outcome) {
 	if o.Digest == zero && o.IsPossible() {
-		return // of unknown content: any would do
+		return // unknown content: any content matches
 	}
 	switch o.Delivered {
 	case proof.Record:
@@ -151,13 +150,13 @@ func (s *rowState) then(o *proof.Outcome) {
 type storeVerifier struct {
 	*verifier
 	stated map[rowPlace]*statedRow
-	unseen int // rows that no log covers
+	unseen int // number of rows that no log covers
 }
 
-// notStored says that a row's own digest tells of a change.
+// notStored reports that the row's own digest shows a change.
 const notStored = "it has not the digest that it was stored with"
 
-// state gathers what the logs say was stored.
+// state collects what the logs state as stored.
 func (v *storeVerifier) state() {
 	for _, l := range v.sorted() {
 		journal, incarnation, _, err := proof.ParseOrigin(l.origin)
@@ -195,7 +194,7 @@ func (v *storeVerifier) state() {
 	}
 }
 
-// row holds one row against the logs.
+// row compares one row with the logs.
 func (v *storeVerifier) row(r Row) error {
 	name := fmt.Sprintf("row %d", r.Position)
 	stated := v.stated[rowPlace{r.Journal, r.Sequence}]
@@ -227,7 +226,7 @@ func (v *storeVerifier) row(r Row) error {
 	return nil
 }
 
-// extra judges a row that no log states.
+// extra handles a row that no log states.
 func (v *storeVerifier) extra(name string, r *Row) {
 	for _, l := range v.logs {
 		journal, incarnation, _, err := proof.ParseOrigin(l.origin)
@@ -245,11 +244,11 @@ func (v *storeVerifier) extra(name string, r *Row) {
 	}
 }
 
-// elsewhere looks for the records whose place is empty: the store knows an event that
-// comes again by its id, and a restored journal's by its place.
+// elsewhere looks for the records whose place is empty. The store identifies a repeated event
+// by its id, and an event of a restored journal by its place.
 func (v *storeVerifier) elsewhere(store Rows) error {
 	wanted := map[proof.Hash][]*statedRow{}
-	bySequence := map[rowPlace]bool{} // with the identity alone
+	bySequence := map[rowPlace]bool{} // with the identity only
 	for at, s := range v.stated {
 		identity, _, _ := strings.Cut(at.journal, ".")
 		if s.seen {
@@ -284,7 +283,7 @@ func (v *storeVerifier) elsewhere(store Rows) error {
 	})
 }
 
-// missing names the rows that are not there, neighbours together.
+// missing reports the missing rows and joins neighbours.
 func (v *storeVerifier) missing() {
 	var gone []rowPlace
 	for at, s := range v.stated {

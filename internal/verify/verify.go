@@ -1,6 +1,5 @@
-// Package verify checks delivered data against the signed logs that stand beside it,
-// offline and without the relay. It shares the formats of package proof with what wrote
-// them, and nothing else.
+// Package verify checks delivered data against the signed logs stored beside it, offline and
+// without the relay. It shares only the formats of package proof with the code that wrote them.
 package verify
 
 import (
@@ -20,52 +19,51 @@ import (
 type Files interface {
 	// List returns the names of all files, relative to the place, with slashes.
 	List() ([]string, error)
-	// Open opens a file to be read once, from its beginning.
+	// Open opens a file for one read from its beginning.
 	Open(name string) (io.ReadCloser, error)
 }
 
-// Options say what is expected.
+// Options are the expectations.
 type Options struct {
-	// Keys are the public keys that sign, as in c2sp.org/signed-note. Keys that these
-	// were rotated to count too.
+	// Keys are the trusted public keys, in the format of c2sp.org/signed-note. Keys that
+	// replaced these are trusted too.
 	Keys []string
-	// Former has the keys count too that were changed to one of Keys, by records that both
-	// signed. Whoever has a former key can then sign.
+	// Former also trusts the keys that were replaced by one of Keys, according to records
+	// signed by both. Then every owner of a former key can sign.
 	Former bool
-	// Pins are signed checkpoints from earlier: the logs must contain them.
+	// Pins are earlier signed checkpoints. The logs must contain them.
 	Pins [][]byte
-	// Witnesses are public keys of witnesses: each of Pins must have a cosignature of each.
+	// Witnesses are public keys of witnesses. Each of Pins needs a cosignature of each witness.
 	Witnesses []string
-	// Saved are pins as well: checkpoints that an earlier run of one's own verified, which
-	// need no cosignature.
+	// Saved are pins that an earlier run on this machine verified. They need no cosignature.
 	Saved [][]byte
-	// From is the first sequence whose records must be there: those before may have been
-	// deleted on purpose. 0: all.
+	// From is the first sequence whose records must exist. Earlier ones may have been deleted
+	// on purpose. 0 means all.
 	From uint64
 }
 
-// Category says what is wrong.
+// Category is the kind of a fault.
 type Category string
 
-// The categories, the gravest first.
+// The categories, the most serious first.
 const (
-	Forged     Category = "forged"     // not signed by a known key, or the log contradicts a signed checkpoint
-	Altered    Category = "altered"    // other content than the log states
+	Forged     Category = "forged"     // not signed by a trusted key, or the log contradicts a signed checkpoint
+	Altered    Category = "altered"    // the content differs from the log
 	Truncated  Category = "truncated"  // the log ends before a pinned checkpoint
-	Missing    Category = "missing"    // stated by the log, and not there
-	Added      Category = "added"      // there, and not stated by a log that is complete there
-	Reordered  Category = "reordered"  // there, in another order
-	Unreadable Category = "unreadable" // nobody can say
+	Missing    Category = "missing"    // stated by the log but absent
+	Added      Category = "added"      // present, but not stated by a log that is complete for that range
+	Reordered  Category = "reordered"  // present, in another order
+	Unreadable Category = "unreadable" // cannot be checked
 )
 
-// Categories are all of them, the gravest first.
+// Categories are all categories, the most serious first.
 var Categories = []Category{Forged, Altered, Truncated, Missing, Added, Reordered, Unreadable}
 
-// Fault is one thing that is wrong.
+// Fault is one fault.
 type Fault struct {
 	Category Category `json:"category"`
-	Object   string   `json:"object"`         // a file, a log, or a pin
-	Line     int      `json:"line,omitempty"` // of the file's content, from 1
+	Object   string   `json:"object"`         // a file, a log or a pin
+	Line     int      `json:"line,omitempty"` // in the file's content, from 1
 	Sequence uint64   `json:"sequence,omitempty"`
 	What     string   `json:"what"`
 }
@@ -81,23 +79,22 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%s: %s: %s", f.Category, at, f.What)
 }
 
-// Log is what one log says.
+// Log is the summary of one log.
 type Log struct {
 	Origin string `json:"origin"`
 	Size   uint64 `json:"size"`  // of its last valid checkpoint
-	First  uint64 `json:"first"` // complete from here
-	Last   uint64 `json:"last"`  // to here; less than First: not at all
-	// Withheld are parts of it, each from its first to its last sequence, whose entries
-	// nobody has any more, such as those of an erased period.
+	First  uint64 `json:"first"` // complete from this sequence
+	Last   uint64 `json:"last"`  // to this one; less than First: no complete range
+	// Withheld are parts of the range, each from its first to its last sequence, whose entries
+	// nobody can read any more, such as those of an erased period.
 	Withheld    [][2]uint64 `json:"withheld,omitempty"`
 	Checkpoint  string      `json:"checkpoint"`
 	SignedUntil int64       `json:"signed_until"` // Unix seconds
 
-	leaves []proof.Hash // of what was checked here; nil: they are elsewhere
+	leaves []proof.Hash // of the entries checked here; nil: stored elsewhere
 }
 
-// Consistency proves that the log contains itself at an earlier size, as in RFC 6962,
-// section 2.1.2.
+// Consistency proves that the log contains its own earlier size, as in RFC 6962, section 2.1.2.
 func (l *Log) Consistency(from uint64) ([]proof.Hash, error) {
 	if from == 0 || from > uint64(len(l.leaves)) {
 		return nil, fmt.Errorf("%s: no proof from size %d: %d leaves are known", l.Origin, from, len(l.leaves))
@@ -121,25 +118,25 @@ func consistency(from uint64, leaves []proof.Hash, whole bool) []proof.Hash {
 	return append(consistency(from-k, leaves[k:], false), rootOf(leaves[:k]))
 }
 
-// Report is the outcome.
+// Report is the result of a check.
 type Report struct {
 	Checkpoints      int               `json:"checkpoints"`
 	ValidCheckpoints int               `json:"valid_checkpoints"`
-	Objects          int               `json:"objects"` // that the logs state
+	Objects          int               `json:"objects"` // stated by the logs
 	ValidObjects     int               `json:"valid_objects"`
-	Records          uint64            `json:"records"` // valid ones, tombstones included
+	Records          uint64            `json:"records"` // valid ones, including tombstones
 	Tombstones       uint64            `json:"tombstones"`
 	Bytes            int64             `json:"bytes"` // of valid records
 	Outcomes         map[string]uint64 `json:"outcomes"`
-	Unattested       []string          `json:"unattested,omitempty"` // files that no checkpoint covers: newer, or not the relay's
-	GivenUp          []string          `json:"given_up,omitempty"`   // what the relay gave up, and is there all the same
+	Unattested       []string          `json:"unattested,omitempty"` // files covered by no checkpoint: newer, or not written by the relay
+	GivenUp          []string          `json:"given_up,omitempty"`   // records that exist although the relay gave them up
 	Logs             []Log             `json:"logs"`
 	Faults           []Fault           `json:"faults,omitempty"`
 	FaultCount       int               `json:"fault_count"`
-	FaultCounts      map[Category]int  `json:"fault_counts,omitempty"` // of all faults, also those not listed
+	FaultCounts      map[Category]int  `json:"fault_counts,omitempty"` // of all faults, including unlisted ones
 }
 
-// maxFaults bounds the faults that are listed; all are counted.
+// maxFaults limits the listed faults. All are counted.
 const maxFaults = 1000
 
 // Fault adds a fault.
@@ -153,7 +150,7 @@ func (r *Report) Fault(f Fault) {
 	}
 }
 
-// Worst returns the gravest category, empty where all is well.
+// Worst returns the most serious category, or empty if there is no fault.
 func (r *Report) Worst() Category {
 	for _, c := range Categories {
 		if r.FaultCounts[c] > 0 {
@@ -163,10 +160,10 @@ func (r *Report) Worst() Category {
 	return ""
 }
 
-// maxWithheld bounds how many withheld parts of a log the verdict names.
+// maxWithheld limits the number of withheld parts of a log named in the verdict.
 const maxWithheld = 8
 
-// Verdict is the outcome in two lines.
+// Verdict returns the result in two lines.
 func (r *Report) Verdict() string {
 	complete := "complete nowhere"
 	var parts []string
@@ -217,7 +214,7 @@ func grouped(n uint64) string {
 	return s
 }
 
-// verifier is one call of Verify.
+// verifier is the state of one call of Verify.
 type verifier struct {
 	Report
 	reading
@@ -226,11 +223,11 @@ type verifier struct {
 	keys    *Keys
 	logs    map[string]*log // by origin
 	held    map[heldHead]bool
-	sets    map[string]bool // what file sinks wrote: the files' names without extension
+	sets    map[string]bool // files written by file sinks: their names without extension
 }
 
-// Verify checks a place with delivered data. The error says that it could not be looked
-// at; all that is wrong with it is in the report.
+// Verify checks a place with delivered data. An error means that the check could not run; all
+// faults of the data are in the report.
 func Verify(files Files, o Options) (*Report, error) {
 	v, err := newVerifier(files, o)
 	if err != nil {
@@ -245,7 +242,7 @@ func Verify(files Files, o Options) (*Report, error) {
 	return &v.Report, nil
 }
 
-// EachPin calls fn for all pins, each with its name and with the names of witnesses whose
+// EachPin calls fn for all pins, with the pin's name and the names of the witnesses whose
 // cosignature it lacks.
 func (o *Options) EachPin(fn func(name string, pin []byte, lacks []string)) error {
 	witnesses, err := o.witnesses()
@@ -334,7 +331,7 @@ func (v *verifier) finish() {
 	slices.SortStableFunc(v.Faults, func(a, b Fault) int { return strings.Compare(a.Object, b.Object) })
 }
 
-// isBundle reports whether a file is a bundle of proofs, by its name.
+// isBundle reports whether a file's name is that of a bundle of proofs.
 func isBundle(name string) bool {
 	if !strings.HasSuffix(name, ".tar") {
 		return false
@@ -348,7 +345,7 @@ func isBundle(name string) bool {
 	return false
 }
 
-// outcomeNames are those of an outcome's number.
+// outcomeNames maps an outcome's number to its name.
 var outcomeNames = map[byte]string{1: "delivered", 2: "filtered", 3: "dead_lettered", 4: "discarded", 5: "skipped"}
 
 var zero proof.Hash

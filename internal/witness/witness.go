@@ -1,7 +1,7 @@
-// Package witness asks a witness of c2sp.org/tlog-witness to cosign checkpoints, and
-// checks cosignatures as in c2sp.org/tlog-cosignature. A witness cosigns only a log that
-// contains all that it cosigned before: who finds its cosignature on a checkpoint knows
-// that everybody was shown the same log.
+// Package witness asks a witness (c2sp.org/tlog-witness) to cosign checkpoints, and checks
+// cosignatures (c2sp.org/tlog-cosignature). A witness cosigns a log only if the log contains
+// everything it cosigned before. A checkpoint with its cosignature is therefore the same for
+// every reader.
 package witness
 
 import (
@@ -25,7 +25,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// cosignature is the type of a key that cosigns, version 1.
+// cosignature is the type of a cosigning key, version 1.
 const cosignature = 4
 
 // Limits of an answer.
@@ -34,7 +34,7 @@ const (
 	maxProof  = 63 // lines of a consistency proof
 )
 
-// verifier checks cosignatures of one key.
+// verifier checks the cosignatures of one key.
 type verifier struct {
 	name string
 	hash uint32
@@ -67,7 +67,7 @@ func (v *verifier) Name() string { return v.name }
 
 func (v *verifier) KeyHash() uint32 { return v.hash }
 
-// Verify checks a signature: the time in 8 bytes, and Ed25519 over the time and the text.
+// Verify checks a signature: 8 bytes of time, then Ed25519 over the time and the text.
 func (v *verifier) Verify(text, signature []byte) bool {
 	if len(signature) != 8+ed25519.SignatureSize {
 		return false
@@ -76,13 +76,14 @@ func (v *verifier) Verify(text, signature []byte) bool {
 	return ed25519.Verify(v.key, Message(at, text), signature[8:])
 }
 
-// Message is what a witness signs of a checkpoint's text at a time in Unix seconds.
+// Message returns the bytes that a witness signs for a checkpoint's text at a time in Unix
+// seconds.
 func Message(at uint64, text []byte) []byte {
 	return append(fmt.Appendf(nil, "cosignature/v1\ntime %d\n", at), text...)
 }
 
-// Time returns the time of a cosignature on a signed checkpoint, and whether there is a
-// valid one of that key.
+// Time returns the time of a key's cosignature on a signed checkpoint, and whether there is a
+// valid one.
 func Time(signed []byte, key note.Verifier) (time.Time, bool) {
 	n, err := note.Open(signed, note.VerifierList(key))
 	if err != nil || len(n.Sigs) == 0 {
@@ -100,26 +101,27 @@ type Witness struct {
 	// URL is the submission prefix. Key checks its cosignatures.
 	URL string
 	Key note.Verifier
-	// Client sends requests; default one that gives up after 30 s and follows no redirect.
+	// Client sends requests. The default times out after 30 s and follows no redirect.
 	Client *http.Client
 }
 
-// Log is a log whose checkpoint is to be cosigned.
+// Log is a log whose checkpoint needs a cosignature.
 type Log struct {
 	Signed []byte // the checkpoint, signed by the log
 	Size   uint64
-	// Known is the size that the witness is thought to have cosigned last; 0: not known.
+	// Known is the size that the witness probably cosigned last. 0 means unknown.
 	Known uint64
-	// Consistency proves that the log at Size contains the one at an earlier size, above 0.
+	// Consistency proves that the log at Size contains the log at an earlier size, which must
+	// be above 0.
 	Consistency func(from uint64) ([]proof.Hash, error)
 }
 
-// ErrAhead says that the witness knows a larger log than the one it was shown: the log
-// was cut or replaced, or this copy is old.
+// ErrAhead means that the witness knows a larger log than this one: the log was cut or
+// replaced, or this copy is old.
 var ErrAhead = errors.New("the witness cosigned a larger log than this one")
 
-// Cosign returns the checkpoint with the witness's cosignature added. If the witness
-// cosigned another size than Log.Known, it is asked once more from there.
+// Cosign returns the checkpoint with the witness's cosignature added. If the witness cosigned
+// another size than Log.Known, Cosign retries once from that size.
 func (w *Witness) Cosign(ctx context.Context, l Log) ([]byte, error) {
 	lines, has, err := w.add(ctx, l, l.Known)
 	if err == nil && lines == nil && has != l.Known {
@@ -141,7 +143,8 @@ func (w *Witness) Cosign(ctx context.Context, l Log) ([]byte, error) {
 	return cosigned, nil
 }
 
-// add asks for a cosignature. Without lines the witness cosigned the size has before.
+// add asks for a cosignature. If it returns no lines, the last size that the witness cosigned
+// is has.
 func (w *Witness) add(ctx context.Context, l Log, from uint64) (lines []byte, has uint64, err error) {
 	body := fmt.Appendf(nil, "old %d\n", from)
 	if from > 0 && from < l.Size {
@@ -185,7 +188,7 @@ func (w *Witness) add(ctx context.Context, l Log, from uint64) (lines []byte, ha
 	return nil, 0, fmt.Errorf("it answered %s%s", resp.Status, meaning(resp.StatusCode))
 }
 
-// meaning is what the protocol says of a status.
+// meaning returns the protocol's meaning of a status.
 func meaning(status int) string {
 	switch status {
 	case http.StatusNotFound:
@@ -202,7 +205,7 @@ func meaning(status int) string {
 
 var defaultClient = &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-// join adds those of the lines to a signed checkpoint that are the witness's and valid.
+// join adds the valid lines of the witness to a signed checkpoint.
 func (w *Witness) join(signed, lines []byte) ([]byte, error) {
 	all := append(bytes.Clone(signed), lines...)
 	n, err := note.Open(all, note.VerifierList(w.Key))
