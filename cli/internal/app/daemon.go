@@ -300,8 +300,11 @@ func (d *daemon) serverOptions(listener, socket net.Listener, others sources.Set
 	o := http.Options{
 		Runtime: d.rt, Config: d.cfg, Listener: listener, Socket: socket, Limits: limitsOf(d.cfg), Version: d.options.Version, Logger: d.log,
 		Control: d, Sources: others, Stores: &d.stores, DroppedLines: d.dropped,
-		Pages: func(api stdhttp.Handler) stdhttp.Handler {
-			return ui.New(ui.Options{API: api, Version: d.options.Version.String(), Logger: d.log, Issuer: func() *oidc.Issuer { return d.server.Issuer() }})
+		Pages: func(api stdhttp.Handler, denied http.Denied) stdhttp.Handler {
+			return ui.New(ui.Options{
+				API: api, Denied: denied, Version: d.options.Version.String(), Logger: d.log,
+				Issuer: func() *oidc.Issuer { return d.server.Issuer() },
+			})
 		},
 	}
 	if d.fleet.member != nil {

@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -25,6 +26,16 @@ type denials struct {
 	counts map[denial]uint64
 	timer  *time.Timer // nil if no window is open
 	closed bool
+}
+
+// Denied records that a request was refused, with the reason of package api and the caller's
+// name, or "" if the caller is unknown.
+type Denied func(r *http.Request, reason, name string)
+
+// deny counts and records a denied request.
+func (s *Server) deny(r *http.Request, reason, name string) {
+	s.metrics.refused(reason)
+	s.denials.add(reason, name, peerAddress(r))
 }
 
 // denial is the key of a count.

@@ -107,8 +107,7 @@ func errHook(h *hook) *api.Error {
 // denyHook answers a request that failed the hook's authentication.
 func (s *Server) denyHook(w http.ResponseWriter, r *http.Request, h *hook) {
 	err := errHook(h)
-	s.metrics.refused(err.Reason)
-	s.denials.add(err.Reason, h.name, peerAddress(r))
+	s.deny(r, err.Reason, h.name)
 	s.denied.Add(1)
 	if slow := s.failures.slow(r.Context(), peerAddress(r)); slow != nil {
 		err = slow

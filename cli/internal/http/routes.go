@@ -240,7 +240,7 @@ func (s *Server) routes() http.Handler {
 	paths.HandleFunc("/", notFound)
 	mux.Handle("/", paths)
 	if s.pages != nil {
-		mux.Handle("/ui/", s.untilTheEnd(s.pages(mux)))
+		mux.Handle("/ui/", s.untilTheEnd(s.pages(mux, s.deny)))
 		mux.Handle("GET /ui", http.RedirectHandler("/ui/", http.StatusSeeOther))
 	}
 	return mux
@@ -317,8 +317,7 @@ func (s *Server) wrap(rt route) http.Handler {
 				err = who.unconfined()
 			}
 			if err != nil {
-				s.metrics.refused(err.Reason)
-				s.denials.add(err.Reason, who.name, peerAddress(r))
+				s.deny(r, err.Reason, who.name)
 				if rt.role == roleIngest {
 					s.denied.Add(1)
 				}

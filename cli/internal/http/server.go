@@ -51,9 +51,10 @@ type Options struct {
 	Sources sources.Set
 	// Stores are what the audit API reads. If it is nil, its routes answer 501.
 	Stores Stores
-	// Pages returns the handler for /ui/. That handler calls the API through api. If Pages is
-	// nil, there are no pages.
-	Pages func(api http.Handler) http.Handler
+	// Pages returns the handler for /ui/. That handler calls the API through api, and calls
+	// denied for each request that it refuses without asking the API. If Pages is nil, there are
+	// no pages.
+	Pages func(api http.Handler, denied Denied) http.Handler
 }
 
 // Limits bound the requests that the server accepts. The first five apply to one request. Zero
@@ -121,7 +122,7 @@ type Server struct {
 	pushing     chan struct{} // limits uploads so that only one module is in memory at a time
 	stores      Stores
 	audit       auditSlots
-	pages       func(api http.Handler) http.Handler
+	pages       func(api http.Handler, denied Denied) http.Handler
 	ending      chan struct{} // closed when the server stops, so that streams end
 	end         sync.Once
 	readings    *readings

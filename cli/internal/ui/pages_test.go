@@ -59,13 +59,13 @@ func newMany(t *testing.T, callbacks int, dir string) *many {
 	m := &many{t: t, rt: rt, asked: map[string]int{}, events: int(rt.Stats().Head - 1), now: time.Now} // a kept journal has them already
 	h, err := relayhttp.New(relayhttp.Options{
 		Runtime: rt, Config: &config.Config{Listen: "127.0.0.1:0"}, Logger: quiet,
-		Pages: func(api http.Handler) http.Handler {
+		Pages: func(api http.Handler, denied relayhttp.Denied) http.Handler {
 			counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				m.asked[r.URL.Path]++
 				api.ServeHTTP(w, r)
 			})
 			m.pages = &server{Options: Options{API: api, Logger: quiet, now: time.Now}, sessions: newSessions(time.Now)}
-			return New(Options{API: counted, Logger: quiet, now: func() time.Time { return m.now() }})
+			return New(Options{API: counted, Denied: denied, Logger: quiet, now: func() time.Time { return m.now() }})
 		},
 	})
 	if err != nil {

@@ -78,6 +78,7 @@ func (s *server) begin(w http.ResponseWriter, r *http.Request, token auditrelay.
 		return false
 	}
 	if !slices.Contains(who.Roles, "view") {
+		s.Denied(r, api.ReasonForbidden, who.Name)
 		s.askToSignIn(w, http.StatusForbidden, to, "This token has no role that sees anything here. Use one with the role view.")
 		return false
 	}
@@ -155,6 +156,7 @@ func (s *server) callback(w http.ResponseWriter, r *http.Request) {
 		s.bare(w, r, http.StatusNotFound, "No such page", "People sign in with a token here.")
 		return
 	case !ok || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(a.State)) != 1:
+		s.Denied(r, api.ReasonUnauthorized, "")
 		s.askToSignIn(w, http.StatusForbidden, "/ui/", "This sign-in was not begun in this browser, or more than 10 minutes ago. Sign in again.")
 		return
 	case q.Get("code") == "":
@@ -167,6 +169,7 @@ func (s *server) callback(w http.ResponseWriter, r *http.Request) {
 		s.askToSignIn(w, http.StatusServiceUnavailable, to, "The issuer does not answer. Try again later, or use a token.")
 		return
 	case err != nil:
+		s.Denied(r, api.ReasonUnauthorized, "")
 		s.askToSignIn(w, http.StatusForbidden, to, "The issuer's answer was refused; the relay's log says why.")
 		return
 	}

@@ -42,6 +42,9 @@ var templateFiles embed.FS
 type Options struct {
 	// API answers the page's calls. Required.
 	API http.Handler
+	// Denied records a request that the page refuses without asking the API, as the API records
+	// its own: with the reason of package api, and the caller's name or "". Default: not recorded.
+	Denied func(r *http.Request, reason, name string)
 	// Version is the text at the foot of each screen.
 	Version string
 	// Issuer returns the issuer where users can sign in besides using a token, or nil if there
@@ -91,6 +94,9 @@ func New(o Options) http.Handler {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Denied == nil {
+		o.Denied = func(*http.Request, string, string) {}
+	}
 	if o.now == nil {
 		o.now = time.Now
 	}
@@ -115,6 +121,7 @@ func New(o Options) http.Handler {
 	})
 	var guard http.CrossOriginProtection
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Denied(r, api.ReasonCrossOrigin, "")
 		s.bare(w, r, http.StatusForbidden, "Refused", "The request came from a page of another site.")
 	}))
 	return secured(guard.Handler(mux))
@@ -221,6 +228,7 @@ func (s *server) serve(sc screen) http.HandlerFunc {
 			return
 		}
 		if !v.may(sc.role) {
+			s.Denied(r, api.ReasonForbidden, v.who.Name)
 			v.failure(&api.Error{Status: http.StatusForbidden, Message: "this needs the role " + sc.role, Hint: "sign in with a token that has it"})
 			return
 		}

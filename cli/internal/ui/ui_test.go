@@ -92,8 +92,8 @@ func newRelayOf(t *testing.T, cfg *config.Config) *relay {
 	var server *relayhttp.Server
 	server, err = relayhttp.New(relayhttp.Options{
 		Runtime: rt, Config: cfg, Logger: quiet,
-		Pages: func(api http.Handler) http.Handler {
-			return New(Options{API: api, Logger: quiet, now: r.clock.now, Issuer: func() *oidc.Issuer { return server.Issuer() }})
+		Pages: func(api http.Handler, denied relayhttp.Denied) http.Handler {
+			return New(Options{API: api, Denied: denied, Logger: quiet, now: r.clock.now, Issuer: func() *oidc.Issuer { return server.Issuer() }})
 		},
 	})
 	if err != nil {
