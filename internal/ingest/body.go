@@ -10,19 +10,19 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// ratioFrom is how far a compressed body may be read before its ratio counts:
-// a small body is harmless, however well it compresses.
+// ratioFrom is the decompressed size from which a body's ratio counts. A small body is harmless
+// at any ratio.
 const ratioFrom = 1 << 20
 
-// body reads a request's body, decompressed, and ends it with an *EventError
-// when a bound is met or it is damaged. Index and Offset are the Reader's to set.
+// body reads and decompresses a request's body. It returns an *EventError if a limit is
+// exceeded or the data is damaged. The Reader sets Index and Offset.
 type body struct {
-	sent  counter   // as it came
+	sent  counter   // as received
 	plain io.Reader // decompressed; nil until the first Read
-	// open starts decompression; nil for a plain body.
+	// open starts decompression. It is nil for an uncompressed body.
 	open  func(io.Reader) (io.Reader, error)
-	limit int64 // of each of the two; negative: none
-	ratio int64 // negative: none
+	limit int64 // for each of the two; negative: unlimited
+	ratio int64 // negative: unlimited
 	read  int64 // decompressed
 	err   error // sticky
 }
@@ -61,13 +61,13 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// next reads decompressed bytes, opening the decompressor first: its header is
-// read from the body too.
+// next reads decompressed bytes. It opens the decompressor first, whose header is also read
+// from the body.
 func (b *body) next(p []byte) (int, error) {
 	if b.plain == nil {
 		z, err := b.open(&b.sent)
 		if err == io.EOF {
-			return 0, io.EOF // no bytes at all: an empty body
+			return 0, io.EOF // an empty body
 		}
 		if err != nil {
 			return 0, err
@@ -79,12 +79,12 @@ func (b *body) next(p []byte) (int, error) {
 
 func openGzip(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
 
-// maxWindow is how far back a zstd frame may refer, and so about the memory that its
-// decompression takes: what RFC 9659 allows for HTTP.
+// maxWindow is how far back a zstd frame may refer, and so about the memory used by its
+// decompression. It is the limit of RFC 9659 for HTTP.
 const maxWindow = 8 << 20
 
-// openZstd decompresses in the reader's own goroutine, so that nothing is left where a
-// body is not read to its end.
+// openZstd decompresses in the reader's own goroutine, so a body that is not read to its end
+// leaves nothing running.
 func openZstd(r io.Reader) (io.Reader, error) {
 	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))
 }
@@ -105,7 +105,7 @@ func bodyError(reason Reason, message string, cause error) *EventError {
 	return &EventError{Kind: Unframeable, Reason: reason, Message: message, Rest: true, Err: cause}
 }
 
-// counter counts what is read and remembers how it ended.
+// counter counts the bytes read and keeps the final error.
 type counter struct {
 	r   io.Reader
 	n   int64
@@ -121,11 +121,11 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// DecompressionMemory is about the most memory, in bytes, that decompressing a body of that
-// content encoding takes beside its events.
+// DecompressionMemory returns roughly the maximum memory in bytes used to decompress a body
+// with this content encoding, not counting its events.
 func DecompressionMemory(encoding string) int64 {
 	if strings.ToLower(strings.TrimSpace(encoding)) == "zstd" {
-		return 2 * maxWindow // history, and room to move it
+		return 2 * maxWindow // history, and space to move it
 	}
 	return 64 << 10
 }

@@ -6,10 +6,10 @@ import (
 	"io"
 )
 
-// The Reader's buffer: what is read from the body and not yet passed on.
+// The Reader's buffer: bytes read from the body but not yet returned.
 
-// more reads on, and reports whether it got anything. What stands between start
-// and end is kept, and moves to the buffer's beginning.
+// more reads more bytes, and reports whether it got any. It moves the bytes between start and
+// end to the beginning of the buffer.
 func (r *Reader) more() bool {
 	if r.srcErr != nil {
 		return false
@@ -26,7 +26,7 @@ func (r *Reader) more() bool {
 		r.buf = append(r.buf, make([]byte, initialBuffer-len(r.buf))...)
 	}
 	if r.end == len(r.buf) {
-		// No caller reads on when it holds more than one event may have.
+		// No caller reads more once it has over one event's limit.
 		r.buf = append(r.buf, make([]byte, len(r.buf))...)
 	}
 	for range 100 {
@@ -41,7 +41,7 @@ func (r *Reader) more() bool {
 	return false
 }
 
-// skipMark passes over a byte order mark at the body's beginning.
+// skipMark skips a byte order mark at the beginning of the body.
 func (r *Reader) skipMark() {
 	const mark = "\ufeff"
 	for r.end < len(mark) && r.more() {
@@ -51,8 +51,8 @@ func (r *Reader) skipMark() {
 	}
 }
 
-// skipSpace moves start to the next byte that is not white space, and reports
-// whether there is one.
+// skipSpace moves start to the next byte that is not white space, and reports whether there is
+// one.
 func (r *Reader) skipSpace() bool {
 	for {
 		for r.start < r.end && class[r.buf[r.start]] == space {
@@ -67,7 +67,7 @@ func (r *Reader) skipSpace() bool {
 	}
 }
 
-// trimmed is the span without white space at its end.
+// trimmed returns the span without white space at its end.
 func (r *Reader) trimmed(from, to int) span {
 	for to > from && class[r.buf[to-1]] == space {
 		to--
@@ -75,23 +75,23 @@ func (r *Reader) trimmed(from, to int) span {
 	return span{from, to}
 }
 
-// over reports whether n bytes are more than an event may have.
+// over reports whether n bytes exceed the limit of an event.
 func (r *Reader) over(n int) bool { return int64(n) > r.limits.EventBytes }
 
-// tooLarge refuses the event that begins at that place in the buffer.
+// tooLarge returns the error for an oversized event at this position in the buffer.
 func (r *Reader) tooLarge(at int) *EventError {
 	return &EventError{Kind: Unframeable, Reason: TooLarge, Offset: r.base + int64(at),
 		Message: fmt.Sprintf("larger than %d bytes", r.limits.EventBytes)}
 }
 
-// rest refuses all from the place in the buffer on.
+// rest returns the error that refuses everything from this position in the buffer.
 func (r *Reader) rest(reason Reason, message string, at int) *EventError {
 	e := bodyError(reason, message, nil)
 	e.Offset = r.base + int64(at)
 	return e
 }
 
-// bodyFault is why the body ended, nil if it ended well.
+// bodyFault returns why the body ended, or nil if it ended normally.
 func (r *Reader) bodyFault() *EventError {
 	e, ok := errors.AsType[*EventError](r.srcErr)
 	if !ok {
@@ -101,7 +101,7 @@ func (r *Reader) bodyFault() *EventError {
 	return e
 }
 
-// cutShort is why the body ended within an array.
+// cutShort returns why the body ended within an array.
 func (r *Reader) cutShort() *EventError {
 	if fault := r.bodyFault(); fault != nil {
 		return fault

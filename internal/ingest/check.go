@@ -10,17 +10,16 @@ import (
 	"auditrelay/document"
 )
 
-// actionBytes bounds an action's text, decoded. LiteLLM's own have at most nine
-// bytes; unknown ones are kept as they are.
+// actionBytes limits the decoded text of an action. LiteLLM's own actions have at most nine
+// bytes. Unknown ones are kept unchanged.
 const actionBytes = 128
 
-// Check reports whether data is one event in LiteLLM's schema, and reads from it
-// what the relay needs: identity, action and time. Sequence, Received and
-// Provenance are left for others to set, and so is Time where TimeFrom is
-// TimeMissing or TimeUnreadable. The event's Data is data itself, not a copy.
+// Check reports whether data is one event in LiteLLM's schema, and reads the fields that the
+// relay needs: identity, action and time. The caller sets Sequence, Received and Provenance,
+// and also Time if TimeFrom is TimeMissing or TimeUnreadable. The event's Data is data itself,
+// not a copy.
 //
-// The error is an *EventError. Check allocates the id, and nothing else for an
-// ordinary event.
+// The error is an *EventError. For an ordinary event, Check allocates only the id.
 func Check(data []byte, l Limits) (auditrelay.Event, error) {
 	l = l.orDefaults()
 	if err := CheckDocument(data, l); err != nil {
@@ -33,8 +32,8 @@ func Check(data []byte, l Limits) (auditrelay.Event, error) {
 	return e, nil
 }
 
-// CheckDocument reports whether data is one JSON object within the limits, whatever its
-// fields. The error is an *EventError.
+// CheckDocument reports whether data is one JSON object within the limits, with any fields. The
+// error is an *EventError.
 func CheckDocument(data []byte, l Limits) error {
 	l = l.orDefaults()
 	if err := document.Check(data, document.Limits{Bytes: int(l.EventBytes), Depth: l.Depth}); err != nil {
@@ -43,8 +42,8 @@ func CheckDocument(data []byte, l Limits) error {
 	return nil
 }
 
-// field is a field of the schema that has a type of its own. Fields that may
-// hold anything, known or not, are other.
+// field is a field of the schema with its own type. Fields without a type, known or not, are
+// other.
 type field uint8
 
 const (
@@ -56,9 +55,9 @@ const (
 	updatedAt
 )
 
-// fieldOf knows StandardAuditLogPayload. before_value and updated_values are
-// strings that hold JSON as a rule, objects when read from the database, and
-// rarely a list or scalar: anything goes.
+// fieldOf knows StandardAuditLogPayload. before_value and updated_values are usually strings
+// with JSON, objects when read from the database, and rarely a list or scalar. All are
+// accepted.
 func fieldOf(key []byte) field {
 	switch string(key) {
 	case "id":
@@ -79,16 +78,16 @@ func fieldOf(key []byte) field {
 // longestKey is the length of the longest name that fieldOf knows.
 const longestKey = len("changed_by_user_email")
 
-// read takes the fields out of data, which document.Check has passed.
+// read reads the fields from data, which must have passed document.Check.
 func read(data []byte, l Limits) (auditrelay.Event, *EventError) {
 	e := auditrelay.Event{Namespace: auditrelay.NamespaceLiteLLM, TimeFrom: auditrelay.TimeMissing, Data: data}
 	hasID, hasAction := false, false
-	var room [64]byte // most of what has escapes fits
+	var room [64]byte // enough for most texts with escapes
 	i := skipSpace(data, skipSpace(data, 0)+1)
 	for data[i] != '}' {
 		key, next := cutString(data, i)
-		i = skipSpace(data, next) // at the colon
-		i = skipSpace(data, i+1)  // at the value
+		i = skipSpace(data, next) // the colon
+		i = skipSpace(data, i+1)  // the value
 		if bytes.IndexByte(key, '\\') >= 0 {
 			key = unescape(room[:0], key, longestKey+1)
 		}
@@ -165,20 +164,20 @@ func read(data []byte, l Limits) (auditrelay.Event, *EventError) {
 // reservedPrefix begins the table names of the relay's own records.
 const reservedPrefix = "auditrelay_"
 
-// ReservedMessage says why a table's name is refused.
+// ReservedMessage is the reason for refusing a table name.
 const ReservedMessage = "names that begin with " + reservedPrefix + " belong to the relay's own records"
 
-// ReservedNamespace reports whether a namespace is for the relay's own records and for those of
-// guests, so that no sender may use it.
+// ReservedNamespace reports whether a namespace is reserved for records of the relay or of
+// guests. No sender may use it.
 func ReservedNamespace(name string) bool {
 	return name == auditrelay.NamespaceRelay || name == auditrelay.NamespaceEmitted
 }
 
-// ReservedTable is reserved for a text.
+// ReservedTable is like reserved, for a string.
 func ReservedTable(name string) bool { return reserved([]byte(name), nil) }
 
-// LooksOwn reports whether data, which CheckDocument or document.Check has passed, is like
-// one of the relay's own records where it is read as it stands: by its table_name.
+// LooksOwn reports whether a reader could take data for one of the relay's own records, by its
+// table_name. data must have passed CheckDocument or document.Check.
 func LooksOwn(data []byte) bool {
 	i := skipSpace(data, 0)
 	if i == len(data) || data[i] != '{' {
@@ -186,7 +185,7 @@ func LooksOwn(data []byte) bool {
 	}
 	for i = skipSpace(data, i+1); data[i] != '}'; {
 		key, next := cutString(data, i)
-		i = skipSpace(data, skipSpace(data, next)+1) // behind the colon
+		i = skipSpace(data, skipSpace(data, next)+1) // after the colon
 		if bytes.IndexByte(key, '\\') >= 0 {
 			key = unescape(nil, key, longestKey+1)
 		}
@@ -201,8 +200,8 @@ func LooksOwn(data []byte) bool {
 	return false
 }
 
-// reserved reports whether a table's name is one of the relay's own to a reader who
-// takes no notice of case and white space.
+// reserved reports whether a table name is one of the relay's own. It ignores case and white
+// space.
 func reserved(raw, room []byte) bool {
 	if bytes.IndexByte(raw, '\\') >= 0 {
 		raw = unescape(room, raw, len(raw))
@@ -211,8 +210,7 @@ func reserved(raw, room []byte) bool {
 	return len(raw) >= len(reservedPrefix) && strings.EqualFold(string(raw[:len(reservedPrefix)]), reservedPrefix)
 }
 
-// short decodes a required string and holds it to its bound. What it returns
-// shares raw or room.
+// short decodes a required string and checks its length. The result shares raw or room.
 func short(name string, raw, room []byte, most, at int) ([]byte, *EventError) {
 	value := raw
 	if bytes.IndexByte(raw, '\\') >= 0 {
@@ -228,7 +226,7 @@ func short(name string, raw, room []byte, most, at int) ([]byte, *EventError) {
 	return value, nil
 }
 
-// actionOf spares the known actions an allocation.
+// actionOf avoids allocations for known actions.
 func actionOf(value []byte) auditrelay.Action {
 	switch string(value) {
 	case string(auditrelay.ActionCreated):
@@ -247,7 +245,7 @@ func actionOf(value []byte) auditrelay.Action {
 	return auditrelay.Action(value)
 }
 
-// timeOf reads updated_at's content, escapes and all.
+// timeOf reads the content of updated_at, which may contain escapes.
 func timeOf(raw, room []byte) (time.Time, auditrelay.TimeSource) {
 	if len(raw) == 0 {
 		return time.Time{}, auditrelay.TimeMissing

@@ -1,36 +1,36 @@
-// Package ingest turns bytes into checked events. Check checks one event; Reader reads
-// the events of a body, one at a time, in bounded memory.
+// Package ingest turns bytes into checked events. Check checks one event. Reader reads the
+// events of a body one at a time in bounded memory.
 //
-// The table in docs/reference/events.md says what is valid, odd or unframeable. Each of
-// its lines is a test.
+// The table in docs/reference/events.md says what is valid, odd or unframeable. Each of its
+// lines has a test.
 package ingest
 
-// Limits bound what is taken from outside. A zero field means its default.
+// Limits restrict external input. A zero field means its default.
 type Limits struct {
-	// EventBytes is the most that one event may have; default 1 MiB, a thousand
-	// times what LiteLLM writes as a rule.
+	// EventBytes is the maximum size of an event. The default of 1 MiB is a thousand times the
+	// usual size of LiteLLM's events.
 	EventBytes int64
-	// Depth is how deep objects and arrays of an event may be nested, the event
-	// being 1; default 64.
+	// Depth is the maximum nesting of objects and arrays in an event. The event itself is level
+	// 1. Default 64.
 	Depth int
-	// IDBytes is the most that an event's id may have, decoded; default 256, so
-	// that an id fits in any destination's keys.
+	// IDBytes is the maximum decoded length of an event's id. Default 256, so that an id fits
+	// in any destination's keys.
 	IDBytes int
 	// Reserved allows table names of the relay's own records (auditrelay_*).
 	Reserved bool
-	// BodyBytes is the most that a body may have, as it is sent and again
-	// decompressed; default 16 MiB. Negative: no bound, for local files.
+	// BodyBytes is the maximum size of a body, both as received and decompressed. Default 16
+	// MiB. Negative means unlimited, for local files.
 	BodyBytes int64
-	// Events is the most that a body may hold; default 10,000. Negative: no
-	// bound, for local files.
+	// Events is the maximum number of events in a body. Default 10,000. Negative means
+	// unlimited, for local files.
 	Events int
-	// Ratio is how many times larger than as sent a compressed body may become,
-	// counted once it is over 1 MiB; default 100. Audit events compress to
-	// between a fifth and a thirtieth. Negative: no bound.
+	// Ratio is the maximum ratio of decompressed to received size of a body. It applies above 1
+	// MiB. Default 100. Audit events compress to between a fifth and a thirtieth. Negative
+	// means unlimited.
 	Ratio int
 }
 
-// MaxID is the most bytes that an event's id may have.
+// MaxID returns the maximum length of an event's id in bytes.
 func (l Limits) MaxID() int { return l.orDefaults().IDBytes }
 
 func (l Limits) orDefaults() Limits {

@@ -8,13 +8,13 @@ import (
 	"auditrelay/document"
 )
 
-// Kind says what there is to be done with what was refused.
+// Kind classifies refused input.
 type Kind uint8
 
 const (
-	// Odd is a JSON object that is no event: someone may look at it and mend it.
+	// Odd is a JSON object that is no event. Somebody may inspect and correct it.
 	Odd Kind = iota + 1
-	// Unframeable is no JSON object at all, or more than the limits allow.
+	// Unframeable is no JSON object, or exceeds the limits.
 	Unframeable
 )
 
@@ -28,35 +28,34 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-// MarshalText makes a Kind its name in JSON.
+// MarshalText encodes a Kind as its name.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// Reason is why something was refused, from a closed set: safe in metrics.
+// Reason is the reason for a refusal. The set is closed, so it is safe in metrics.
 type Reason string
 
-// The reasons for which Check refuses one event.
+// The reasons why Check refuses an event.
 const (
-	Syntax        Reason = "syntax"         // not valid JSON, or cut short
+	Syntax        Reason = "syntax"         // invalid or truncated JSON
 	UTF8          Reason = "utf8"           // bytes that are not UTF-8
 	NotObject     Reason = "not_object"     // JSON, but no object
-	Trailing      Reason = "trailing"       // more after the object
+	Trailing      Reason = "trailing"       // data after the object
 	TooLarge      Reason = "too_large"      // over Limits.EventBytes
 	TooDeep       Reason = "too_deep"       // over Limits.Depth
-	DuplicateKey  Reason = "duplicate_key"  // one object, one key, twice
-	LoneSurrogate Reason = "lone_surrogate" // an escape that is half a character
+	DuplicateKey  Reason = "duplicate_key"  // the same key twice in one object
+	LoneSurrogate Reason = "lone_surrogate" // an escape for half a character
 	Missing       Reason = "missing"        // a required field is absent
-	WrongType     Reason = "wrong_type"     // a field of the schema has another type
-	Empty         Reason = "empty"          // a required field is the empty string
-	TooLong       Reason = "too_long"       // id or action over its bound
-	Reserved      Reason = "reserved"       // table_name is one of the relay's own records
+	WrongType     Reason = "wrong_type"     // a schema field has another type
+	Empty         Reason = "empty"          // a required field is empty
+	TooLong       Reason = "too_long"       // id or action over its limit
+	Reserved      Reason = "reserved"       // table_name belongs to the relay's own records
 )
 
-// The reasons for which a Reader gives up on a body, beside TooLarge for one
-// event of it.
+// The reasons why a Reader gives up on a body, besides TooLarge for one event.
 const (
-	NoEvents      Reason = "no_events"       // nothing but white space
+	NoEvents      Reason = "no_events"       // only white space
 	Truncated     Reason = "truncated"       // the body ends within an event or array
-	Frame         Reason = "frame"           // where the next event begins cannot be told
+	Frame         Reason = "frame"           // the start of the next event is unknown
 	BodyTooLarge  Reason = "body_too_large"  // over Limits.BodyBytes
 	TooManyEvents Reason = "too_many_events" // over Limits.Events
 	Ratio         Reason = "ratio"           // over Limits.Ratio
@@ -65,7 +64,7 @@ const (
 	Unread        Reason = "unread"          // reading failed: the connection broke
 )
 
-// Reasons returns every reason, in the order in which they are documented.
+// Reasons returns every reason, in the order of the documentation.
 func Reasons() []Reason {
 	return []Reason{
 		Syntax, UTF8, NotObject, Trailing, TooLarge, TooDeep, DuplicateKey, LoneSurrogate,
@@ -74,22 +73,21 @@ func Reasons() []Reason {
 	}
 }
 
-// EventError says why an event, or the rest of a body, was refused. It names
-// places and fields, never values.
+// EventError is the reason for refusing an event, or the rest of a body. It contains positions
+// and field names, never values.
 type EventError struct {
-	Index  int    // which event of the body, from 0; set by the caller of Check
-	Field  string // the field, as a path; empty for the event as a whole
+	Index  int    // index of the event in the body, from 0; set by Check's caller
+	Field  string // the field as a path; empty for the whole event
 	Kind   Kind
 	Reason Reason
-	// Message says what is wrong in words, without index, field and offset.
+	// Message is the fault in words, without index, field and offset.
 	Message string
-	// Offset is the fault's position in the event, from Check; in the body
-	// (decompressed), from a Reader. -1 where there is none.
+	// Offset is the position of the fault: in the event from Check, in the decompressed body
+	// from a Reader. -1 means none.
 	Offset int64
-	// Rest is set by a Reader when the error stands for this event and all that
-	// would have followed.
+	// Rest is set by a Reader if the error applies to this event and everything after it.
 	Rest bool
-	// Err is the cause, where another package named one.
+	// Err is the cause if another package returned one.
 	Err error
 }
 
@@ -112,7 +110,7 @@ func (e *EventError) Error() string {
 
 func (e *EventError) Unwrap() error { return e.Err }
 
-// refusal puts a fault that document.Check found into this package's terms.
+// refusal converts an error of document.Check to an EventError.
 func refusal(err error) *EventError {
 	e := &EventError{Kind: Unframeable, Reason: Syntax, Message: "not valid JSON", Offset: -1, Err: err}
 	d, ok := errors.AsType[*document.Error](err)

@@ -1,14 +1,12 @@
 package ingest
 
-// frame finds where one JSON value ends, in as many pieces as it comes. It
-// judges no more than that needs: brackets that match and quotes. What else may
-// be wrong with the value is Check's affair, and the value's alone. But where
-// brackets or quotes do not match, or a byte stands outside of strings that
-// JSON has no place for, the next value's beginning can no longer be trusted,
-// and the frame is damaged: otherwise one lost quote would make the texts that
-// users wrote into structure.
+// frame finds the end of a JSON value that arrives in pieces. It checks only matching brackets
+// and quotes; all other faults are left to Check and affect only this value. If brackets or
+// quotes do not match, or a byte outside strings is not valid in JSON, the start of the next
+// value cannot be trusted and the frame is damaged. Otherwise one missing quote would turn
+// texts written by users into structure.
 type frame struct {
-	open     []uint64 // a bit for each open bracket: 1 for an object's
+	open     []uint64 // one bit per open bracket: 1 for an object
 	depth    int
 	inString bool
 	escaped  bool
@@ -25,10 +23,10 @@ const (
 
 func (f *frame) reset() { *f = frame{open: f.open} }
 
-// scan takes the next piece and returns how many of its bytes belong to the
-// value (finished), or where the fault is (damaged). A value that is neither
-// object, array nor string ends before the next comma, bracket or white space;
-// it is up to the caller to take the end of input as its end too.
+// scan takes the next piece. It returns the number of its bytes that belong to the value
+// (finished), or the position of the fault (damaged). A value that is no object, array or
+// string ends before the next comma, bracket or white space. The caller must treat the end of
+// the input as its end too.
 func (f *frame) scan(b []byte) (int, progress) {
 	for i := 0; i < len(b); i++ {
 		if f.inString {
@@ -83,8 +81,8 @@ func (f *frame) scan(b []byte) (int, progress) {
 	return len(b), unfinished
 }
 
-// outer judges a comma or bracket of what the value stands in: it ends a
-// number or literal, and is a fault where a value should begin.
+// outer handles a comma or bracket of the surrounding value: it ends a number or literal, and
+// is a fault where a value should begin.
 func (f *frame) outer() progress {
 	if f.begun {
 		return finished
@@ -92,8 +90,7 @@ func (f *frame) outer() progress {
 	return damaged
 }
 
-// scanString goes on in a string and returns the position after its quote
-// (finished).
+// scanString continues in a string and returns the position after its quote (finished).
 func (f *frame) scanString(b []byte) (int, progress) {
 	for i := 0; i < len(b); i++ {
 		if f.escaped {
@@ -133,10 +130,10 @@ func (f *frame) pop() (object bool) {
 	return f.open[f.depth/64]>>(f.depth%64)&1 == 1
 }
 
-// The classes of bytes outside of strings.
+// The classes of bytes outside strings.
 const (
 	foreign byte = iota
-	plain        // of numbers and of true, false, null; the colon
+	plain        // in numbers and in true, false, null; the colon
 	space
 	comma
 	quote

@@ -9,51 +9,50 @@ import (
 	"strings"
 )
 
-// Raw is one event as it stands in a body, not yet checked.
+// Raw is one unchecked event of a body.
 type Raw struct {
-	Index  int   // among the body's events, from 0
-	Offset int64 // where it begins in the body, decompressed
-	// Data is the event without the white space around it. It is the Reader's,
-	// and valid until the next call.
+	Index  int   // in the body, from 0
+	Offset int64 // of its start in the decompressed body
+	// Data is the event without surrounding white space. It belongs to the Reader and is valid
+	// until the next call.
 	Data []byte
 }
 
-// Reader takes the events out of a body: one JSON object, an array of them, or
-// one a line (NDJSON). It holds one event and a read buffer at a time, whatever
-// the body's size. Not safe for concurrent use.
+// Reader returns the events of a body: one JSON object, an array of them, or one per line
+// (NDJSON). For any body size, it holds only one event and a read buffer at a time. It is not
+// safe for concurrent use.
 type Reader struct {
 	src    *body
 	limits Limits
-	step   func(*Reader) (span, *EventError) // to the next event
+	step   func(*Reader) (span, *EventError) // moves to the next event
 	index  int
 	ended  bool
 
-	buf        []byte // buf[start:end] is read and not yet passed on
+	buf        []byte // buf[start:end] is read but not yet returned
 	start, end int
-	base       int64 // of buf[0] in the body
-	srcErr     error // how the body ended; io.EOF if well
+	base       int64 // offset of buf[0] in the body
+	srcErr     error // how the body ended; io.EOF is normal
 
 	frame frame
 	array bool // the body is an array, which may be empty
 }
 
-// span is an event's place in the buffer; the zero span is the end of the body.
+// span is the position of an event in the buffer. The zero span is the end of the body.
 type span struct{ from, to int }
 
 const (
-	// FirstBuffer is what a Reader holds until that many bytes have come: a slow or silent
-	// sender costs little.
+	// FirstBuffer is the buffer size of a Reader until it is full. A slow or silent sender
+	// costs little memory.
 	FirstBuffer = 4 << 10
-	// initialBuffer is a few tens of ordinary events.
+	// initialBuffer holds a few tens of ordinary events.
 	initialBuffer = 32 << 10
 )
 
-// NewReader returns a Reader of body. The content type is a media type as in
-// HTTP: application/x-ndjson (or application/ndjson, jsonl, jsonlines) means one
-// event a line. With any other, or none, the first bytes tell: "[" begins an
-// array; an object that does not end on its first line is the only event; all
-// else is one event a line. The content encoding is as in HTTP: gzip, zstd or none.
-// Next returns every error.
+// NewReader returns a Reader of body. The content type is an HTTP media type.
+// application/x-ndjson (or application/ndjson, jsonl, jsonlines) means one event per line. For
+// any other type, or none, the first bytes decide: "[" begins an array; an object that
+// continues after its first line is the only event; everything else is one event per line. The
+// content encoding is an HTTP one: gzip, zstd or none. Next returns all errors.
 func NewReader(body io.Reader, contentType, contentEncoding string, l Limits) *Reader {
 	l = l.orDefaults()
 	r := &Reader{src: newBody(body, contentEncoding, l), limits: l, step: (*Reader).detect}
@@ -66,10 +65,9 @@ func NewReader(body io.Reader, contentType, contentEncoding string, l Limits) *R
 	return r
 }
 
-// Next returns the next event. At the end of the body the error is io.EOF; any
-// other is an *EventError with its index: one event is refused, and the next
-// call goes on after it; or, where it has Rest set, this event and all that
-// would have followed, and the next call returns io.EOF.
+// Next returns the next event. At the end of the body the error is io.EOF. Any other error is
+// an *EventError with its index. It refuses one event, and the next call continues after it. If
+// Rest is set, it refuses this event and everything after it, and the next call returns io.EOF.
 func (r *Reader) Next() (Raw, error) {
 	if r.ended {
 		return Raw{}, io.EOF
@@ -94,7 +92,7 @@ func (r *Reader) Next() (Raw, error) {
 	return Raw{}, fault
 }
 
-// All ranges over what Next returns, to the end of the body.
+// All ranges over the results of Next, to the end of the body.
 func (r *Reader) All() iter.Seq2[Raw, error] {
 	return func(yield func(Raw, error) bool) {
 		for {
@@ -106,7 +104,7 @@ func (r *Reader) All() iter.Seq2[Raw, error] {
 	}
 }
 
-// detect tells one object, an array, and one event a line apart.
+// detect distinguishes one object, an array, and one event per line.
 func (r *Reader) detect() (span, *EventError) {
 	r.skipMark()
 	if !r.skipSpace() {
@@ -130,8 +128,7 @@ func (r *Reader) detectLines() (span, *EventError) {
 	return r.line()
 }
 
-// spansLines reports whether the first line ends within the value that begins
-// it, outside of strings.
+// spansLines reports whether the first line ends inside its first value, outside strings.
 func (r *Reader) spansLines() bool {
 	r.frame.reset()
 	for scanned := 0; ; {
@@ -153,7 +150,7 @@ func (r *Reader) spansLines() bool {
 	}
 }
 
-// whole takes the body as one event.
+// whole returns the body as one event.
 func (r *Reader) whole() (span, *EventError) {
 	for more := true; more; more = r.more() {
 		if r.over(r.end - r.start) {
@@ -171,7 +168,7 @@ func (r *Reader) whole() (span, *EventError) {
 	return r.trimmed(from, r.end), nil
 }
 
-// line takes the next line that is not blank.
+// line returns the next non-blank line.
 func (r *Reader) line() (span, *EventError) {
 	if !r.skipSpace() {
 		return span{}, r.bodyFault()
@@ -204,8 +201,8 @@ func (r *Reader) line() (span, *EventError) {
 	}
 }
 
-// skipLine reads over the rest of a line that is too large. If the body breaks
-// off there, the next call tells.
+// skipLine skips the rest of an oversized line. If the body breaks off there, the next call
+// reports it.
 func (r *Reader) skipLine() *EventError {
 	fault := r.tooLarge(r.start)
 	for {
@@ -220,7 +217,7 @@ func (r *Reader) skipLine() *EventError {
 	}
 }
 
-// firstElement takes an array's first element, if there is one.
+// firstElement returns the first element of an array, if there is one.
 func (r *Reader) firstElement() (span, *EventError) {
 	if !r.skipSpace() {
 		return span{}, r.cutShort()
@@ -232,7 +229,7 @@ func (r *Reader) firstElement() (span, *EventError) {
 	return r.element()
 }
 
-// nextElement takes the element after a comma.
+// nextElement returns the element after a comma.
 func (r *Reader) nextElement() (span, *EventError) {
 	if !r.skipSpace() {
 		return span{}, r.cutShort()
@@ -250,8 +247,7 @@ func (r *Reader) nextElement() (span, *EventError) {
 	return span{}, r.rest(Frame, "expected a comma or the end of the array", r.start)
 }
 
-// element takes the value that begins at start. One that is too large is read
-// over.
+// element returns the value that begins at start. It skips an oversized one.
 func (r *Reader) element() (span, *EventError) {
 	r.frame.reset()
 	var fault *EventError
@@ -281,7 +277,7 @@ func (r *Reader) element() (span, *EventError) {
 	}
 }
 
-// closeArray holds that nothing follows the array, whose bracket is at start.
+// closeArray checks that nothing follows the array. Its closing bracket is at start.
 func (r *Reader) closeArray() *EventError {
 	r.start++
 	if r.skipSpace() {

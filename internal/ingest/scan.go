@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// The functions here walk JSON that document.Check has passed, and rely on it.
+// The functions here walk JSON that has passed document.Check, and rely on that.
 
 func skipSpace(b []byte, i int) int {
 	for i < len(b) && b[i] <= ' ' {
@@ -16,8 +16,8 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// cutString returns the content, escapes as they are, of the string whose
-// opening quote is at i, and the position after it.
+// cutString returns the content of the string whose opening quote is at i, with its escapes,
+// and the position after it.
 func cutString(b []byte, i int) (raw []byte, next int) {
 	i++
 	start := i
@@ -30,16 +30,15 @@ func cutString(b []byte, i int) (raw []byte, next int) {
 	}
 }
 
-// plainRun returns the position, from i on, of the first byte that means
-// something in a string: a quote, a backslash, a control character; len(b) if
-// there is none. It looks at eight bytes at a time: three bytes of four that
-// come in stand in strings.
+// plainRun returns the position, at or after i, of the first byte with a meaning in a string: a
+// quote, a backslash or a control character. It returns len(b) if there is none. It tests eight
+// bytes at a time, since three of four received bytes are in strings.
 func plainRun(b []byte, i int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(b); i += 8 {
 		x := binary.LittleEndian.Uint64(b[i:])
 		quote, slash := x^'"'*ones, x^'\\'*ones
-		// The lowest bit set is right; a borrow may have set others above it.
+		// The lowest set bit is right. A borrow may have set higher ones.
 		if m := ((quote-ones)&^quote | (slash-ones)&^slash | (x-' '*ones)&^x) & highs; m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
@@ -78,8 +77,8 @@ func skipValue(b []byte, i int) int {
 	return i
 }
 
-// unescape appends raw to dst, decoded, and stops soon after most bytes: enough
-// to see that it is too long.
+// unescape appends raw to dst, decoded. It stops soon after most bytes, which is enough to
+// detect excess length.
 func unescape(dst, raw []byte, most int) []byte {
 	for i := 0; i < len(raw) && len(dst) < most; {
 		c := raw[i]

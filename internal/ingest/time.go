@@ -7,10 +7,10 @@ import (
 	"auditrelay/document"
 )
 
-// longestTime bounds what is looked at as a time; document.ParseTime takes no more.
+// longestTime is the maximum length of a time. document.ParseTime accepts no more.
 const longestTime = 64
 
-// parseTime reads updated_at, decoded.
+// parseTime reads a decoded updated_at.
 func parseTime(b []byte) (time.Time, auditrelay.TimeSource) {
 	t, naive, ok := document.ParseTime(b)
 	switch {

@@ -1,31 +1,30 @@
 package meter
 
-// A body is one function's code, and what validating it told.
+// A body is one function's code and the result of its validation.
 type body struct {
 	start int // of the declarations of locals
 	code  int // of the first instruction
 	end   int
 
 	sign   funcType
-	slots  int64 // of the stack, at most
-	weight int64 // of all instructions together, each counted once
+	slots  int64 // maximum size of the stack
+	weight int64 // sum over all instructions, each counted once
 	loops  int
 	calls  int
 
-	locals   int  // parameters included
+	locals   int  // including parameters
 	sets     int  // local.set and local.tee
 	branches int  // blocks, ifs and conditional branches
-	edits    bool // has instructions that change
+	edits    bool // contains instructions that change
 }
 
-// free reports that callers pay for it, and that it takes no depth: it is short,
-// runs straight to its end and calls nothing.
+// free reports whether callers pay for the function and it takes no depth: it is short, has no
+// branches and calls nothing.
 func (b *body) free() bool {
 	return b.calls == 0 && b.loops == 0 && b.weight <= freeWeight && b.slots <= LeafSlots && !b.edits
 }
 
-// tracked reports that the function takes depth when it is called and gives it
-// back when it returns.
+// tracked reports whether the function takes depth when called and returns it at the end.
 func (b *body) tracked() bool { return b.calls > 0 || b.slots > LeafSlots }
 
 func (m *module) body(r *reader, v *validator) {

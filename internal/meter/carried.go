@@ -1,22 +1,21 @@
 package meter
 
-// Where ways meet, the compiled code moves the values that differ by way: of locals that
-// were set on one of them, and what a branch carries. Those that find no register are
-// moved through memory. A loop's head is such a place at every trip.
+// Where branches join, compiled code moves the values that differ between them: locals set on
+// one of them, and the operands of a branch. Values without a register move through memory. The
+// head of a loop is such a join on every iteration.
 
 const (
-	// freeMoves is how many values a join moves for nothing: they have registers.
+	// freeMoves is the number of values that a join moves without charge: they have registers.
 	freeMoves = 16
-	// moveWeight is what each further one takes.
+	// moveWeight is the weight of each further value.
 	moveWeight = 1
 )
 
-// carried counts how many locals are set in a block: distinct ones, since each is one
-// value to move.
+// carried counts the distinct locals set in a block. Each is one value to move.
 type carried struct {
-	last []int // by local: its latest set, from 1; 0: never
-	tree []int // a binary indexed tree over sets: 1 where it is its local's latest
-	sets int   // so far
+	last []int // by local: its latest set, from 1; 0: never set
+	tree []int // a binary indexed tree over sets: 1 if it is the latest set of its local
+	sets int   // number of sets so far
 }
 
 func (c *carried) reset(locals, sets int) {
@@ -25,7 +24,7 @@ func (c *carried) reset(locals, sets int) {
 	c.sets = 0
 }
 
-// set notes that a local is set.
+// set records that a local is set.
 func (c *carried) set(local int) {
 	c.sets++
 	if before := c.last[local]; before > 0 {
@@ -41,7 +40,7 @@ func (c *carried) add(at, n int) {
 	}
 }
 
-// since returns how many locals were set behind the first sets sets.
+// since returns the number of distinct locals set after the first sets sets.
 func (c *carried) since(sets int) int { return c.upTo(c.sets) - c.upTo(sets) }
 
 func (c *carried) upTo(at int) int {
@@ -52,5 +51,5 @@ func (c *carried) upTo(at int) int {
 	return n
 }
 
-// moves is the weight of a join to which so many values are carried.
+// moves returns the weight of a join that carries this number of values.
 func moves(values int) int64 { return moveWeight * int64(max(0, values-freeMoves)) }

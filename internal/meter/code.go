@@ -1,6 +1,6 @@
 package meter
 
-// code returns the content of the code section, the count aside.
+// code returns the content of the code section without the count.
 func (e *encoder) code() []byte {
 	out := make([]byte, 0, len(e.m.bytes)*5/4)
 	var one []byte
@@ -15,9 +15,9 @@ func (e *encoder) code() []byte {
 	return out
 }
 
-// body appends a function. One that takes depth gets a block around its whole
-// body, which is where branches out of the function then lead, so that there is
-// one place at which it ends:
+// body appends a function. If the function takes depth, its body gets a surrounding block.
+// Branches out of the function then lead to the end of this block, so the function ends in one
+// place:
 //
 //	charge, take depth, check both
 //	block
@@ -26,7 +26,7 @@ func (e *encoder) code() []byte {
 //	give depth back
 func (e *encoder) body(out []byte, b *body) []byte {
 	edits := e.plan(b)
-	last := b.end - 1 // the body's own end
+	last := b.end - 1 // the end of the body itself
 	out = append(out, e.m.bytes[b.start:b.code]...)
 	at := b.code
 	for i, ed := range edits {
@@ -54,7 +54,7 @@ func (e *encoder) enter(out []byte, b *body, fuel int64) []byte {
 	out = e.takeDepth(out, b.slots)
 	out = append(out, e.getFuel...)
 	out = append(out, e.getDepth...)
-	out = append(out, opI64Or, opI64Const, 0, opI64LtS) // either is below zero
+	out = append(out, opI64Or, opI64Const, 0, opI64LtS) // is either below zero?
 	out = e.orExhausted(out)
 	out = append(out, opBlock)
 	switch len(b.sign.results) {

@@ -1,7 +1,7 @@
 package meter
 
-// SetCustom returns a module with content as its only custom section of a name,
-// which comes last. The module is validated as Inspect does.
+// SetCustom returns a module with content as its only custom section of this name, at the end.
+// It validates the module as Inspect does.
 func SetCustom(wasm []byte, name string, content []byte) ([]byte, error) {
 	if _, err := decodeWith(wasm, Options{}); err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ const (
 
 var sectionNames = [13]string{"custom", "type", "import", "function", "table", "memory", "global", "export", "start", "element", "code", "data", "data count"}
 
-// order is a section's place; the data count stands before the code.
+// order returns the position of a section. The data count precedes the code.
 func order(id byte) int {
 	if id == sectionDataCount {
 		return 2*sectionElement + 1
@@ -89,7 +89,7 @@ func decode(wasm []byte, l Limits, custom string) (*module, *Error) {
 func (m *module) section(r *reader, id byte) {
 	l := &m.limits
 	s := &m.sections[id]
-	// each reads a vector: its count, then so many items.
+	// each reads a vector: a count, then that number of items.
 	each := func(limit int, items string, item func(r *reader)) {
 		s.count = r.count(limit, items)
 		s.at, s.end = r.at, r.end

@@ -3,17 +3,17 @@ package meter
 import "slices"
 
 const (
-	ownGlobals = 3 // fuel, depth, refused; shadows come on top
+	ownGlobals = 3 // fuel, depth, refused; the shadows are extra
 	ownExports = ownGlobals + 2
 )
 
-// An encoder writes the module anew. Everything that it adds comes last in its
-// index space, but for the import, which moves the module's own functions by one.
+// An encoder writes the rewritten module. Everything that it adds comes last in its index
+// space, except the import, which moves the module's own functions by one.
 type encoder struct {
 	m     *module
 	depth int64
 
-	// How bodies change; a test counts on top.
+	// plan returns the changes of a body. A test wraps it to count.
 	plan  func(*body) []edit
 	apply func([]byte, *edit) []byte
 
@@ -65,7 +65,7 @@ func (e *encoder) addType(params, results []valueType) int {
 	return len(e.m.types) - 1
 }
 
-// moved is a function's index in the rewritten module.
+// moved returns a function's index in the rewritten module.
 func (e *encoder) moved(function int) int {
 	if function >= e.m.imported {
 		function++
@@ -96,8 +96,8 @@ func (e *encoder) tableMax(t table) uint32 {
 	return most
 }
 
-// encode returns the whole module. The code is written first, since blocks around
-// bodies may need types of their own.
+// encode returns the whole module. It writes the code first, since blocks around bodies may
+// need types of their own.
 func (e *encoder) encode() []byte {
 	code := e.code()
 	out := make([]byte, 0, len(e.m.bytes)+len(code)/8+4096)
@@ -181,7 +181,8 @@ func (e *encoder) memories() []byte {
 	return appendUnsigned(out, uint64(e.memoryMax(mem)))
 }
 
-// globals returns the meter's own: fuel, depth, refused, and the shadows that save fills.
+// globals returns the meter's own globals: fuel, depth, refused, and the shadows that save
+// fills.
 func (e *encoder) globals() []byte {
 	out := []byte{i64, 1, opI64Const, 0, opEnd}
 	out = append(appendSigned(append(out, i64, 1, opI64Const), e.depth), opEnd)
@@ -220,7 +221,7 @@ func (e *encoder) exports() []byte {
 	return out
 }
 
-// moveReferences returns a section's content with its functions' indices moved.
+// moveReferences returns a section's content with new function indices.
 func (e *encoder) moveReferences(id int) []byte {
 	s := e.m.sections[id]
 	var out []byte

@@ -2,12 +2,12 @@ package meter
 
 import "fmt"
 
-// Error says why a module was refused. It names what was being read, never what
-// the module's data hold; names from the module are quoted and cut short.
+// Error is the reason why a module was refused. It names the part being read and never contains
+// the module's data. Names from the module are quoted and truncated.
 type Error struct {
-	Offset int    // in the module as given, in bytes
-	What   string // what was being read: "section import", "function 12"
-	Reason string // what is wrong with it
+	Offset int    // in the original module, in bytes
+	What   string // the part being read: "section import", "function 12"
+	Reason string // the fault
 }
 
 func (e *Error) Error() string {

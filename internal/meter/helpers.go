@@ -2,15 +2,14 @@ package meter
 
 import "math"
 
-// Helpers are functions that the rewritten module has at its end. The first ones
-// take a length, charge for it, and return it, so that a call goes in before a
-// bulk operation without further ado. A length that cannot succeed costs nothing:
-// the operation fails at once.
+// Helpers are functions at the end of the rewritten module. The first ones take a length,
+// charge for it, and return it, so a call fits directly before a bulk operation. A length that
+// cannot succeed costs nothing: the operation fails at once.
 const (
 	helperBytes = iota // memory.copy, fill, init
 	helperPages        // memory.grow
 	helperItems        // tables
-	helperGrown        // takes what memory.grow or table.grow gave, notes a refusal, and returns it
+	helperGrown        // takes the result of memory.grow or table.grow, records a refusal, and returns the result
 	helperSave
 	helperRestore
 	helpers
@@ -20,7 +19,7 @@ var helperNames = [helpers]string{
 	reservedPrefix + "_bytes", reservedPrefix + "_pages", reservedPrefix + "_items", reservedPrefix + "_grown", ExportSave, ExportRestore,
 }
 
-// bytesPerUnit is what of memory is copied, filled or given for one unit of fuel.
+// bytesPerUnit is the number of memory bytes copied, filled or allocated for one unit of fuel.
 const bytesPerUnit = 4
 
 func helperOf(op uint16) int {
@@ -35,7 +34,7 @@ func helperOf(op uint16) int {
 	return -1
 }
 
-// helper returns the code of one, its declaration of locals included.
+// helper returns the code of a helper, including its declaration of locals.
 func (e *encoder) helper(i int) []byte {
 	pages := int64(0)
 	for _, mem := range e.m.memories {
@@ -66,8 +65,8 @@ func (e *encoder) helper(i int) []byte {
 	return append(code, opEnd)
 }
 
-// measure charges times/per units for each of the parameter, up to most, and
-// returns the parameter.
+// measure charges times/per units for each unit of the parameter, up to most, and returns the
+// parameter.
 func (e *encoder) measure(code []byte, most int64, times, per int64) []byte {
 	code = append(code, opLocalGet, 0, opI32Const)
 	code = appendSigned(code, int64(int32(uint32(most))))

@@ -2,12 +2,12 @@ package meter
 
 import "math"
 
-// An instruction, as read. at is where its opcode is.
+// An instruction as read. at is the position of its opcode.
 type instruction struct {
 	op   uint16
 	at   int
 	info *operation
-	x, y uint32 // indices; for a block its type's index; for br_table the number of labels but one and where they are
+	x, y uint32 // indices; for a block the index of its type; for br_table the number of labels minus one, and their position
 
 	block valueType // immBlock: the one result, noValue for none, byIndex for x; ref.null and select: the type
 }
@@ -17,7 +17,7 @@ const (
 	byIndex valueType = 0
 )
 
-// instruction reads the next one, and checks all of it that needs no context.
+// instruction reads the next instruction, and checks everything in it that needs no context.
 func (r *reader) instruction(l *Limits) instruction {
 	in := instruction{at: r.at}
 	b := r.byte()
@@ -139,7 +139,7 @@ func (r *reader) blockType(in *instruction) {
 	case v == -0x40:
 		in.block = noValue
 	default:
-		// A negative number stands for a value type, in its one byte.
+		// A negative number is a value type in its one byte.
 		if r.at-at != 1 {
 			r.fail(at, "unknown block type")
 			return

@@ -2,31 +2,31 @@ package meter
 
 import "cmp"
 
-// Limits bound what a module may ask of the host before any of it is compiled. A
-// zero field stands for its default. What is over a limit is refused; MemoryPages
-// and TableItems also cap what memory and tables may grow to.
+// Limits are the maximum demands of a module on the host, checked before compilation. A zero
+// field means its default. A module over a limit is refused. MemoryPages and TableItems also
+// limit growth at run time.
 type Limits struct {
 	ModuleBytes   int // 32 MiB
 	Types         int // 10,000
-	Params        int // 128 for one type or block; results alike
+	Params        int // 128 for one type or block; the same for results
 	Imports       int // 1,000
-	Functions     int // 100,000, imported ones included
-	Tables        int // 8, imported ones included
-	Globals       int // 10,000, imported ones included
+	Functions     int // 100,000, including imported ones
+	Tables        int // 8, including imported ones
+	Globals       int // 10,000, including imported ones
 	Exports       int // 10,000
 	Elements      int // 10,000 segments
 	ElementItems  int // 1,000,000 in all segments together
 	DataSegments  int // 200,000: a Go guest has 70,000
-	NameBytes     int // 1,024 for one import, export or custom section; functions' names in the name section are not bound by it
+	NameBytes     int // 1,024 for one import, export or custom section; the functions' names in the name section have no limit
 	BodyBytes     int // 1 MiB for one function
-	Locals        int // 5,000 for one function, parameters included
-	Nesting       int // 5,000 blocks deep: Go makes a block of every place to which it resumes
+	Locals        int // 5,000 for one function, including parameters
+	Nesting       int // 5,000 levels of blocks: Go creates a block for every point of resumption
 	BranchTargets int // 65,536 for one br_table: the official test suite has one of 24,576
 
-	// Crossings and CrossingsPerByte are a crude limit on what compiling takes: in each
-	// function, its blocks and branches times its locals. A br_table's label counts as 16
-	// branches. Go and C programs have at most 4 for each byte. This stops the worst; only
-	// a process with limits of its own bounds what compiling takes.
+	// Crossings and CrossingsPerByte roughly limit the cost of compilation: in each function,
+	// the number of blocks and branches times the number of locals. A br_table's label counts
+	// as 16 branches. Go and C programs have at most 4 per byte. This stops the worst cases;
+	// only a process with its own limits really limits the cost of compilation.
 	Crossings        int // 2,000,000
 	CrossingsPerByte int // 10
 

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// names is where the name section's content is; at is 0 without one.
+// names is the position of the name section's content. at is 0 if there is none.
 type names struct{ at, end int }
 
 const (
@@ -15,12 +15,11 @@ const (
 	namesFunctions = 1
 )
 
-// appendNames appends a name section that names the meter's own functions, those
-// that the given one names, by their new indices, and the module's others by the
-// index they had, so that traces tell the same as without the meter. Names are cut and made
-// printable: the engine copies them into every trace, and the module's name into the name of
-// every function. Custom sections may hold anything, so one that makes no sense is left out
-// and no error.
+// appendNames appends a name section. It names the meter's own functions, the named functions
+// by their new indices, and the other functions by their original index, so that traces look
+// the same as without the meter. Names are truncated and made printable: the engine copies them
+// into every trace, and the module's name into the name of every function. Custom sections may
+// contain anything, so an invalid one is omitted and causes no error.
 func (e *encoder) appendNames(out []byte) []byte {
 	module, functions := e.m.givenNames()
 	content := appendName(nil, "name")
@@ -45,7 +44,7 @@ func (e *encoder) appendNames(out []byte) []byte {
 			add(e.moved(i), shown(functions[0].name))
 			functions = functions[1:]
 		case i >= e.m.imported:
-			add(e.moved(i), fmt.Appendf(nil, "$%d", i)) // as a trace has it, by the index it had
+			add(e.moved(i), fmt.Appendf(nil, "$%d", i)) // as in a trace, with its original index
 		}
 	}
 	if e.m.imported == len(e.m.funcs) {
@@ -61,10 +60,10 @@ func (e *encoder) appendNames(out []byte) []byte {
 	return append(out, content...)
 }
 
-// maxName is how much of a name is kept, in bytes.
+// maxName is the maximum number of bytes kept of a name.
 const maxName = 200
 
-// shown returns a name as it may stand in a trace.
+// shown returns a name in the form for traces.
 func shown(name []byte) []byte {
 	if len(name) > maxName {
 		name = append(bytes.ToValidUTF8(name[:maxName], nil), "..."...)
@@ -82,8 +81,7 @@ type functionName struct {
 	name  []byte
 }
 
-// givenNames returns the module's name, and its functions' names in the order of their
-// indices.
+// givenNames returns the module's name, and its functions' names in the order of their indices.
 func (m *module) givenNames() (module []byte, functions []functionName) {
 	if m.names.at == 0 {
 		return nil, nil

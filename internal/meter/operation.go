@@ -1,11 +1,11 @@
 package meter
 
-// An operation is what is known of one opcode.
+// An operation is the description of one opcode.
 type operation struct {
-	name      string // as the text format has it; empty: no such instruction
-	signature string // operands > results, a letter each: i32 i, i64 l, f32 f, f64 d, v128 v; empty where types depend on more than the opcode
+	name      string // as in the text format; empty: no such instruction
+	signature string // operands > results, a letter each: i32 i, i64 l, f32 f, f64 d, v128 v; empty if types depend on more than the opcode
 	immediate immediate
-	argument  uint8 // largest exponent of alignment, number of lanes, or of zero bytes
+	argument  uint8 // largest exponent of alignment, number of lanes, or number of zero bytes
 	weight    uint8 // fuel; a unit is about the time of an addition
 }
 
@@ -32,8 +32,7 @@ const (
 	immBytes16
 )
 
-// Opcodes that are named in the code. Those behind a prefix have it as their
-// upper byte.
+// Opcodes named in the code. Opcodes after a prefix contain it as their upper byte.
 const (
 	opUnreachable  = 0x00
 	opBlock        = 0x02
@@ -100,11 +99,10 @@ func lookup(op uint16) *operation {
 	case int(op&0xff) < len(bulkOperations):
 		return &bulkOperations[op&0xff]
 	}
-	return &coreOperations[0xff] // none
+	return &coreOperations[0xff] // no operation
 }
 
-// proposal names the feature, beyond core WebAssembly 2.0, that an unknown opcode
-// belongs to.
+// proposal returns the feature beyond core WebAssembly 2.0 to which an unknown opcode belongs.
 func proposal(op byte) string {
 	switch {
 	case op >= 0x06 && op <= 0x0a, op == 0x18, op == 0x19, op == 0x1f:

@@ -1,6 +1,6 @@
 package meter
 
-// bulkOperations are the instructions behind the byte 0xfc.
+// bulkOperations are the instructions after the byte 0xfc.
 var bulkOperations = [18]operation{
 	0:  {name: "i32.trunc_sat_f32_s", signature: "f>i", weight: 8},
 	1:  {name: "i32.trunc_sat_f32_u", signature: "f>i", weight: 8},

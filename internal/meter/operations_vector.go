@@ -1,6 +1,6 @@
 package meter
 
-// vectorOperations are the instructions behind the byte 0xfd.
+// vectorOperations are the instructions after the byte 0xfd.
 var vectorOperations = [256]operation{
 	0:   {name: "v128.load", signature: "i>v", immediate: immMemory, argument: 4, weight: 3},
 	1:   {name: "v128.load8x8_s", signature: "i>v", immediate: immMemory, argument: 3, weight: 3},

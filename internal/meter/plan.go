@@ -1,9 +1,8 @@
 package meter
 
-// An edit is one place where a function's code changes; the code between edits
-// stays as it is.
+// An edit is one change of a function's code. The code between edits is unchanged.
 type edit struct {
-	at, end int // what of the module's bytes it replaces; nothing where equal
+	at, end int // the range of the module's bytes that it replaces; nothing if equal
 	kind    editKind
 	value   int64
 }
@@ -13,54 +12,52 @@ type editKind uint8
 const (
 	editNone   editKind = iota
 	editCharge          // value: fuel
-	editCheck           // value: fuel; then see whether any is left
+	editCheck           // value: fuel; then check whether any is left
 	editCall            // value: the function
-	editRef             // the same for ref.func
+	editRef             // likewise for ref.func
 	editReturn          // value: the label of the block around the whole body
-	editHelper          // value: which one is given what is on the stack
+	editHelper          // value: the helper that takes the value on the stack
 )
 
-// A run is a stretch of code that is left only at its end: whoever enters it
-// executes all of it, traps aside. Its weight is charged at its start, or, where
-// that is little, at the start of a run that comes before it on every path, and
-// no less often.
+// A run is a stretch of code without exits before its end: all of it executes, unless it traps.
+// Its weight is charged at its start. A small weight is instead charged at the start of a run
+// that precedes it on every path at least as often.
 type run struct {
-	edit   int   // its place in the edits
+	edit   int   // its index in the edits
 	weight int64 // of its instructions
-	before int   // a run that always comes first; -1 for the first one and heads of loops
-	payer  int   // the run at whose start it is charged, known once it is over
-	spare  int64 // what it may still pay for others
+	before int   // a run that always precedes it; -1 for the first one and heads of loops
+	payer  int   // the run at whose start it is charged; known at its end
+	spare  int64 // the remaining weight that it may pay for others
 }
 
 // A block is one open block, loop, if or else.
 type block struct {
 	op     uint16
-	run    int   // that ended or went on where it began; -1 where that cannot be reached
-	unpaid int64 // there
-	target bool  // its end is reached from elsewhere than the instruction before it
-	most   int64 // of unpaid on those ways
-	head   int   // of a loop: the run at its head; -1 where that cannot be reached
-	sets   int   // of locals, before it
-	values int   // that it is given, or gives, on the operand stack, whichever are more
+	run    int   // the run that ended or continued at its start; -1 if unreachable
+	unpaid int64 // unpaid at its start
+	target bool  // a branch can reach its end
+	most   int64 // maximum of unpaid on those branches
+	head   int   // of a loop: the run at its head; -1 if unreachable
+	sets   int   // number of sets of locals before it
+	values int   // number of its parameters or results on the operand stack, whichever is larger
 }
 
-// A planner finds the edits of one function after the other. It relies on the
-// function being valid.
+// A planner finds the edits of functions, one after the other. Functions must be valid.
 type planner struct {
 	m      *module
 	edits  []edit
 	runs   []run
 	open   []block
-	now    int  // the current run; -1 in code that cannot be reached
+	now    int  // the current run; -1 in unreachable code
 	called bool // the current run called a function that charges for itself
 	locals carried
 
-	// unpaid bounds the weight that runs on any way here after the last check,
-	// having been charged since.
+	// unpaid limits the weight charged since the last check that runs on any path to this
+	// point.
 	unpaid int64
 }
 
-// plan returns the edits of a function in the order of their places.
+// plan returns the edits of a function in the order of their positions.
 func (p *planner) plan(b *body) []edit {
 	if b.free() {
 		return nil
@@ -87,8 +84,8 @@ func (p *planner) plan(b *body) []edit {
 	return p.edits
 }
 
-// begin begins a run. The first one and those at heads of loops are charged at
-// their own start, and what fuel is left is checked there.
+// begin begins a run. The first run and those at heads of loops are charged at their own start,
+// where the remaining fuel is also checked.
 func (p *planner) begin(at, before int) {
 	p.now = len(p.runs)
 	p.runs = append(p.runs, run{edit: len(p.edits), before: before, payer: p.now, spare: Slack})
@@ -125,14 +122,15 @@ func (p *planner) finish() int {
 		p.unpaid += s.weight
 	}
 	if p.called {
-		// Whatever was paid before the call has been checked in it; what the callee
-		// paid towards its end has not.
+		// The callee checked everything paid before the call, but not what it paid towards its
+		// own end.
 		p.unpaid, p.called = Overshoot, false
 	}
 	return now
 }
 
-// structure does what opens and closes blocks; at is behind the instruction.
+// structure handles instructions that open and close blocks. at is the position after the
+// instruction.
 func (p *planner) structure(in *instruction, at int) {
 	switch in.op {
 	case opBlock:
@@ -164,7 +162,7 @@ func (p *planner) structure(in *instruction, at int) {
 		if b.op == opIf {
 			b.reached(b.unpaid)
 		}
-		if b.op == opLoop && b.head >= 0 { // which is checked where it is charged
+		if b.op == opLoop && b.head >= 0 { // it is checked where it is charged
 			p.edits[p.runs[b.head].edit].value += p.moved(&b)
 		}
 		if b.run >= 0 && (b.op == opLoop || b.target || len(p.open) == 0) {
@@ -173,8 +171,8 @@ func (p *planner) structure(in *instruction, at int) {
 	}
 }
 
-// join goes on behind a block that branches lead out of, or behind a loop, which
-// is left more seldom than it is run.
+// join continues after a block that branches lead out of, or after a loop, which is left less
+// often than it runs.
 func (p *planner) join(b *block, at int) {
 	if p.finish() >= 0 {
 		b.reached(p.unpaid)
@@ -188,10 +186,10 @@ func (p *planner) join(b *block, at int) {
 	}
 }
 
-// moved is the weight of what is carried to a block's end, or back to a loop's head.
+// moved returns the weight of the values carried to a block's end, or back to a loop's head.
 func (p *planner) moved(b *block) int64 { return moves(p.locals.since(b.sets) + b.values) }
 
-// values is how many operands a block takes or gives, whichever are more.
+// values returns the number of a block's parameters or results, whichever is larger.
 func (p *planner) values(in *instruction) int {
 	switch in.block {
 	case noValue:
@@ -236,7 +234,7 @@ func (p *planner) target(label uint32) {
 	}
 }
 
-// change does the instructions that change themselves.
+// change handles instructions that are rewritten themselves.
 func (p *planner) change(in *instruction, at int) {
 	switch in.op {
 	case opLocalSet, opLocalTee:

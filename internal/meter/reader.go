@@ -6,9 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// A reader reads one stretch of the module, strictly. It keeps its first error
-// and reads nothing but zeros from then on, with no bytes left, so that whoever
-// loops by what is left comes to an end.
+// A reader reads one part of the module strictly. It keeps its first error. After it, the
+// reader returns only zeros and has no bytes left, so that loops over the rest end.
 type reader struct {
 	module  []byte
 	at, end int
@@ -35,7 +34,7 @@ func (r *reader) byte() byte {
 	return b
 }
 
-// bytes returns the next n bytes, which alias the module.
+// bytes returns the next n bytes. They alias the module.
 func (r *reader) bytes(n uint32) []byte {
 	if uint64(n) > uint64(r.left()) {
 		r.fail(r.at, "unexpected end: %d bytes announced, %d left", n, r.left())
@@ -82,7 +81,7 @@ func (r *reader) signed(bits uint) int64 {
 			return 0
 		}
 		if room := bits - shift; room < 7 {
-			// The last byte: what lies beyond the sign bit must repeat it.
+			// The last byte: the bits beyond the sign bit must repeat it.
 			if rest := int8(b<<1) >> room; b >= 0x80 || (rest != 0 && rest != -1) {
 				r.fail(start, "integer of more than %d bits", bits)
 				return 0
@@ -98,8 +97,8 @@ func (r *reader) signed(bits uint) int64 {
 	}
 }
 
-// count reads how many items follow. No item takes less than a byte, so a count
-// beyond the bytes left is refused before anything is allocated by it.
+// count reads the number of items that follow. Each item takes at least one byte, so a count
+// above the number of remaining bytes is refused before any allocation.
 func (r *reader) count(limit int, items string) int {
 	at := r.at
 	n := r.u32()

@@ -5,77 +5,75 @@ import (
 	"slices"
 )
 
-// The names that a rewritten module imports and exports.
+// The names of imports and exports of a rewritten module.
 const (
-	// ImportModule.ImportExhausted is a function () -> (), called when fuel or depth
-	// has fallen below zero. It reads both: with depth below zero it must not
-	// return; else it may add to fuel, which may still be below zero then and is
-	// looked at again at the next charge, and return. It is called inside guests'
-	// calls and inside the start function, when the exports are there already.
+	// ImportModule.ImportExhausted is a function () -> (), called when fuel or depth has fallen
+	// below zero. It reads both. If depth is below zero, it must not return. Otherwise it may
+	// add fuel and return; if fuel is still below zero, the next charge checks it again. It is
+	// called inside guests' calls and inside the start function, when the exports already
+	// exist.
 	ImportModule    = reservedPrefix
 	ImportExhausted = "exhausted"
 
-	// ExportFuel is a mutable i64: the units that are left, 0 in a new instance.
-	// Whoever does work on a guest's behalf subtracts it there.
+	// ExportFuel is a mutable i64: the remaining units, 0 in a new instance. A host function
+	// that works for a guest subtracts its cost here.
 	ExportFuel = reservedPrefix + "_fuel"
-	// ExportDepth is a mutable i64: the slots that are left, Options.Depth in a new
-	// instance and whenever nothing runs in an instance that has not failed. A host
-	// that goes on with one that has failed must set it to that again.
+	// ExportDepth is a mutable i64: the remaining slots. It is Options.Depth in a new instance,
+	// and whenever nothing runs in an instance that has not failed. A host that continues with
+	// a failed instance must reset it to that value.
 	ExportDepth = reservedPrefix + "_depth"
-	// ExportRefused is a mutable i32: 0 in a new instance, 1 once a memory or table
-	// was not grown, where the module got -1. Whoever reads it sets it to 0 again;
-	// save and restore leave it alone.
+	// ExportRefused is a mutable i32: 0 in a new instance, 1 after a memory or table could not
+	// grow and the module got -1. The reader resets it to 0. Save and restore do not change it.
 	ExportRefused = reservedPrefix + "_refused"
-	// ExportSave is a function () -> () that keeps the values of all mutable globals
-	// of the module's own aside; ExportRestore brings those back. Neither is
-	// charged.
+	// ExportSave is a function () -> () that saves the values of all mutable globals of the
+	// module. ExportRestore restores them. Neither is charged.
 	ExportSave    = reservedPrefix + "_save"
 	ExportRestore = reservedPrefix + "_restore"
 )
 
-// DefaultDepth is how much of the stack calls may take where Options do not say.
+// DefaultDepth is the default stack limit of calls.
 const DefaultDepth = 1 << 18
 
-// Options are Rewrite's; the zero value is the default.
+// Options are the options of Rewrite. The zero value is the default.
 type Options struct {
 	Limits Limits
 
-	// Depth is how much of the stack calls may take, in slots of 8 bytes.
-	// 0: DefaultDepth, which is 2 MiB. In code made to take more than it seems to, wazero
-	// may use some 16 times that; its own end is at 50 to 100 MB.
+	// Depth is the stack limit of calls in slots of 8 bytes. 0 means DefaultDepth, which is 2
+	// MiB. Code written to use more than it seems to can take some 16 times that in wazero,
+	// whose own limit is 50 to 100 MB.
 	Depth int64
 
-	// Custom names a custom section whose content Facts.Custom is to hold.
+	// Custom names a custom section whose content Facts.Custom returns.
 	Custom string
 }
 
-// Metered is a rewritten module and what is known of it.
+// Metered is a rewritten module with its facts.
 type Metered struct {
 	Wasm  []byte
 	Facts Facts
 }
 
-// Facts are what a host needs to know of a module without compiling it.
+// Facts are what a host must know about a module without compiling it.
 type Facts struct {
-	Imports   []Import // as given, without the meter's own
-	Exports   []Export // in the order of the module
-	Functions int      // of the module's own
+	Imports   []Import // in the original module, without the meter's own
+	Exports   []Export // in the module's order
+	Functions int      // the module's own ones
 	Start     bool
 	Custom    [][]byte // of the first two custom sections named Options.Custom; they alias the module
 
 	MemoryMin, MemoryMax uint32 // pages; both 0 without memory
-	TableItems           uint32 // that all tables together may come to have
-	MutableGlobals       int    // of the module's own, which save and restore know
-	ImportsState         bool   // imports a memory, table or global: outside what save and restore reach, and not clamped
+	TableItems           uint32 // maximum of all tables together
+	MutableGlobals       int    // the module's own ones, covered by save and restore
+	ImportsState         bool   // imports a memory, table or global: not covered by save and restore, and not limited
 
-	// What makes an instance differ from a new one beyond its memory's content and
-	// its globals: the module has instructions that do such.
+	// How an instance can differ from a new one, apart from the content of its memory and its
+	// globals: the module has such instructions.
 	GrowsMemory   bool
 	WritesTables  bool
 	DropsSegments bool
 }
 
-// Kind is what is imported or exported.
+// Kind is the kind of an import or export.
 type Kind uint8
 
 const (
@@ -87,25 +85,24 @@ const (
 
 func (k Kind) String() string { return [...]string{"function", "table", "memory", "global"}[k] }
 
-// FunctionType holds value types by their codes in the binary format. It aliases
-// the module.
+// FunctionType contains value types as codes of the binary format. It aliases the module.
 type FunctionType struct{ Params, Results []byte }
 
-// Import is one thing that a module imports; Type is a function's.
+// Import is one import of a module. Type is set for a function.
 type Import struct {
 	Module, Name string
 	Kind         Kind
 	Type         FunctionType
 }
 
-// Export is one thing that a module exports; Type is a function's.
+// Export is one export of a module. Type is set for a function.
 type Export struct {
 	Name string
 	Kind Kind
 	Type FunctionType
 }
 
-// Inspect validates a module as Rewrite does, and rewrites nothing.
+// Inspect validates a module like Rewrite, without rewriting it.
 func Inspect(wasm []byte, o Options) (*Facts, error) {
 	m, err := decodeWith(wasm, o)
 	if err != nil {
@@ -119,9 +116,8 @@ func decodeWith(wasm []byte, o Options) (*module, *Error) {
 	return decode(wasm, o.Limits.withDefaults(), o.Custom)
 }
 
-// Rewrite validates a module and returns it rewritten. The error is an *Error.
-// The bytes it returns depend on its arguments and Version alone. It keeps
-// nothing of wasm.
+// Rewrite validates a module and returns it rewritten. The error is an *Error. The result
+// depends only on the arguments and Version. It keeps no reference to wasm.
 func Rewrite(wasm []byte, o Options) (*Metered, error) {
 	m, err := decodeWith(wasm, o)
 	if err != nil {
@@ -159,7 +155,7 @@ func (e *encoder) facts() Facts {
 	return f
 }
 
-// exportList returns the exports in the order of the module.
+// exportList returns the exports in the module's order.
 func (m *module) exportList() []Export {
 	out := make([]Export, 0, len(m.exports))
 	for name, e := range m.exports {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// reservedPrefix begins the names that the rewritten module imports and exports.
+// reservedPrefix begins the names of imports and exports of the rewritten module.
 const reservedPrefix = "auditrelay_meter"
 
 const (
@@ -147,7 +147,7 @@ func (m *module) globalType(r *reader, imported bool) global {
 	return g
 }
 
-// global reads one defined global; its expression sees the imported ones only.
+// global reads one defined global. Its expression sees only the imported globals.
 func (m *module) global(r *reader, imported int) {
 	g := m.globalType(r, false)
 	m.constant(r, g.value, imported)
@@ -268,8 +268,8 @@ func (m *module) data(r *reader) {
 	r.bytes(r.u32())
 }
 
-// constant reads a constant expression: one instruction, then end. It may read
-// globals below the index given that are imported and immutable.
+// constant reads a constant expression: one instruction, then end. It may read imported
+// immutable globals below the index globals.
 func (m *module) constant(r *reader, want valueType, globals int) {
 	in := r.instruction(&m.limits)
 	if r.err != nil {
@@ -314,8 +314,8 @@ func (m *module) constant(r *reader, want valueType, globals int) {
 	}
 }
 
-// declare notes which functions ref.func may name: those that the module names
-// outside code, the start function's place aside.
+// declare records which functions ref.func may name: those that the module names outside code,
+// except as its start function.
 func (m *module) declare() {
 	m.declared = make([]bool, len(m.funcs))
 	start := m.sections[sectionStart]

@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// A valueType is its code in the binary format, so that lists of them can alias
-// the module.
+// A valueType is a code of the binary format, so lists of them can alias the module.
 type valueType = byte
 
 const (
@@ -18,7 +17,7 @@ const (
 	funcref   valueType = 0x70
 	externref valueType = 0x6f
 
-	unknown valueType = 0 // of operands in code that cannot be reached
+	unknown valueType = 0 // for operands in unreachable code
 )
 
 func typeName(t valueType) string {
@@ -49,7 +48,7 @@ func typeNames(ts []valueType) string {
 	return "(" + strings.Join(names, " ") + ")"
 }
 
-// letterType is the type of a letter in operation.signature.
+// letterType returns the type of a letter in operation.signature.
 func letterType(c byte) valueType {
 	switch c {
 	case 'i':
@@ -97,7 +96,7 @@ func typeProposal(t byte) string {
 	return ""
 }
 
-// A funcType's lists alias the module.
+// The lists of a funcType alias the module.
 type funcType struct{ params, results []valueType }
 
 func (t funcType) String() string {
@@ -109,7 +108,7 @@ const (
 	pageBits = 16
 )
 
-// bounds are a memory's or a table's.
+// bounds are the limits of a memory or a table.
 type bounds struct {
 	min, max uint32
 	hasMax   bool
@@ -132,27 +131,26 @@ type global struct {
 	imported bool
 }
 
-// reference is where the module names a function by index, outside code.
+// reference is a position where the module names a function by index, outside code.
 type reference struct {
 	at, end int
 	index   uint32
 }
 
-// section is where a section's content is, its count excluded; at is 0 where
-// there is none.
+// section is the position of a section's content without its count. at is 0 if there is none.
 type section struct {
 	at, end int
 	count   int
 }
 
-// A module is what the sections say; body holds what the code says.
+// A module is the content of the sections. body is the content of the code.
 type module struct {
 	bytes    []byte
 	limits   Limits
 	sections [13]section
 	types    []funcType
-	funcs    []uint32 // types' indices, imported functions first
-	imported int      // functions
+	funcs    []uint32 // indices of types, imported functions first
+	imported int      // number of imported functions
 	tables   []table
 	memories []memory
 	globals  []global
@@ -165,11 +163,11 @@ type module struct {
 	names    names
 	imports  []Import
 
-	wanted string   // the custom section that is asked for
+	wanted string   // the requested custom section
 	custom [][]byte // its contents
 
 	dataCount int // -1: no such section
-	items     int // of elements, all segments together
+	items     int // number of elements in all segments together
 	crossings int // of the functions validated so far; see Limits
 
 	growsMemory, writesTables, dropsSegments bool

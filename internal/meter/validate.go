@@ -2,11 +2,11 @@ package meter
 
 const tooDear = "too dear to compile: blocks and branches times locals are %d up to here, more than %d and %d for each byte of the module"
 
-// labelPlaces is how many branches a label of a br_table takes the compiler like.
+// labelPlaces is the cost of a br_table label to the compiler, in branches.
 const labelPlaces = 16
 
-// A validator checks function bodies by the specification's own algorithm: a
-// stack of operands' types and one of open blocks. It is reused from body to body.
+// A validator checks function bodies with the algorithm of the specification: a stack of
+// operand types and a stack of open blocks. It is reused for all bodies.
 type validator struct {
 	m      *module
 	r      *reader
@@ -15,8 +15,8 @@ type validator struct {
 	frames []frame
 	height int
 	vector bool // some value is a v128
-	spills int  // values that the compiler may give a place of their own in the frame
-	low    int  // the stack's least height since the last call
+	spills int  // values for which the compiler may reserve a place in the frame
+	low    int  // the stack's minimum height since the last call
 
 }
 
@@ -27,7 +27,7 @@ type frame struct {
 	unreachable     bool
 }
 
-// label is what a branch to the frame carries.
+// label returns the operands of a branch to the frame.
 func (f *frame) label() []valueType {
 	if f.op == opLoop {
 		return f.params
@@ -105,7 +105,7 @@ func (v *validator) close(in *instruction) frame {
 	return f
 }
 
-// jump marks the rest of the block as code that cannot be reached.
+// jump marks the rest of the block as unreachable.
 func (v *validator) jump() {
 	f := &v.frames[len(v.frames)-1]
 	v.stack = v.stack[:f.height]
@@ -120,7 +120,7 @@ func (v *validator) frame(in *instruction, label uint32) *frame {
 	return &v.frames[len(v.frames)-1-int(label)]
 }
 
-// run validates one body, from its first instruction to its end.
+// run validates one body from its first to its last instruction.
 func (v *validator) run(r *reader, b *body) {
 	v.r, v.stack, v.frames, v.height, v.vector = r, v.stack[:0], v.frames[:0], 0, false
 	v.spills, v.low = 0, 0
@@ -153,7 +153,7 @@ func (v *validator) run(r *reader, b *body) {
 	b.slots = v.slots(b)
 }
 
-// places is how many blocks or ways an instruction adds, of those that a compiler has to
+// places returns the number of blocks or branches of an instruction that a compiler must
 // consider for each local.
 func (in *instruction) places() int {
 	switch in.op {
@@ -165,13 +165,11 @@ func (in *instruction) places() int {
 	return 0
 }
 
-// slots is what a call of the function takes of the stack. wazero keeps every
-// value that outlives a call, or finds no register, in a place of its own in the
-// frame, so that a function can have a far larger one than its locals and its
-// operands need at any moment. Operands are counted one by one; of what is set in
-// locals, and of the values that locals may have where branches meet, only a part
-// is, since most need no place: a frame is at most some 16 times what is taken
-// for it, in code made for the purpose.
+// slots returns the stack use of a call of the function. wazero keeps every value that outlives
+// a call, or finds no register, in its own place in the frame. So a frame can be far larger
+// than the locals and the operands in use at any moment. Operands count individually. Values
+// set in locals, and values of locals where branches join, count only in part, since most need
+// no place. Code written for the purpose can reach a frame of some 16 times the result.
 func (v *validator) slots(b *body) int64 {
 	size := 1
 	for _, t := range v.locals {
@@ -187,8 +185,8 @@ func (v *validator) slots(b *body) int64 {
 	return int64(frameSlots + size*slots)
 }
 
-// plain does the instructions whose types the opcode tells, and checks the
-// indices of those among them that have one.
+// plain validates instructions whose types follow from the opcode, and the index of those that
+// have one.
 func (v *validator) plain(in *instruction) {
 	sig := in.info.signature
 	arrow := 0
@@ -255,7 +253,7 @@ func (v *validator) elementType(in *instruction, i uint32) valueType {
 	return v.m.elements[i]
 }
 
-// note keeps what the rewriter and the host want to know of an instruction.
+// note records facts about an instruction for the rewriter and the host.
 func (v *validator) note(in *instruction, b *body) {
 	switch in.op {
 	case opMemoryGrow:

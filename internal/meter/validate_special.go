@@ -2,7 +2,7 @@ package meter
 
 import "slices"
 
-// special does the instructions whose types depend on more than the opcode.
+// special validates instructions whose types depend on more than the opcode.
 func (v *validator) special(in *instruction, b *body) {
 	switch in.op {
 	case opBlock, opLoop, opIf, opElse, opEnd, opBr, opBrIf, opBrTable, opReturn, opUnreachable:
@@ -186,7 +186,7 @@ func (v *validator) global(in *instruction) {
 	v.pop(in, g.value)
 }
 
-// reference does what has to do with references and tables.
+// reference validates instructions for references and tables.
 func (v *validator) reference(in *instruction, b *body) {
 	switch in.op {
 	case opRefNull:

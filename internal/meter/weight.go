@@ -1,24 +1,23 @@
 package meter
 
 const (
-	// Slack is the most that one charge takes for instructions that a branch may
-	// then skip.
+	// Slack is the maximum charge for instructions that a branch may then skip.
 	Slack = 32
-	// Overshoot bounds what runs, unpaid, once fuel is below zero.
+	// Overshoot limits the unpaid work that runs once fuel is below zero.
 	Overshoot = 4096
-	// LeafSlots is the largest frame of functions that take no depth.
+	// LeafSlots is the maximum frame of a function that takes no depth.
 	LeafSlots = 64
 
-	// freeWeight is the largest function for which its callers pay.
+	// freeWeight is the maximum weight of a function that its callers pay for.
 	freeWeight = 24
 
-	// hostWeight is what leaving the guest for a function of the host takes; the
-	// host charges for what that does.
+	// hostWeight is the cost of a call from the guest to a host function. The host charges for
+	// the function's work.
 	hostWeight = 44
 
-	// registers is what of operands surely needs no place in a frame, between calls.
+	// registers is the number of operands that need no place in a frame between calls.
 	registers = 8
 
-	// frameSlots is what a call takes of the stack beside locals and operands.
+	// frameSlots is the stack use of a call apart from locals and operands.
 	frameSlots = 8
 )

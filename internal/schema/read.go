@@ -11,12 +11,11 @@ import (
 	"auditrelay/internal/ingest"
 )
 
-// maxAction bounds an action's text, as for LiteLLM's events.
+// maxAction limits an action's text, as for LiteLLM's events.
 const maxAction = 128
 
-// Read checks one event as ingest.Check does, and reads its fields by the schema. digest
-// makes the id of an event in which no expression finds one. The errors are
-// *ingest.EventError.
+// Read checks one event like ingest.Check, and reads its fields by the schema. If no expression
+// finds an id, digest creates one. Errors are *ingest.EventError.
 func (s *Schema) Read(data []byte, l ingest.Limits, digest func(data []byte) string) (auditrelay.Event, error) {
 	if err := ingest.CheckDocument(data, l); err != nil {
 		return auditrelay.Event{}, err
@@ -51,7 +50,7 @@ func (s *Schema) Read(data []byte, l ingest.Limits, digest func(data []byte) str
 		return e, odd("id", ingest.TooLong, "longer than %d bytes", l.MaxID())
 	case !l.Reserved && ingest.ReservedTable(objectType):
 		return e, odd("object_type", ingest.Reserved, ingest.ReservedMessage)
-	case !l.Reserved && ingest.LooksOwn(data): // it is delivered as it came
+	case !l.Reserved && ingest.LooksOwn(data): // it is delivered as received
 		return e, odd("table_name", ingest.Reserved, ingest.ReservedMessage)
 	}
 	return e, nil
@@ -61,7 +60,7 @@ func odd(field string, reason ingest.Reason, format string, args ...any) error {
 	return &ingest.EventError{Field: field, Kind: ingest.Odd, Reason: reason, Message: fmt.Sprintf(format, args...), Offset: -1}
 }
 
-// first is the first expression that finds a value, and that value.
+// first returns the first expression that finds a value, and that value.
 func first(list []expression, data []byte) (text, value string) {
 	for i := range list {
 		if value, ok := list[i].value(data); ok {
@@ -71,19 +70,19 @@ func first(list []expression, data []byte) (text, value string) {
 	return "", ""
 }
 
-// The number of seconds, milliseconds and microseconds since 1970 that a time is at most:
-// what is larger has the next smaller unit. So each unit reaches from 1973 to the year 5138.
+// The maximum time in seconds, milliseconds and microseconds since 1970. A larger number has
+// the next smaller unit. So each unit covers the years 1973 to 5138.
 var (
 	maxSeconds = big.NewRat(1e11, 1)
 	maxMillis  = big.NewRat(1e14, 1)
 	maxMicros  = big.NewRat(1e17, 1)
 )
 
-// longestTime bounds what is looked at as a time.
+// longestTime is the maximum length of a time.
 const longestTime = 64
 
-// Time reads a time as document.ParseTime does, or as the number of seconds,
-// milliseconds, microseconds or nanoseconds since 1970; which of these its size tells.
+// Time reads a time like document.ParseTime, or as the number of seconds, milliseconds,
+// microseconds or nanoseconds since 1970. The size of the number determines the unit.
 func Time(text string) (time.Time, auditrelay.TimeSource) {
 	if t, naive, ok := document.ParseTime([]byte(text)); ok {
 		if naive {
@@ -119,7 +118,7 @@ func Time(text string) (time.Time, auditrelay.TimeSource) {
 // maxYear is the end of the year 9999.
 const maxYear = 253402300799
 
-// smallExponent refuses a number whose exponent would make big numbers of a short text.
+// smallExponent rejects an exponent that would turn a short text into a huge number.
 func smallExponent(text string) bool {
 	i := strings.IndexAny(text, "eE")
 	return i < 0 || len(text)-i <= 4

@@ -1,5 +1,5 @@
-// Package schema reads events of producers other than LiteLLM: a Schema says by
-// expressions where such an event has its id, action, time, actor and object.
+// Package schema reads events of producers other than LiteLLM. A Schema has expressions for the
+// id, action, time, actor and object of such an event.
 //
 // An expression is one of
 //
@@ -7,8 +7,8 @@
 //	{auditID}/{stage}         text with paths in braces; all must find a value
 //	=kubernetes               a constant
 //
-// A path finds a string that is not empty, a number or a boolean. Several expressions are
-// tried in order, and the first that finds a value counts.
+// A path finds a non-empty string, a number or a boolean. Several expressions are tried in
+// order, and the first that finds a value counts.
 package schema
 
 import (
@@ -28,17 +28,17 @@ const (
 	MaxExpression   = 256 // bytes
 	MaxAlternatives = 8   // expressions for one field
 	maxParts        = 8   // paths in one expression
-	// maxWrapped is how deep an object nests in which events are: as deep as an event may at
-	// most, and the longest path before that.
+	// maxWrapped is the maximum nesting of an object that contains events: the maximum of an
+	// event, plus the longest path before it.
 	maxWrapped = 512 + MaxExpression
 )
 
-// Fields are a schema's expressions, by field. Action is required. Without ID, an event's
-// id is a keyed digest of its bytes.
+// Fields are a schema's expressions by field. Action is required. Without ID, an event's id is
+// a keyed digest of its bytes.
 type Fields struct {
 	Namespace string
-	// Unwrap are paths at which a request has its events in a list, tried in order. Where
-	// none finds a list the object itself is the event.
+	// Unwrap are paths of the list of events in a request, tried in order. If none finds a
+	// list, the object itself is the event.
 	Unwrap                                      []string
 	ID, Action, Time, Actor, Object, ObjectType []string
 }
@@ -50,7 +50,7 @@ type Schema struct {
 	id, action, time, actor, object, objectType []expression
 }
 
-// FieldError is what is wrong with one expression of a schema.
+// FieldError is a fault of one expression of a schema.
 type FieldError struct {
 	Field string // as in the configuration
 	Index int    // of the expression
@@ -61,7 +61,7 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
 
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// New checks a schema. The errors are *FieldError, joined.
+// New checks a schema. Errors are *FieldError, joined.
 func New(name string, f Fields) (*Schema, error) {
 	s := &Schema{name: name, namespace: f.Namespace}
 	var errs []error
@@ -101,17 +101,17 @@ func New(name string, f Fields) (*Schema, error) {
 	return s, errors.Join(errs...)
 }
 
-// Name is the schema's name.
+// Name returns the schema's name.
 func (s *Schema) Name() string { return s.name }
 
-// Unwraps reports whether one object of a request may hold several events.
+// Unwraps reports whether one object of a request may contain several events.
 func (s *Schema) Unwraps() bool { return s != nil && len(s.unwrap) > 0 }
 
-// Unwrap returns the events that an object holds, byte for byte, not copied: the elements of the first
-// list that one of the paths finds. If none does, or the object is no valid JSON, nested
-// deeper than an event in its list may be, or has two members of one name on the way to the
-// list, it is the only event itself. The error, an
-// *ingest.EventError with Rest, says that there are more than most.
+// Unwrap returns the events in an object, as slices of data: the elements of the first list
+// found by a path. The object is the only event if no path finds a list, if it is invalid JSON,
+// if it is nested deeper than an event in its list may be, or if it has two members of one name
+// on the way to the list. If there are more than most events, the error is an
+// *ingest.EventError with Rest.
 func (s *Schema) Unwrap(data []byte, most int) (events [][]byte, err error) {
 	if !s.Unwraps() || deeper(data, maxWrapped) || !gjson.ValidBytes(data) {
 		if most < 1 {
@@ -125,7 +125,7 @@ func (s *Schema) Unwrap(data []byte, most int) (events [][]byte, err error) {
 			continue
 		}
 		if repeats(data, path) {
-			break // the other member may hold events, too
+			break // the other member may contain events too
 		}
 		list.ForEach(func(_, value gjson.Result) bool {
 			if len(events) >= most {
@@ -171,8 +171,8 @@ func tooMany() error {
 	return &ingest.EventError{Kind: ingest.Unframeable, Reason: ingest.TooManyEvents, Message: "more events in lists than ingest.limits.events allows in one request; send fewer a request, or raise it", Offset: -1, Rest: true}
 }
 
-// deeper reports whether brackets outside of strings nest deeper than most: a parser that
-// calls itself for each would need as much stack.
+// deeper reports whether brackets outside strings nest deeper than most: a recursive parser
+// would need as much stack.
 func deeper(data []byte, most int) bool {
 	depth, quoted := 0, false
 	for i := 0; i < len(data); i++ {
@@ -196,7 +196,7 @@ func deeper(data []byte, most int) bool {
 // expression is a checked expression.
 type expression struct {
 	text  string
-	parts []part // of a constant or path: one
+	parts []part // one, for a constant or path
 }
 
 type part struct {
@@ -245,7 +245,7 @@ func parse(text string) (expression, error) {
 	return e, nil
 }
 
-// value is what the expression finds in a valid document.
+// value returns what the expression finds in a valid document.
 func (e *expression) value(data []byte) (string, bool) {
 	if len(e.parts) == 1 && e.parts[0].text == "" {
 		return scalar(e.parts[0].query.Get(data))
@@ -275,8 +275,8 @@ func scalar(v gjson.Result) (string, bool) {
 	return "", false
 }
 
-// Value is what an expression of a Mapping finds in a valid document. An empty one, and
-// one that is damaged, finds nothing.
+// Value returns what an expression of a Mapping finds in a valid document. An empty or damaged
+// expression finds nothing.
 func Value(text string, data []byte) (string, bool) {
 	if text == "" {
 		return "", false
@@ -288,10 +288,10 @@ func Value(text string, data []byte) (string, bool) {
 	return e.value(data)
 }
 
-// Columns are an event's fields by the names that LiteLLM's events have for them.
+// Columns are an event's fields under LiteLLM's names.
 type Columns struct{ Action, TableName, ObjectID, ChangedBy string }
 
-// ColumnsOf reads them from a valid document.
+// ColumnsOf reads the columns from a valid document.
 func ColumnsOf(m *auditrelay.Mapping, data []byte) Columns {
 	get := func(text string) string {
 		value, _ := Value(text, data)
@@ -300,7 +300,8 @@ func ColumnsOf(m *auditrelay.Mapping, data []byte) Columns {
 	return Columns{Action: get(m.Action), TableName: get(m.ObjectType), ObjectID: get(m.Object), ChangedBy: get(m.Actor)}
 }
 
-// Field is one of them by LiteLLM's name; ok: the name is one that a schema maps.
+// Field returns one of the columns by LiteLLM's name. ok reports whether a schema maps that
+// name.
 func Field(m *auditrelay.Mapping, name string, data []byte) (value string, found, ok bool) {
 	var text string
 	switch name {
