@@ -142,8 +142,10 @@ func (l *log) checkUnchanged() error {
 	}
 	at, err := os.Stat(l.path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		// The file was moved while it was open. It still has the delivered records.
+	case errors.Is(err, fs.ErrNotExist), err == nil && emptyOther(open, at):
+		// The file was moved while it was open. It still has the delivered records, and there
+		// is nothing of another program here that an open could cut off.
+		l.foreign = false
 		l.file.Close()
 		l.state.begin()
 		if err := l.openFile(); err != nil {
@@ -158,6 +160,11 @@ func (l *log) checkUnchanged() error {
 		return fmt.Errorf("%w while it was open; move it away to begin another", errForeign)
 	}
 	return nil
+}
+
+// emptyOther reports whether an empty file is in the place of the open one, as logrotate makes it.
+func emptyOther(open, at os.FileInfo) bool {
+	return !os.SameFile(open, at) && at.Mode().IsRegular() && at.Size() == 0
 }
 
 // close closes file and lock. The log can be opened again.

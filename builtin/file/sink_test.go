@@ -273,6 +273,8 @@ func TestWhatOthersDoToTheFile(t *testing.T) {
 			do: func(t *testing.T, path string) { move(t, path, path+".elsewhere") }},
 		{name: "moved away between runs", restart: true, left: "{\"n\":2}\n",
 			do: func(t *testing.T, path string) { move(t, path, path+".elsewhere") }},
+		{name: "moved away, and an empty one made in its place", left: "{\"n\":2}\n", // as logrotate does
+			do: func(t *testing.T, path string) { move(t, path, path+".elsewhere"); write(t, path, nil) }},
 		{name: "written to while open", fails: true, kind: auditrelay.Misconfigured, left: "{\"n\":1}\nother\n",
 			do: func(t *testing.T, path string) { write(t, path, append(read(t, path), "other\n"...)) }},
 		{name: "cut short between runs", restart: true, fails: true, kind: auditrelay.Misconfigured, left: "{\"n",
@@ -309,6 +311,42 @@ func TestWhatOthersDoToTheFile(t *testing.T) {
 				t.Errorf("the file holds %q, want %q", got, tc.left)
 			}
 		})
+	}
+}
+
+// What another program did, one after another, is over once the place is free.
+func TestAFreePlaceIsTakenAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "folder", "audit.ndjson")
+	sink := newSink(t, file.Options{Path: path})
+	deliver(t, sink, payload(t, sink, 1, 1))
+	free := func() {
+		t.Helper()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(what string) {
+		t.Helper()
+		if _, err := sink.Deliver(t.Context(), payload(t, sink, 2, 1)); auditrelay.KindOf(err) != auditrelay.Misconfigured {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	write(t, path, append(read(t, path), "other\n"...))
+	refused("another wrote to the file")
+	free()
+	if err := os.Symlink(path+".other", path); err != nil {
+		t.Fatal(err)
+	}
+	refused("a link is in its place")
+	free()
+	deliver(t, sink, payload(t, sink, 2, 1))
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = sink.Deliver(t.Context(), payload(t, sink, 3, 1)) // the attempt that finds the folder gone
+	deliver(t, sink, payload(t, sink, 3, 1))
+	if got, want := string(read(t, path)), "{\"n\":3}\n"; got != want {
+		t.Errorf("the file holds %q, want %q", got, want)
 	}
 }
 

@@ -5,7 +5,7 @@
 // (acks=all): its own retries write a record once. If the relay repeats a delivery, after a
 // timeout or a restart, the topic may have the records twice. What one partition accepted is
 // not repeated because another partition refused its batch. The headers auditrelay-journal
-// and auditrelay-sequence identify them. A record's key is the id of the changed object, so
+// and auditrelay-sequence identify a record. A record's key is the id of the changed object, so
 // that the changes of one object stay in order in one partition.
 //
 // Source of the protocol: Apache Kafka's "Protocol" and "Producer configs", and Microsoft's
