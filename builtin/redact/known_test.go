@@ -194,3 +194,35 @@ func jsonText(s string) string {
 	}
 	return string(b)
 }
+
+// Of a known value no part stays where a shorter one stands inside it, however many are known.
+func TestKnownInsideKnown(t *testing.T) {
+	for _, others := range []int{0, 40} {
+		var members strings.Builder
+		for i := range others {
+			fmt.Fprintf(&members, `"o%d":{"password":"another-value-%d"},`, i, i)
+		}
+		event := `{"updated_values":{` + members.String() + `"a":{"password":"Gx7pQ2zz"},"b":{"password":"Gx7pQ2zzWk4LongTail9"},"c":{"password":"HeadxxGx7pQ2zzTail77"},` +
+			`"n":["Gx7pQ2zzWk4LongTail9","HeadxxGx7pQ2zzTail77","see Gx7pQ2zzWk4LongTail9 ok"]}}`
+		for _, options := range []string{`{preset: litellm}`, `{rules: [{names: [password], do: mask}]}`} {
+			out, _ := open(t, policy(t, options)).apply(t, []byte(event))
+			if !strings.Contains(string(out), `"n":["***","***","see *** ok"]`) {
+				t.Errorf("%d others, %s: %s", others, options, out)
+			}
+		}
+	}
+}
+
+// A number of ten digits or more that a rule by name redacts is redacted elsewhere too.
+func TestKnownNumbers(t *testing.T) {
+	for rule, want := range map[string]string{
+		`{names: [pin], do: mask}`:   `{"updated_values":{"pin":"***","m":"***","t":"was ***","short":12345,"***":1}}`,
+		`{names: [pin], do: remove}`: `{"updated_values":{"t":"was ","short":12345,"***":1}}`,
+		`{names: [pins], do: mask}`:  `{"updated_values":{"pin":1234567890123,"m":1234567890123,"t":"was 1234567890123","1234567890123":1,"short":12345}}`,
+	} {
+		out, _ := open(t, policy(t, `{rules: [`+rule+`]}`)).apply(t, []byte(`{"updated_values":{"pin":1234567890123,"m":1234567890123,"t":"was 1234567890123","1234567890123":1,"short":12345}}`))
+		if string(out) != want {
+			t.Errorf("%s: %s", rule, out)
+		}
+	}
+}

@@ -134,22 +134,16 @@ func (r *reference) again(v any, top bool, depth int) any {
 			return r.again(inner, false, depth+1)
 		}
 		out, last := "", 0
-		for {
-			f, i, ok := r.known.values.Next([]byte(v), last)
-			if !ok {
-				return out + v[last:]
-			}
+		for _, f := range r.known.values.Append(nil, []byte(v)) {
 			out += v[last:f.Start]
-			whole := last == 0 && f.Start == 0 && f.End == len(v)
-			if r.known.does[i] != nil && r.known.does[i].Do == redaction.Remove {
-				if whole {
-					return removed{}
-				}
-			} else {
+			if rule := r.known.does[f.Number]; rule == nil || rule.Do != redaction.Remove {
 				out += "***"
+			} else if f.Start == 0 && f.End == len(v) {
+				return removed{}
 			}
 			last = f.End
 		}
+		return out + v[last:]
 	case []any:
 		out := []any{}
 		for _, e := range v {
@@ -169,9 +163,9 @@ func (r *reference) again(v any, top bool, depth int) any {
 			if text, ok := value.(string); !ok || !top || !slices.Contains(r.options.Digests, m.key) || !isDigest(text) {
 				value = r.again(value, false, depth)
 			}
-			switch _, _, ok := r.known.values.Next([]byte(m.key), 0); {
+			switch {
 			case value == removed{}:
-			case ok:
+			case r.known.values.Stands([]byte(m.key)):
 				renamed = append(renamed, member{"***", value})
 			default:
 				out = append(out, member{m.key, value})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"auditrelay/internal/detect"
@@ -31,16 +32,13 @@ func TestKnown(t *testing.T) {
 			}
 			for i, v := range values {
 				text := append(append([]byte("before "), v...), " behind"...)
-				f, number, ok := k.Next(text, 0)
-				if !ok || number != i || !bytes.Equal(text[f.Start:f.End], v) {
-					t.Fatalf("round %d, value %d of %d: %v %d %v", round, i, n, f, number, ok)
-				}
-				if _, _, ok := k.Next(text, f.Start+1); ok {
-					t.Fatal("found twice")
+				want := []detect.Place{{Start: 7, End: 7 + len(v), Number: i}}
+				if got := k.Append(nil, text); !slices.Equal(got, want) || !k.Stands(text) {
+					t.Fatalf("round %d, value %d of %d: %v, want %v", round, i, n, got, want)
 				}
 			}
 			k.Reset()
-			if _, _, ok := k.Next(values[0], 0); ok || k.Len() > 0 {
+			if k.Stands(values[0]) || k.Append(nil, values[0]) != nil || k.Len() > 0 {
 				t.Fatal("not forgotten")
 			}
 		}
@@ -49,8 +47,49 @@ func TestKnown(t *testing.T) {
 	for i := range 100 {
 		crowded.Add(fmt.Appendf(nil, "%d-the-same-end", i))
 	}
-	if f, _, ok := crowded.Next([]byte("a text with the-same-end in it"), 0); !ok || f.Start != 0 || f.End != 30 {
-		t.Errorf("a crowd takes %v, %v", f, ok)
+	if got := crowded.Append(nil, []byte("a text with the-same-end in it")); len(got) != 1 || got[0].Start != 0 || got[0].End != 30 {
+		t.Errorf("a crowd takes %v", got)
+	}
+}
+
+// Of values that overlap, no part stays: they are one place, few or many values known.
+func TestOverlappingValuesAreOnePlace(t *testing.T) {
+	values := []string{"Gx7pQ2zz", "Gx7pQ2zzWk4LongTail9", "HeadxxGx7pQ2zzTail77", "7pQ2zzTail77-more"}
+	for name, others := range map[string]int{"few": 0, "many": 50} {
+		var k detect.Known
+		for _, v := range values {
+			k.Add([]byte(v))
+		}
+		for i := range others {
+			k.Add(fmt.Appendf(nil, "another-value-%d", i))
+		}
+		for text, want := range map[string][]detect.Place{
+			"Gx7pQ2zz":                         {{0, 8, 0}},
+			"see Gx7pQ2zzWk4LongTail9 ok":      {{4, 24, 1}},
+			"HeadxxGx7pQ2zzTail77":             {{0, 20, 2}},
+			"aHeadxxGx7pQ2zzTail77-more b":     {{1, 26, 2}},
+			"Gx7pQ2zzGx7pQ2zz":                 {{0, 8, 0}, {8, 16, 0}},
+			"Gx7pQ2zzWk4LongTail9 or Gx7pQ2zz": {{0, 20, 1}, {24, 32, 0}},
+		} {
+			if got := k.Append(nil, []byte(text)); !slices.Equal(got, want) {
+				t.Errorf("%s: %s: %v, want %v", name, text, got, want)
+			}
+		}
+	}
+}
+
+// The work for a text is bounded, whatever values are known.
+func TestKnownValuesThatContainEachOther(t *testing.T) {
+	var k detect.Known
+	for i := range 30 {
+		k.Add(append([]byte("q7-"), bytes.Repeat([]byte("a"), 20_000+i)...))
+	}
+	for i := range 30 {
+		k.Add(bytes.Repeat([]byte("aB"), 5_000+i))
+	}
+	text := bytes.Repeat([]byte("aB"), 200_000)
+	if got := k.Append(nil, text); len(got) != 1 || got[0].Start != 0 || got[0].End != len(text) {
+		t.Errorf("%d places, the first %v", len(got), got[:1])
 	}
 }
 

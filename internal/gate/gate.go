@@ -299,10 +299,8 @@ func (i *Inspector) find(text []byte, name detect.Name, where string) error {
 	if i.gate.finder != nil && i.detect(text, name) {
 		return leakOf("detector "+i.findings[0].Detector, where)
 	}
-	if i.sought {
-		if _, _, ok := i.known.Next(text, 0); ok {
-			return leakOf(knownRule, where)
-		}
+	if i.sought && i.known.Stands(text) {
+		return leakOf(knownRule, where)
 	}
 	return nil
 }

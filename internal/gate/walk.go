@@ -101,7 +101,7 @@ func (i *Inspector) members(d *document.Document, n document.Node, in place) err
 			continue
 		}
 		if at.known {
-			if _, _, ok := i.known.Next(i.keys[base:], 0); ok {
+			if i.known.Stands(i.keys[base:]) {
 				return leakOf(knownRule, "a key")
 			}
 		}

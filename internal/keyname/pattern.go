@@ -99,8 +99,8 @@ func (p *Pattern) matchesWords(text []byte) bool {
 }
 
 // AppendSnake appends the words of a decoded key in lower case, joined by _. A word ends at a
-// separator and where capitals begin a new one. Letters of any script that differ only in case
-// become equal.
+// separator or control character, and where capitals begin a new one. Letters of any script that
+// differ only in case or width become equal. Characters that nobody sees are left out.
 func AppendSnake(dst, key []byte) []byte {
 	base := len(dst)
 	var before rune // previous character as written
@@ -110,7 +110,12 @@ func AppendSnake(dst, key []byte) []byte {
 			r, size = utf8.DecodeRune(key[i:])
 		}
 		i += size
-		if r < utf8.RuneSelf && IsSeparator(byte(r)) {
+		if r >= utf8.RuneSelf {
+			if r = visible(r); r < 0 {
+				continue
+			}
+		}
+		if r < ' ' || r < utf8.RuneSelf && IsSeparator(byte(r)) {
 			before = '_'
 			continue
 		}
@@ -135,6 +140,18 @@ func AppendSnake(dst, key []byte) []byte {
 		}
 	}
 	return dst
+}
+
+// visible returns a character as people read it: full-width ASCII as ASCII, and -1 for what shows
+// nothing, such as a byte order mark or a zero-width space.
+func visible(r rune) rune {
+	switch {
+	case r >= 0xff01 && r <= 0xff5e:
+		return r - 0xff01 + '!'
+	case unicode.In(r, unicode.Cf, unicode.Variation_Selector) || r == 0x34f: // a grapheme joiner
+		return -1
+	}
+	return r
 }
 
 func isUpper(r rune) bool {

@@ -56,6 +56,7 @@ type Applier struct {
 	text     []byte
 	scratch  []byte
 	findings []detect.Finding
+	places   []detect.Place
 	secret   []document.Node // members whose keys are secrets, in the objects that the walk is in
 	renamed  int             // number of keys masked in this document
 }

@@ -74,7 +74,11 @@ func (a *Applier) learn(n document.Node, kind document.Kind, r *rule, index int)
 	if !r.teaches || identity(a.field) {
 		return
 	}
-	if kind == document.String && a.doc.Holds(n) == document.Absent {
+	switch {
+	case kind == document.Number:
+		a.known.add(a.doc.AppendJSON(a.known.node[:0], n), index, a.fieldOf(index))
+		return
+	case kind == document.String && a.doc.Holds(n) == document.Absent:
 		a.known.node, _ = a.doc.AppendString(a.known.node[:0], n)
 		a.known.add(bytes.TrimSpace(a.known.node), index, a.fieldOf(index))
 		return
@@ -165,7 +169,7 @@ func (a *Applier) knownIn(n document.Node, kind document.Kind, keyRow bool) erro
 					continue
 				}
 			}
-			if _, _, ok := a.known.values.Next(key, 0); ok {
+			if a.known.values.Stands(key) {
 				a.secret = append(a.secret, c)
 			}
 			marks := known.marks | a.noted(c).marks
@@ -211,27 +215,27 @@ func (a *Applier) knownAt(parent, n document.Node, key keyKnown) error {
 	default:
 		return nil
 	}
-	f, i, ok := a.known.values.Next(a.value, 0)
-	if !ok {
+	a.places = a.known.values.Append(a.places[:0], a.value)
+	if len(a.places) == 0 {
 		return nil
 	}
-	whole := kind == document.Number || f.Start == 0 && f.End == len(a.value)
+	if f := &a.places[0]; kind == document.Number {
+		f.Start, f.End, a.places = 0, len(a.value), a.places[:1]
+	}
+	whole := a.places[0].End-a.places[0].Start == len(a.value)
 	a.out = a.out[:0]
 	last := 0
-	for ; ok; f, i, ok = a.known.values.Next(a.value, last) {
-		rule := a.known.rules[i]
+	for _, f := range a.places {
+		rule := a.known.rules[f.Number]
 		r := &a.policy.rules[rule]
 		a.countFound(foundTouch{rule: rule, detector: "known", field: a.field})
-		if whole {
-			f = detect.Finding{End: len(a.value)}
-		}
 		a.out = append(a.out, a.value[last:f.Start]...)
 		switch {
 		case r.do == Remove && whole:
 			return wrap(d.Delete(n))
 		case r.do == Remove:
 		default:
-			a.out = a.instead(a.out, r, a.value[f.Start:f.End], []byte(a.known.fields[i]))
+			a.out = a.instead(a.out, r, a.value[f.Start:f.End], []byte(a.known.fields[f.Number]))
 		}
 		last = f.End
 	}
