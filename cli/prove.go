@@ -30,7 +30,7 @@ func (c *proveCommand) Run(a *program) error {
 	}
 	if len(proofs) == 0 {
 		return &api.Error{Status: 404, Reason: api.ReasonNotFound, Message: "no callback has an outcome of this event that can be proved",
-			Hint: "it has none yet, or had it before the journal was restored or recovered: auditrelay explain shows it, and auditrelay verify checks its signed log in DATA_DIR and at the destination"}
+			Hint: "it has none yet, or had it before a restore, with a signature that is missing or of another key: auditrelay explain shows it, and auditrelay verify checks its log in DATA_DIR and at the destination"}
 	}
 	if err := os.MkdirAll(c.Out, 0o700); err != nil {
 		return fmt.Errorf("make the folder for the proofs: %w", err)

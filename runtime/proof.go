@@ -41,10 +41,6 @@ func (r *Runtime) Prove(ctx context.Context, namespace, id, callback string) ([]
 	if err != nil {
 		return nil, err
 	}
-	evidence, err := r.acceptedEvidence(sequence)
-	if err != nil {
-		return nil, err
-	}
 	states, err := delivery.States(r.journal)
 	if err != nil {
 		return nil, err
@@ -54,7 +50,7 @@ func (r *Runtime) Prove(ctx context.Context, namespace, id, callback string) ([]
 		if callback != "" && s.Callback != callback {
 			continue
 		}
-		file, err := r.proveOutcome(ctx, s, sequence, evidence)
+		file, err := r.proveOutcome(ctx, s, sequence)
 		if err != nil {
 			return nil, fmt.Errorf("prove the outcome on callback %s: %w", s.LaneName(), err)
 		}
@@ -70,52 +66,86 @@ func (r *Runtime) Prove(ctx context.Context, namespace, id, callback string) ([]
 	return proofs, nil
 }
 
-// acceptedEvidence proves that an event was accepted. If there is no log of accepted events, the evidence
-// is empty.
-func (r *Runtime) acceptedEvidence(sequence uint64) (proof.Evidence, error) {
+// acceptedEvidence proves that an event was accepted, by the log of an incarnation. The evidence is empty if
+// that log does not have the event, or no signature covers it.
+func (r *Runtime) acceptedEvidence(sequence uint64, incarnation string) (proof.Evidence, error) {
 	var e proof.Evidence
 	proven, err := r.journal.Prove(sequence)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return e, nil
 	}
-	if err != nil {
+	if err != nil || proven.Log != journal.AcceptedName(incarnation) {
 		return e, err
 	}
-	id, head := r.journal.Identity(), r.journal.Accepted()
-	if proven.Log != head.Name {
-		return e, nil // the event is from an earlier incarnation, whose log is no longer signed
+	var head proof.Checkpoint
+	var signed []byte
+	if id := r.journal.Identity(); incarnation == id.Incarnation {
+		now := r.journal.Accepted()
+		head = proof.Checkpoint{Origin: proof.Origin(id.ID, incarnation, ""), Size: now.Size, Root: now.Root}
+		signed, err = r.signing.sign(head)
+	} else {
+		signed, head, err = r.signedBefore(proven.Log)
+	}
+	if err != nil || head.Size <= proven.Index {
+		return e, err
+	}
+	hashes, err := tlog.ProveRecord(int64(head.Size), int64(proven.Index), r.journal.TreeReader(proven.Log))
+	if err != nil {
+		return e, err
 	}
 	if e.Head, err = proof.SplitBody(proven.Body); err != nil {
 		return e, err
 	}
 	e.Accepted, e.AcceptedSalt, e.AcceptedIndex = proven.Entry.Append(nil), proven.Salt, proven.Index
-	if e.AcceptedHashes, err = tlog.ProveRecord(int64(head.Size), int64(proven.Index), r.journal.TreeReader(head.Name)); err != nil {
-		return e, err
-	}
-	e.AcceptedHead, err = r.signing.sign(proof.Checkpoint{Origin: proof.Origin(id.ID, id.Incarnation, ""), Size: head.Size, Root: head.Root})
-	return e, err
+	e.AcceptedHashes, e.AcceptedHead = hashes, signed
+	return e, nil
 }
 
 // proveOutcome proves the last outcome of an event on a lane, and discloses the last possible delivery of
-// different content. It returns nil if there is no outcome.
-func (r *Runtime) proveOutcome(ctx context.Context, s *delivery.State, sequence uint64, e proof.Evidence) (*proof.File, error) {
-	id := r.journal.Identity()
-	name := journal.DeliveredName(id.Incarnation, s.ID)
-	found, err := r.findOutcome(ctx, name, sequence)
-	if err != nil || found.outcome == nil {
-		return nil, err
+// different content. It looks in the lane's present log first, then in those of earlier incarnations. It
+// returns nil if there is no outcome, or an earlier log has one that no signature covers.
+func (r *Runtime) proveOutcome(ctx context.Context, s *delivery.State, sequence uint64) (*proof.File, error) {
+	for incarnation := r.journal.Identity().Incarnation; incarnation != ""; {
+		name := journal.DeliveredName(incarnation, s.ID)
+		found, err := r.findOutcome(ctx, name, sequence)
+		if err != nil {
+			return nil, err
+		}
+		if found.outcome != nil {
+			return r.proveIn(ctx, s, incarnation, sequence, found)
+		}
+		if incarnation, err = r.incarnationBefore(name); err != nil {
+			return nil, err
+		}
 	}
+	return nil, nil
+}
+
+// proveIn proves an outcome in the lane's log of an incarnation.
+func (r *Runtime) proveIn(ctx context.Context, s *delivery.State, incarnation string, sequence uint64, found found) (*proof.File, error) {
+	name := journal.DeliveredName(incarnation, s.ID)
 	outcome, possible := found.outcome, found.besides()
 	last := outcome.index
 	if possible != nil {
 		last = max(last, possible.index)
 	}
-	signed, checkpoint, err := r.checkpointOf(ctx, s, name, last)
+	var signed []byte
+	var checkpoint proof.Checkpoint
+	var err error
+	if incarnation == r.journal.Identity().Incarnation {
+		signed, checkpoint, err = r.checkpointOf(ctx, s, name, last)
+	} else if signed, checkpoint, err = r.signedBefore(name); err == nil && checkpoint.Size <= last {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	file := &proof.File{Index: outcome.index, Checkpoint: signed}
 	if file.Hashes, err = tlog.ProveRecord(int64(checkpoint.Size), int64(outcome.index), r.journal.TreeReader(name)); err != nil {
+		return nil, err
+	}
+	e, err := r.acceptedEvidence(sequence, incarnation)
+	if err != nil {
 		return nil, err
 	}
 	e.Entry = outcome.Append(nil)
@@ -130,6 +160,33 @@ func (r *Runtime) proveOutcome(ctx context.Context, s *delivery.State, sequence 
 	}
 	file.Extra = e.Append(nil)
 	return file, nil
+}
+
+// incarnationBefore returns the incarnation of the log that a lane's log continues, "" if there is none.
+func (r *Runtime) incarnationBefore(name string) (incarnation string, err error) {
+	err = r.journal.Entries(name, 0, 1, func(_ uint64, entry []byte) error {
+		parsed, err := proof.ParseEntry(entry)
+		if begin, ok := parsed.(proof.Begin); ok && begin.Previous != "" {
+			_, incarnation, _, err = proof.ParseOrigin(begin.Previous)
+		}
+		return err
+	})
+	return incarnation, err
+}
+
+// signedBefore returns the last signature of a log of an earlier incarnation, and the checkpoint that it
+// signs: of size 0 if the present key did not sign it. This relay signs no more of such a log, since the
+// relay that was backed up may do so.
+func (r *Runtime) signedBefore(name string) ([]byte, proof.Checkpoint, error) {
+	signed, ok, err := r.journal.Get(delivery.CheckpointKey(name))
+	if err != nil || !ok {
+		return nil, proof.Checkpoint{}, err
+	}
+	c, err := r.signing.open(signed)
+	if err != nil {
+		return nil, proof.Checkpoint{}, nil //nolint:nilerr // another key's
+	}
+	return signed, c, nil
 }
 
 // leaf is an outcome in a log.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	"flag"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,6 +108,53 @@ func TestAProofShowsWhatCameAndWhatWent(t *testing.T) {
 		if diff := cmp.Diff(genuine, p); diff != "" {
 			t.Fatalf("byte %d was flipped, and it proves something else: %s", at, diff)
 		}
+	}
+}
+
+// TestProofsOutliveARestore: a restored relay, and one that was restored from its backup, prove what was
+// accepted and delivered before, by the signatures of then.
+func TestProofsOutliveARestore(t *testing.T) {
+	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	documents := map[string][]byte{}
+	for life, id := range []string{"e1", "e2", "e3"} {
+		o, sink := withSigner(runtime.Options{Dir: dir}, signing)
+		r := start(t, o)
+		documents[id] = fmt.Appendf(nil, `{"id":%q,"action":"created","object_id":"o"}`, id)
+		submit(t, r, string(documents[id]))
+		if err := r.Settled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		lines := sink.lines()
+		went := []byte(lines[slices.Max(slices.Collect(maps.Keys(lines)))])
+		for before := range life + 1 {
+			id := fmt.Sprintf("e%d", before+1)
+			proofs, err := r.Prove(t.Context(), "", id, "")
+			if err != nil || len(proofs) != 1 {
+				t.Fatalf("life %d, %s: %d proofs, %v", life, id, len(proofs), err)
+			}
+			p, err := verify.File(proofs[0].File, verify.FileOptions{Keys: []string{public}, Document: documents[id]})
+			if err != nil || p.Outcome != "delivered" || !p.Came || p.Receipt == nil {
+				t.Errorf("life %d, %s: %+v, %v", life, id, p, err)
+			}
+			if p, err := verify.File(proofs[0].File, verify.FileOptions{Keys: []string{public}, Document: went}); err != nil || !p.Went {
+				t.Errorf("life %d, %s: %+v, %v", life, id, p, err)
+			}
+		}
+		backup, again := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "data")
+		if err := r.Backup(t.Context(), backup, runtime.By{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := runtime.Restore(backup, again, runtime.By{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		dir = again
 	}
 }
 

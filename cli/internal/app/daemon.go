@@ -474,6 +474,7 @@ func (d *daemon) Backup(ctx context.Context, by runtime.By) (api.BackedUp, error
 		return errors.Join(copyPolicies(string(d.data), dir), d.stores.backupStores(ctx, dir))
 	})
 	if err != nil {
+		_ = os.Remove(parent) // if it is empty
 		return api.BackedUp{}, fmt.Errorf("backup to %s: %w", dir, err)
 	}
 	d.log.Info("backup made", "dir", dir, "by", by.Principal)
