@@ -24,55 +24,55 @@ const (
 
 // Options configure the sink. One of APIKey and APIKeyFile is required.
 type Options struct {
-	// Site of the account, as in datadoghq.eu or us5.datadoghq.com. Default:
+	// Site is the account's site, such as datadoghq.eu or us5.datadoghq.com. Default:
 	// datadoghq.com.
 	Site string `yaml:"site"`
 
-	// URL of the intake, where it is not Datadog's own: an agent or a proxy. Default:
-	// https://http-intake.logs.SITE.
+	// URL is the address of the intake if it is not Datadog's own: an agent or a proxy.
+	// Default: https://http-intake.logs.SITE.
 	URL string `yaml:"url"`
 
-	// APIKey of the account.
+	// APIKey is the account's API key.
 	APIKey auditrelay.Secret `yaml:"api_key"`
 
-	// APIKeyFile holds the key; it is read again when it changes.
+	// APIKeyFile contains the key. It is read again when it changes.
 	APIKeyFile string `yaml:"api_key_file"`
 
-	// Source (ddsource) picks the pipeline over there. Default: auditrelay.
+	// Source is the logs' ddsource, which selects Datadog's pipeline. Default: auditrelay.
 	Source string `yaml:"source"`
 
-	// Service of the logs. Default: auditrelay.
+	// Service is the service of the logs. Default: auditrelay.
 	Service string `yaml:"service"`
 
-	// Hostname of the logs. Default: none.
+	// Hostname is the host of the logs. Default: none.
 	Hostname string `yaml:"hostname"`
 
-	// Tags (ddtags), as in env: prod. Default: none.
+	// Tags are the tags of the logs (ddtags), such as env: prod. Default: none.
 	Tags map[string]string `yaml:"tags"`
 
-	// Time that a log has over there: event, the record's own, or arrival. Datadog drops
-	// logs of more than 18 hours ago without an error; with arrival there are none.
-	// Default: event.
+	// Time is the time of a log in Datadog: event (the record's own time) or arrival. Datadog
+	// drops logs over 18 hours old without an error. With arrival, no log is old. Default:
+	// event.
 	Time string `yaml:"time"`
 
-	// OldEvents says what becomes of a payload that holds an event of more than 18 hours
-	// ago, as after a long outage or in a replay: stall (the callback says so and waits) or
-	// send (Datadog answers 202 and drops it). Default: stall.
+	// OldEvents is the treatment of a payload with an event over 18 hours old, for example
+	// after a long outage or in a replay: stall (the callback reports it and waits) or send
+	// (Datadog answers 202 and drops it). Default: stall.
 	OldEvents string `yaml:"old_events"`
 
-	// MaxRequestBytes bounds a request's body before compression. Default: 4250000, below
-	// the intake's 5 MB.
+	// MaxRequestBytes limits a request's body before compression. Default: 4250000, below the
+	// intake's 5 MB.
 	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"10KB..5MB"`
 
-	// MaxEvents bounds the events of a request. Default: 1000, the intake's limit.
+	// MaxEvents limits the events of a request. Default: 1000, the intake's limit.
 	MaxEvents int `yaml:"max_events" range:"1..1000"`
 
-	// HTTP says how to connect. Default of compression: gzip.
+	// HTTP configures the connection. Default of compression: gzip.
 	HTTP httpsink.Options `yaml:"http"`
 }
 
-// maxEventBytes is what the intake takes of one log. It cuts a larger one short and
-// answers 202, so that a larger one is dead-lettered here.
+// maxEventBytes is the intake's limit of one log. It truncates a larger log and answers 202, so
+// the sink dead-letters it instead.
 const maxEventBytes = 1_000_000
 
 func (o Options) withDefaults() Options {

@@ -1,13 +1,12 @@
 // Package datadog delivers records to Datadog's log intake, API v2.
 //
-// Delivery is at least once. The intake has no idempotency: events whose answer was lost
-// are sent again and stand there twice, told apart by the attributes auditrelay.journal
-// and auditrelay.sequence. Within one process a payload that was delivered is not sent
-// again.
+// Delivery is at least once. The intake has no idempotency: if a response is lost, the events
+// are sent again and Datadog has them twice. The attributes auditrelay.journal and
+// auditrelay.sequence identify them. Within one process a delivered payload is not sent again.
 //
-// Source of the protocol: Datadog's "Send logs" (API v2) and "Log collection": 202 is
-// success, at most 5 MB and 1,000 logs a request, 1 MB a log, and nothing of more than 18
-// hours ago.
+// Source of the protocol: Datadog's "Send logs" (API v2) and "Log collection": 202 is success,
+// the limits are 5 MB and 1,000 logs per request and 1 MB per log, and logs over 18 hours old
+// are dropped.
 package datadog
 
 import (
@@ -27,13 +26,13 @@ import (
 	"auditrelay/builtin/internal/recordfields"
 )
 
-// path of the intake.
+// path is the path of the intake.
 const path = "/api/v2/logs"
 
-// maxAge is how old a log may be.
+// maxAge is the maximum age of a log.
 const maxAge = 18 * time.Hour
 
-// oldest is the header, sealed with a payload, that holds its oldest event's time.
+// oldest is the header, sealed with a payload, with the time of its oldest event.
 const oldest = "Auditrelay-Oldest"
 
 type base = httpsink.Packed
@@ -42,11 +41,11 @@ type base = httpsink.Packed
 type Sink struct {
 	base
 
-	options Options // defaults filled in
+	options Options // with defaults
 	key     *httpsink.Secret
 	client  *httpsink.Client
 	packing httpsink.Packing
-	common  string // of each log, encoded
+	common  string // part of each log, encoded
 	now     func() time.Time
 }
 
@@ -55,8 +54,8 @@ var (
 	_ auditrelay.Aging  = (*Sink)(nil)
 )
 
-// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
-// for each bad option.
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError for each
+// invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	u, key, err := o.check()
@@ -85,7 +84,7 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// MaxAge is how old a log may be; with time: arrival it has no age.
+// MaxAge returns the maximum age of a log. With time: arrival there is none.
 func (s *Sink) MaxAge() time.Duration {
 	if s.options.Time == TimeOfArrival {
 		return 0
@@ -93,8 +92,8 @@ func (s *Sink) MaxAge() time.Duration {
 	return maxAge
 }
 
-// Render gives payloads of logs whose message is the record. The intake reads a message
-// that is JSON and makes its fields attributes.
+// Render returns payloads of logs with the record as message. The intake parses a JSON message
+// and turns its fields into attributes.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	times := make(map[uint64]time.Time, len(chunk.Records))
@@ -130,7 +129,7 @@ func (s *Sink) log(journal string, r auditrelay.Record) []byte {
 		b = strconv.AppendInt(b, timeOf(r).UnixMilli(), 10)
 		b = append(b, ',')
 	}
-	// Further attributes are texts: receivers of this protocol refuse others.
+	// Further attributes are strings: receivers of this protocol reject other types.
 	b = append(b, `"auditrelay.journal":`...)
 	b = append(b, httpsink.Quote(journal)...)
 	b = append(b, `,"auditrelay.sequence":"`...)
@@ -150,8 +149,8 @@ func (s *Sink) log(journal string, r auditrelay.Record) []byte {
 	return append(b, '}')
 }
 
-// timeOf is the record's own time, or that of its receipt where it has none or one far
-// ahead, which the intake would not take.
+// timeOf returns the record's own time. If it has none, or one far in the future that the
+// intake would reject, timeOf returns its time of receipt.
 func timeOf(r auditrelay.Record) time.Time {
 	if r.TimeFrom == auditrelay.TimeMissing || r.TimeFrom == auditrelay.TimeUnreadable || r.Time.Unix() < 0 || r.Time.After(r.Received.Add(time.Hour)) {
 		return r.Received
@@ -179,7 +178,7 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	})
 }
 
-// tooOld stalls a payload that the intake would drop without a word.
+// tooOld stalls a payload that the intake would silently drop.
 func (s *Sink) tooOld(p auditrelay.Payload) error {
 	if p.Headers[oldest] == "" || s.options.OldEvents == OldEventsSend {
 		return nil
@@ -196,8 +195,8 @@ func (s *Sink) tooOld(p auditrelay.Payload) error {
 	return nil
 }
 
-// outcome judges an answer: the intake answers 202 where it took the logs, and stores that
-// speak its protocol 200 with an object of JSON or nothing. A 400 is about the request as a
+// outcome classifies an answer. The intake answers 202 if it accepted the logs; other stores
+// with its protocol answer 200 with a JSON object or nothing. A 400 concerns the request as a
 // whole.
 func (s *Sink) outcome(a httpsink.Answer) error {
 	err := s.client.Refusal(a)
@@ -221,7 +220,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 		return s.client.Failure(ctx, err)
 	}
 	if answer.Status == http.StatusBadRequest {
-		return nil // the key was taken, and the empty list was not
+		return nil // the key was accepted, the empty list was not
 	}
 	return s.outcome(answer)
 }

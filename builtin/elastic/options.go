@@ -12,39 +12,41 @@ import (
 
 // Options configure the sink. URL and Index are required.
 type Options struct {
-	// URL of the cluster, as in https://elastic.example:9200, with a path where a proxy
-	// wants one.
+	// URL is the cluster's address, such as https://elastic.example:9200, with a path if a
+	// proxy requires one.
 	URL string `yaml:"url"`
 
-	// Index is the data stream or index, as in logs-lite_llm.audit-default.
+	// Index is the data stream or index, such as logs-lite_llm.audit-default.
 	Index string `yaml:"index"`
 
 	// Pipeline is the ingest pipeline. Default: the index's own.
 	Pipeline string `yaml:"pipeline"`
 
-	// APIKey, encoded as Elasticsearch shows it. Default: none; see username.
+	// APIKey is the API key in encoded form, as Elasticsearch shows it. Default: none; see
+	// username.
 	APIKey auditrelay.Secret `yaml:"api_key"`
 
-	// APIKeyFile holds the key; it is read again when it changes.
+	// APIKeyFile contains the key. It is read again when it changes.
 	APIKeyFile string `yaml:"api_key_file"`
 
-	// Username and its password, for OpenSearch and clusters without keys. Default: none.
+	// Username is for OpenSearch and clusters without API keys. Set password too. Default:
+	// none.
 	Username string `yaml:"username"`
 
-	// Password of username.
+	// Password is the password of username.
 	Password auditrelay.Secret `yaml:"password"`
 
-	// PasswordFile holds the password; it is read again when it changes.
+	// PasswordFile contains the password. It is read again when it changes.
 	PasswordFile string `yaml:"password_file"`
 
-	// MaxRequestBytes bounds a request's body before compression. Default: 5MB; a cluster's
-	// own limit is 100 MB.
+	// MaxRequestBytes limits a request's body before compression. Default: 5MB; a cluster's own
+	// limit is 100 MB.
 	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"10KB..50MB"`
 
-	// MaxEvents bounds the events of a request. Default: 1000.
+	// MaxEvents limits the events of a request. Default: 1000.
 	MaxEvents int `yaml:"max_events" range:"1..10000"`
 
-	// HTTP says how to connect. Default of compression: gzip.
+	// HTTP configures the connection. Default of compression: gzip.
 	HTTP httpsink.Options `yaml:"http"`
 }
 
@@ -59,14 +61,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// indexForm is the form of an index's name: no upper case, and none of what a URL or a
-// pattern would read.
+// indexForm is the form of an index's name: no upper case, and no character with a meaning in
+// URLs or patterns.
 var indexForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._+-]{0,254}$`)
 
-// login is how the sink says who it is.
+// login is the sink's authentication.
 type login struct {
 	user   string           // empty: secret is a key
-	secret *httpsink.Secret // nil: no client may
+	secret *httpsink.Secret // nil: the cluster accepts anonymous clients
 }
 
 func (o Options) check() (*url.URL, login, error) {

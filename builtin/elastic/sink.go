@@ -1,15 +1,14 @@
-// Package elastic delivers records to Elasticsearch and OpenSearch, by the bulk API.
+// Package elastic delivers records to Elasticsearch and OpenSearch with the bulk API.
 //
-// Delivery is at least once, idempotent within one index: a record's _id is the journal's
-// name, its sequence and its document's digest, and the action is create, so that a document
-// that comes again answers 409 and counts as delivered. Another document of the same event,
-// of another callback or of a replay with other filters, stands beside it. After the rollover
-// of a data stream the same id is taken again: a record that was repeated across it stands
-// there twice.
+// Delivery is at least once, and idempotent within one index. A record's _id consists of the
+// journal's name, its sequence and its document's digest. The action is create, so a repeated
+// document gets status 409 and counts as delivered. Another document of the same event, from
+// another callback or from a replay with other filters, is stored beside it. After the rollover
+// of a data stream the same id is accepted again: a record repeated across it is stored twice.
 //
-// Source of the protocol: Elastic's "Bulk API" (one result for each item; data streams take
-// create alone and need @timestamp), "Failure store" (a document that went there has status
-// 201, since 9.2 by default in logs-*-*), and OpenSearch's "Bulk".
+// Source of the protocol: Elastic's "Bulk API" (one result for each item; data streams accept
+// only create and require @timestamp), "Failure store" (a document stored there has status 201;
+// enabled by default in logs-*-* since 9.2), and OpenSearch's "Bulk".
 package elastic
 
 import (
@@ -39,7 +38,7 @@ type base = httpsink.Packed
 type Sink struct {
 	base
 
-	options Options // defaults filled in
+	options Options // with defaults
 	login   login
 	client  *httpsink.Client
 	packing httpsink.Packing
@@ -49,8 +48,8 @@ type Sink struct {
 
 var _ httpsink.Complete = (*Sink)(nil)
 
-// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
-// for each bad option.
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError for each
+// invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	u, l, err := o.check()
@@ -64,7 +63,7 @@ func New(o Options) (*Sink, error) {
 	s := &Sink{options: o, login: l, client: client, packing: httpsink.Packing{
 		ContentType: "application/x-ndjson", Separator: "\n", Close: "\n",
 		MaxBytes: int(o.MaxRequestBytes), MaxItem: int(o.MaxRequestBytes) - 1024, Compression: o.HTTP.Compression,
-		// Two lines each: what to do, and the document.
+		// Two lines each: the action and the document.
 		Lines: 2, MaxItems: o.MaxEvents,
 	}}
 	s.base = httpsink.NewPacked(client, s.packing, l.secret.Forget)
@@ -78,11 +77,11 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// answered is what is wanted of an answer.
+// answered selects the parts of an answer to return.
 const answered = "errors,items.*.status,items.*.error.type,items.*.result,items.*.failure_store"
 
-// Render gives payloads of create actions. A document without @timestamp gets the record's
-// time there.
+// Render returns payloads of create actions. A document without @timestamp gets the record's
+// time.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	if chunk.MediaType == auditrelay.MediaTypeText {
 		return nil, &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: errors.New("render for elastic: the index takes JSON, and the callback's format writes lines of text: give format: ecs")}
@@ -91,7 +90,7 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	for i, r := range chunk.Records {
 		items[i].Sequence = r.Sequence
 		if len(r.Data) == 0 || bytes.IndexByte(r.Data, '\n') >= 0 {
-			items[i].Data = r.Data // named by Pack
+			items[i].Data = r.Data // Pack names records without data
 			continue
 		}
 		items[i].Data = s.item(chunk.Journal, r)
@@ -107,9 +106,9 @@ func (s *Sink) item(journal string, r auditrelay.Record) []byte {
 	return append(append(b, "}}\n"...), document...)
 }
 
-// stamped is a record's document, with a @timestamp.
+// stamped returns a record's document with a @timestamp.
 func stamped(r auditrelay.Record) []byte {
-	if gjson.GetBytes(r.Data, `\@timestamp`).Exists() { // as format ecs writes it, and some producers
+	if gjson.GetBytes(r.Data, `\@timestamp`).Exists() { // format ecs and some producers write it
 		return r.Data
 	}
 	at := recordfields.Time(r, 9999)
@@ -122,8 +121,8 @@ func stamped(r auditrelay.Record) []byte {
 	return append(b, r.Data[1:]...)
 }
 
-// digest is 64 bits of a document's SHA-256 in letters: twelve digits in a row may look like
-// somebody's number to the gate.
+// digest returns 64 bits of a document's SHA-256 in letters: the gate may take twelve digits in
+// a row for a personal number.
 func digest(document []byte) string {
 	sum := sha256.Sum256(document)
 	var b [16]byte
@@ -133,13 +132,14 @@ func digest(document []byte) string {
 	return string(b[:])
 }
 
-// Deliver posts one payload. Records that the index refuses are named by an
-// *auditrelay.RecordErrors: the others are there.
+// Deliver posts one payload. An *auditrelay.RecordErrors names the records that the index
+// refuses. The others are stored.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
 		answer, err := s.call(ctx, p, s.query)
 		if err == nil && len(answer.Body) >= maxAnswer(len(p.Sequences)) {
-			// Cut, since reasons quote documents. What is there answers 409 now.
+			// The answer was truncated, since reasons quote documents. Stored documents answer
+			// 409 now.
 			answer, err = s.call(ctx, p, s.brief)
 		}
 		if err != nil {
@@ -173,23 +173,23 @@ func (s *Sink) authorize(h http.Header) error {
 	return nil
 }
 
-// result is an item's, under the action's name.
+// result is the result of an item, under the action's name.
 type result struct {
 	Status       int    `json:"status"`
 	Result       string `json:"result"`
 	FailureStore string `json:"failure_store"`
 	Error        struct {
 		Type   string `json:"type"`
-		Reason string `json:"reason"` // it may quote the document: it goes into no error
+		Reason string `json:"reason"` // it may quote the document, so no error contains it
 	} `json:"error"`
 }
 
-// maxAnswer is how much of an answer to n documents is read. A reason takes some hundred
-// bytes.
+// maxAnswer is the maximum number of bytes read of an answer to n documents. A reason takes
+// some hundred bytes.
 func maxAnswer(n int) int { return 2048 * (n + 16) }
 
-// refusal says why a record is not in the index, "" where it is or where its status alone
-// decides.
+// refusal returns why a record is not in the index. It returns "" if it is, or if only its
+// status decides.
 func (r result) refusal() string {
 	switch {
 	case r.FailureStore == "used", r.FailureStore == "failed":
@@ -200,18 +200,17 @@ func (r result) refusal() string {
 	return ""
 }
 
-// ofIndex are types of errors that no document is the cause of: every one fails alike.
+// ofIndex are types of errors without a document as their cause. Every document fails alike.
 var ofIndex = map[string]bool{
 	"index_closed_exception": true, "invalid_index_name_exception": true, "invalid_alias_name_exception": true,
 	"index_not_found_exception": true, "cluster_block_exception": true, "alias_not_found_exception": true,
 }
 
-// ofArgument are types of errors that a document may cause as well as a setting. Reasons of
-// other types quote documents, so that they decide nothing.
+// ofArgument are types of errors caused by a document or by a setting. Reasons of other types
+// quote documents, so they are not used.
 var ofArgument = map[string]bool{"illegal_argument_exception": true, "validation_exception": true}
 
-// ofSetting are beginnings of reasons of errors ofArgument that say of a setting that it is
-// wrong.
+// ofSetting are beginnings of reasons, for the types in ofArgument, that blame a setting.
 var ofSetting = []struct {
 	form *regexp.Regexp
 	what string
@@ -222,7 +221,7 @@ var ofSetting = []struct {
 	{regexp.MustCompile(`^(Validation Failed: \d+: )?this action would add \[\d+\] (total )?shards`), "the cluster has no room for another shard"},
 }
 
-// setting says what is wrong with a setting, "" where none is known to be.
+// setting returns the fault of a setting, or "" if none is known.
 func (r result) setting() string {
 	if ofIndex[r.Error.Type] {
 		return typeOf(r)
@@ -235,11 +234,11 @@ func (r result) setting() string {
 	return ""
 }
 
-// outcome judges an answer, item by item. 201, and 409 for a document that is there, are
-// delivery. Where some must come again, all do: those that are there answer 409 then.
+// outcome classifies an answer item by item. 201, and 409 for an existing document, count as
+// delivery. If some documents must be sent again, all are: the existing ones then answer 409.
 func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 	if err := s.client.Refusal(a); err != nil {
-		if auditrelay.KindOf(err) == auditrelay.Refused { // of a whole request: an option
+		if auditrelay.KindOf(err) == auditrelay.Refused { // for a whole request: an option is wrong
 			err = s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: is the index's name right?")
 		}
 		return httpsink.ForgetAfter(err, s.Refresh)
@@ -248,7 +247,7 @@ func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 		Errors *bool               `json:"errors"`
 		Items  []map[string]result `json:"items"`
 	}
-	if len(a.Body) >= maxAnswer(len(p.Sequences)) && len(p.Sequences) > 1 { // cut; what is there answers 409
+	if len(a.Body) >= maxAnswer(len(p.Sequences)) && len(p.Sequences) > 1 { // truncated; stored documents answer 409
 		return s.client.Fail(auditrelay.TooLarge, a, "the answer is longer than is read of one")
 	}
 	if json.Unmarshal(a.Body, &reply) != nil || reply.Errors == nil || len(reply.Items) != len(p.Sequences) {
@@ -277,7 +276,8 @@ func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 	return nil
 }
 
-// typeOf is an error's type, "" for what has not the form of one: it may quote a document.
+// typeOf returns an error's type. It returns "" for a text in another form, which may quote a
+// document.
 func typeOf(r result) string {
 	if !typeForm.MatchString(r.Error.Type) {
 		return ""
@@ -287,7 +287,7 @@ func typeOf(r result) string {
 
 var typeForm = regexp.MustCompile(`^[a-z_]{1,64}$`)
 
-// Probe asks for the cluster, which stores nothing.
+// Probe requests the cluster's information, which stores nothing.
 func (s *Sink) Probe(ctx context.Context) error {
 	h := http.Header{}
 	if err := s.authorize(h); err != nil {
@@ -297,7 +297,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 	if err != nil {
 		return s.client.Failure(ctx, err)
 	}
-	if answer.Status == http.StatusForbidden { // it knows the key, which may write to the index alone
+	if answer.Status == http.StatusForbidden { // the key is known, but may only write to the index
 		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the cluster was reached, and the credentials may not ask for its name (403); run auditrelay sink test to see whether they may write"))
 	}
 	if err := s.client.Refusal(answer); err != nil {

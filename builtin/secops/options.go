@@ -15,41 +15,40 @@ type Options struct {
 	// Project is the Google Cloud project, by id or number.
 	Project string `yaml:"project"`
 
-	// Location is the instance's region, as in us or europe-west3.
+	// Location is the instance's region, such as us or europe-west3.
 	Location string `yaml:"location"`
 
 	// Instance is the instance's id (the customer id), a UUID.
 	Instance string `yaml:"instance"`
 
-	// LogType is the parser's, as in UDM or a custom one of the instance.
+	// LogType is the parser's log type, such as UDM or a custom one of the instance.
 	LogType string `yaml:"log_type"`
 
 	// Namespace is the environment namespace of the logs. Default: none.
 	Namespace string `yaml:"namespace"`
 
-	// Forwarder is the resource name of a forwarder, as in
+	// Forwarder is the resource name of a forwarder:
 	// projects/P/locations/L/instances/I/forwarders/F. Default: none.
 	Forwarder string `yaml:"forwarder"`
 
-	// CredentialsFile is a file of Google's in JSON: a service account's key, or the
-	// configuration of workload identity federation. It is read again after a refusal.
-	// Default: Google's own search: GOOGLE_APPLICATION_CREDENTIALS, gcloud's file, the
-	// metadata service of the machine or pod. It needs the permission
-	// chronicle.logs.import.
+	// CredentialsFile is a Google credentials file in JSON: a service account's key, or a
+	// configuration of workload identity federation. It is read again after a refusal. Default:
+	// Google's own search: GOOGLE_APPLICATION_CREDENTIALS, gcloud's file, the metadata service
+	// of the machine or pod. The account needs the permission chronicle.logs.import.
 	CredentialsFile string `yaml:"credentials_file"`
 
-	// URL of the API with its version, where it is not Google's own. Default:
+	// URL is the address of the API with its version, if it is not Google's own. Default:
 	// https://chronicle.LOCATION.rep.googleapis.com/v1beta.
 	URL string `yaml:"url"`
 
-	// MaxRequestBytes bounds the records of a request, before they are written in base64,
-	// which makes them a third larger. A larger record becomes a dead letter. Default: 700KB.
+	// MaxRequestBytes limits the records of a request before base64, which makes them a third
+	// larger. A larger record becomes a dead letter. Default: 700KB.
 	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"10KB..2MB"`
 
-	// MaxEvents bounds the events of a request. Default: 1000.
+	// MaxEvents limits the events of a request. Default: 1000.
 	MaxEvents int `yaml:"max_events" range:"1..10000"`
 
-	// HTTP says how to connect. Default of compression: gzip.
+	// HTTP configures the connection. Default of compression: gzip.
 	HTTP httpsink.Options `yaml:"http"`
 }
 

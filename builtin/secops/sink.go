@@ -1,20 +1,19 @@
-// Package secops delivers records to Google SecOps (Chronicle) as raw logs, by the method
-// logs.import of the Chronicle API. It was tested against a stand-in that answers as the
-// documentation says, and not yet against the service.
+// Package secops delivers records to Google SecOps (Chronicle) as raw logs, with the method
+// logs.import of the Chronicle API. It was tested against a stand-in that behaves as
+// documented, not against the service.
 //
-// Delivery is at least once. The API has no idempotency that its documentation describes:
-// logs whose answer was lost are sent again and may stand there twice, told apart by the
-// labels auditrelay_journal and auditrelay_sequence. Within one process a payload that was
-// delivered is not sent again.
+// Delivery is at least once. The API documents no idempotency: if a response is lost, the logs
+// are sent again and may be stored twice. The labels auditrelay_journal and auditrelay_sequence
+// identify them. Within one process a delivered payload is not sent again.
 //
-// A payload is sealed as text, a line a record, which the gate can read; the request, whose
-// logs are in base64, is made of it for each attempt, always the same.
+// A payload is sealed as text, one record per line, which the gate can read. Each attempt
+// builds the same request from it, with the logs in base64.
 //
 // Source of the protocol: Google's "Method: logs.import" and "REST Resource:
 // projects.locations.instances.logTypes.logs" of the Chronicle API, v1beta, 2025: inlineSource
 // with data (base64), logEntryTime and collectionTime, which must be after it; the answer is
-// empty; scope cloud-platform, permission chronicle.logs.import. The older Ingestion API
-// ends on 2027-07-20. The pages that we read name no limit of a request's size.
+// empty; scope cloud-platform, permission chronicle.logs.import. The older Ingestion API ends
+// on 2027-07-20. These pages state no limit of a request's size.
 package secops
 
 import (
@@ -35,7 +34,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// scope is that of the method.
+// scope is the OAuth scope of the method.
 const scope = "https://www.googleapis.com/auth/cloud-platform"
 
 type base = httpsink.Packed
@@ -44,7 +43,7 @@ type base = httpsink.Packed
 type Sink struct {
 	base
 
-	options Options // defaults filled in
+	options Options // with defaults
 	client  *httpsink.Client
 	packing httpsink.Packing
 	tokens  *oauth.Tokens
@@ -53,8 +52,8 @@ type Sink struct {
 
 var _ httpsink.Complete = (*Sink)(nil)
 
-// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
-// for each bad option.
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError for each
+// invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	u, err := o.check()
@@ -75,7 +74,7 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// Render gives payloads of a line a record, with what becomes its log.
+// Render returns payloads with one line per record, the source of its log.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
@@ -87,11 +86,11 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return s.packing.Pack(chunk, items)
 }
 
-// line is a record as it is sealed.
+// line returns a record in its sealed form.
 func line(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
 	at := recordfields.Time(r, 9999)
 	collected := r.Received
-	if !collected.After(at) { // as the service wants it
+	if !collected.After(at) { // required by the service
 		collected = at.Add(time.Millisecond)
 	}
 	b := make([]byte, 0, len(r.Data)+512)
@@ -116,7 +115,7 @@ func line(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
 	return append(append(append(b, `},"log":`...), data...), '}')
 }
 
-// log is one of a request.
+// log is one log of a request.
 type log struct {
 	Data           []byte           `json:"data"` // as base64
 	LogEntryTime   string           `json:"logEntryTime"`
@@ -129,7 +128,7 @@ type label struct {
 	Value string `json:"value"`
 }
 
-// request is the body of a request for sealed lines.
+// request returns the body of a request for sealed lines.
 func (s *Sink) request(lines [][]byte) ([]byte, error) {
 	var body struct {
 		Source struct {
@@ -181,9 +180,9 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	})
 }
 
-// aboutLogs reports whether a 400 may be about a log. By google.rpc.Code both
-// INVALID_ARGUMENT and FAILED_PRECONDITION are 400, the second about the state of the
-// service; and by google.rpc.BadRequest an error names the fields that it is about, as in
+// aboutLogs reports whether a 400 may concern a log. In google.rpc.Code, both INVALID_ARGUMENT
+// and FAILED_PRECONDITION map to 400; the second concerns the state of the service. In
+// google.rpc.BadRequest, an error names its fields, such as
 // inline_source.logs[0].labels[0].value.
 func aboutLogs(a httpsink.Answer) bool {
 	reply := gjson.ParseBytes(a.Body)
@@ -198,11 +197,11 @@ func aboutLogs(a httpsink.Answer) bool {
 	return logs || !named
 }
 
-// ofLog is the name of a log's field, in either spelling of JSON for Protobuf.
+// ofLog matches the name of a log's field, in either JSON spelling of Protobuf.
 var ofLog = regexp.MustCompile(`^inline_?[sS]ource\.logs\b`)
 
-// outcome judges an answer: an empty object with 200. A 400 that may be about a log is
-// refused: the payload is halved until that is alone.
+// outcome classifies an answer. Success is 200 with an empty object. A 400 that may concern a
+// log is refused: the payload is halved until the log is alone.
 func (s *Sink) outcome(a httpsink.Answer) error {
 	err := s.client.Refusal(a)
 	var empty map[string]json.RawMessage
@@ -219,8 +218,8 @@ func (s *Sink) outcome(a httpsink.Answer) error {
 	return err
 }
 
-// Probe asks for the log type, which stores nothing. It needs the permission
-// chronicle.logTypes.get; without it the error wraps auditrelay.ErrNotChecked.
+// Probe requests the log type, which stores nothing. It needs the permission
+// chronicle.logTypes.get. Without it the error wraps auditrelay.ErrNotChecked.
 func (s *Sink) Probe(ctx context.Context) error {
 	token, err := s.tokens.Get(ctx)
 	if err != nil {
@@ -234,7 +233,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the token service gave a token, and the credentials may not ask for the log type (403); run auditrelay sink test to see whether they may import"))
 	}
 	if err := s.client.Refusal(answer); err != nil {
-		if auditrelay.KindOf(err) == auditrelay.Refused { // there is no log that it could be about
+		if auditrelay.KindOf(err) == auditrelay.Refused { // there is no log that could be the cause
 			err = s.client.Fail(auditrelay.Misconfigured, answer, "are project, instance and log_type right?")
 		}
 		return s.tokens.ForgetAfter(err)

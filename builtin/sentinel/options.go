@@ -14,45 +14,45 @@ import (
 // Options configure the sink. URL, Rule and Stream are required.
 type Options struct {
 	// URL is the logs endpoint of the data collection rule or of a data collection endpoint,
-	// as in https://NAME.eastus-1.ingest.monitor.azure.com.
+	// such as https://NAME.eastus-1.ingest.monitor.azure.com.
 	URL string `yaml:"url"`
 
 	// Rule is the immutable id of the data collection rule: dcr- and 32 hexadecimal digits.
 	Rule string `yaml:"rule"`
 
-	// Stream is the rule's stream, as in Custom-AuditRelay_CL.
+	// Stream is the rule's stream, such as Custom-AuditRelay_CL.
 	Stream string `yaml:"stream"`
 
-	// TenantID is the directory of the application in Microsoft Entra.
+	// TenantID is the application's directory in Microsoft Entra.
 	TenantID string `yaml:"tenant_id"`
 
-	// ClientID is the application's. It needs the role Monitoring Metrics Publisher on the
-	// rule. Default: without client_id Azure's own search is used: AZURE_* variables,
-	// workload identity, managed identity.
+	// ClientID is the application's client id. The application needs the role Monitoring
+	// Metrics Publisher on the rule. Default: none; Azure's own search is used: AZURE_*
+	// variables, workload identity, managed identity.
 	ClientID string `yaml:"client_id"`
 
 	// ClientSecret is a secret of the application.
 	ClientSecret auditrelay.Secret `yaml:"client_secret"`
 
-	// ClientSecretFile holds the secret; it is read again when it changes.
+	// ClientSecretFile contains the secret. It is read again when it changes.
 	ClientSecretFile string `yaml:"client_secret_file"`
 
-	// Authority is the token service, where it is not that of Azure's public cloud.
-	// Default: https://login.microsoftonline.com.
+	// Authority is the token service, if it is not that of Azure's public cloud. Default:
+	// https://login.microsoftonline.com.
 	Authority string `yaml:"authority"`
 
-	// Scope of the tokens, where it is not that of Azure's public cloud. Default:
+	// Scope is the scope of the tokens, if it is not that of Azure's public cloud. Default:
 	// https://monitor.azure.com/.default.
 	Scope string `yaml:"scope"`
 
-	// MaxRequestBytes bounds a request's body before compression. Default: 950KB, below the
+	// MaxRequestBytes limits a request's body before compression. Default: 950KB, below the
 	// service's 1 MB.
 	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"10KB..1MB"`
 
-	// MaxEvents bounds the events of a request. Default: 1000.
+	// MaxEvents limits the events of a request. Default: 1000.
 	MaxEvents int `yaml:"max_events" range:"1..10000"`
 
-	// HTTP says how to connect. Default of compression: gzip.
+	// HTTP configures the connection. Default of compression: gzip.
 	HTTP httpsink.Options `yaml:"http"`
 }
 

@@ -1,18 +1,18 @@
-// Package sentinel delivers records to a table of Microsoft Sentinel, by the Logs Ingestion
-// API of Azure Monitor. It was tested against a stand-in that answers as the documentation
-// says, and not yet against the service.
+// Package sentinel delivers records to a table of Microsoft Sentinel, with the Logs Ingestion
+// API of Azure Monitor. It was tested against a stand-in that behaves as documented, not
+// against the service.
 //
-// Delivery is at least once. The API has no idempotency: rows whose answer was lost are sent
-// again and stand there twice, told apart by Journal and Sequence. Within one process a
-// payload that was delivered is not sent again.
+// Delivery is at least once. The API has no idempotency: if a response is lost, the rows are
+// sent again and stored twice. Journal and Sequence identify them. Within one process a
+// delivered payload is not sent again.
 //
-// A row has the columns of Row, which the rule's stream must declare: columns that it does
-// not declare are dropped over there without an error. A value of more than 64 KB would be
-// cut short over there, so that such a record is dead-lettered here.
+// A row has the columns of Row. The rule's stream must declare them: the service silently drops
+// undeclared columns. It also truncates values over 64 KB, so the sink dead-letters such a
+// record.
 //
 // Source of the protocol: Microsoft's "Logs Ingestion API in Azure Monitor" (REST version
 // 2023-01-01: a JSON array, optionally gzip; 204 is success) and "Azure Monitor service
-// limits", custom logs (2022-02-22: 1 MB a call, compressed and not; values over 64 KB are
+// limits", custom logs (2022-02-22: 1 MB per call, compressed or not; values over 64 KB are
 // truncated; 2 GB and 12,000 requests a minute for each rule, then Retry-After).
 package sentinel
 
@@ -33,7 +33,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// maxValueBytes is what the service keeps of one value.
+// maxValueBytes is the maximum size of a value that the service does not truncate.
 const maxValueBytes = 64_000
 
 type base = httpsink.Packed
@@ -42,7 +42,7 @@ type base = httpsink.Packed
 type Sink struct {
 	base
 
-	options Options // defaults filled in
+	options Options // with defaults
 	client  *httpsink.Client
 	packing httpsink.Packing
 	tokens  *oauth.Tokens
@@ -51,8 +51,8 @@ type Sink struct {
 
 var _ httpsink.Complete = (*Sink)(nil)
 
-// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
-// for each bad option.
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError for each
+// invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	u, open, err := o.check()
@@ -76,14 +76,14 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// Render gives payloads of rows.
+// Render returns payloads of rows.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	var large []auditrelay.RecordError
 	for i, r := range chunk.Records {
 		items[i].Sequence, items[i].Buried = r.Sequence, httpsink.Buried(&r)
 		if len(r.Data) == 0 || bytes.IndexByte(r.Data, '\n') >= 0 {
-			items[i].Data = r.Data // named by Pack
+			items[i].Data = r.Data // Pack names records without data
 			continue
 		}
 		if len(r.Data) > maxValueBytes {
@@ -99,9 +99,8 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return s.packing.Pack(chunk, items)
 }
 
-// row is a record as a row. TimeGenerated is the record's own time, or that of its receipt
-// where it has none; both stand in columns of their own too, since the service may replace
-// the first.
+// row returns a record as a row. TimeGenerated is the record's own time, or its time of receipt
+// if it has none. Both also have their own columns, since the service may replace the first.
 func row(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
 	at := recordfields.Time(r, 9999)
 	b := make([]byte, 0, len(r.Data)+512)
@@ -112,7 +111,7 @@ func row(chunk auditrelay.Chunk, r auditrelay.Record) []byte {
 	b = strconv.AppendUint(append(b, `,"Sequence":`...), r.Sequence, 10)
 	text := chunk.MediaType == auditrelay.MediaTypeText
 	of := recordfields.Fields{}
-	if chunk.MediaType == "application/json" { // a CloudEvent's id is another
+	if chunk.MediaType == "application/json" { // the id of a CloudEvent differs
 		of = recordfields.Of(r)
 	}
 	for _, column := range []struct{ name, value string }{
@@ -149,16 +148,16 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	})
 }
 
-// ofSetting are the codes of a 400 that say of rule, stream or url that they are wrong, so
-// that every row would fail alike. The API's reference gives the form of an error
-// (error.code, 2023-01-01) and no list of codes: these are what clients of the service know.
+// ofSetting are the codes of a 400 that blame rule, stream or url. Every row would fail alike.
+// The API's reference specifies the form of an error (error.code, 2023-01-01) but lists no
+// codes: these come from clients of the service.
 var ofSetting = map[string]string{
 	"InvalidStream":         "the rule has no such stream: correct stream, or wait for the rule's last change, which takes minutes",
 	"InvalidDcrImmutableId": "the endpoint does not know the rule: url and rule must be of one region",
 }
 
-// outcome judges an answer. A 400 whose code is none of ofSetting may be about a row: the
-// payload is halved until that is alone.
+// outcome classifies an answer. A 400 whose code is not in ofSetting may concern a row: the
+// payload is halved until the row is alone.
 func (s *Sink) outcome(a httpsink.Answer) error {
 	err := s.client.Refusal(a)
 	code := gjson.GetBytes(a.Body, "error.code").Str
@@ -175,8 +174,8 @@ func (s *Sink) outcome(a httpsink.Answer) error {
 	return err
 }
 
-// Probe gets a token. Whether the rule takes rows only one shows: its error wraps
-// auditrelay.ErrNotChecked then.
+// Probe gets a token. Only a row can show whether the rule accepts rows: with a token, its
+// error wraps auditrelay.ErrNotChecked.
 func (s *Sink) Probe(ctx context.Context) error {
 	if _, err := s.tokens.Get(ctx); err != nil {
 		return s.client.Failure(ctx, err)

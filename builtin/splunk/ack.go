@@ -13,8 +13,8 @@ import (
 	"auditrelay/builtin/internal/httpsink"
 )
 
-// waitsFor returns the acknowledgement that a payload waits for, from an attempt before
-// this one: an attempt that ran out of time must not send the events again.
+// waitsFor returns the acknowledgement that a payload still awaits from an earlier attempt. An
+// attempt that timed out must not send the events again.
 func (s *Sink) waitsFor(key string) (acknowledgement, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -34,8 +34,8 @@ func (s *Sink) wait(key, channel string, id int64) acknowledgement {
 	return a
 }
 
-// indexedNow ends the wait of a payload that is indexed. Nothing is outstanding on its
-// channel then.
+// indexedNow ends the wait of an indexed payload. Nothing is outstanding on its channel any
+// more.
 func (s *Sink) indexedNow(key string, a acknowledgement) {
 	s.forget(key)
 	s.giveChannel(a.channel)
@@ -47,10 +47,10 @@ func (s *Sink) forget(key string) {
 	delete(s.waiting, key)
 }
 
-// takeChannel returns a channel on which nothing is outstanding. A collector that
-// restarted, and another one behind a load balancer, count acknowledgements on a channel
-// from the start again: two payloads on one channel could wait for the same number, and
-// the one that was lost would take the other's acknowledgement.
+// takeChannel returns a channel with nothing outstanding. A restarted collector, or another one
+// behind a load balancer, numbers the acknowledgements of a channel from the start again. Two
+// payloads on one channel could then wait for the same number, and a lost one would take the
+// acknowledgement of the other.
 func (s *Sink) takeChannel() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +63,7 @@ func (s *Sink) takeChannel() string {
 	return channel
 }
 
-// giveChannel keeps a channel for the next payload, so that collectors hold few.
+// giveChannel keeps a channel for the next payload, so that collectors hold few channels.
 func (s *Sink) giveChannel(channel string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,8 +100,8 @@ func (s *Sink) acknowledged(ctx context.Context, key string, a acknowledgement) 
 	}
 }
 
-// ask polls once. An indexer forgets an acknowledgement once it has told it, so that the
-// answer is waited for even where the attempt ends before: the next one finds it.
+// ask polls once. An indexer reports an acknowledgement only once. So ask waits for the answer
+// even if the attempt ends before; the next attempt then finds it.
 func (s *Sink) ask(ctx context.Context, key string, a acknowledgement) (indexed bool, err error) {
 	type answer struct {
 		indexed bool
@@ -155,7 +155,7 @@ func (s *Sink) indexed(ctx context.Context, a acknowledgement) (bool, error) {
 	return false, s.client.Fail(auditrelay.Misconfigured, answer, "the answer to a poll for acknowledgements is invalid")
 }
 
-// Probe sends no event: HEC answers an empty request with code 5 where the token is good.
+// Probe sends no event. If the token is valid, HEC answers an empty request with code 5.
 func (s *Sink) Probe(ctx context.Context) error {
 	answer, err := s.call(ctx, collector+"/event", s.channel, nil, map[string]string{httpsink.ContentType: "application/json"})
 	if err != nil {
@@ -171,7 +171,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 
 func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
-// quote writes a string as JSON.
+// quote encodes a string as JSON.
 func quote(s string) string {
 	b, err := json.Marshal(s)
 	if err != nil { // a string always encodes

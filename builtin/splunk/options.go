@@ -14,51 +14,51 @@ import (
 
 // Options configure the sink. URL and one of Token and TokenFile are required.
 type Options struct {
-	// URL of the HTTP Event Collector without its path: https://splunk.example:8088.
+	// URL is the address of the HTTP Event Collector without its path:
+	// https://splunk.example:8088.
 	URL string `yaml:"url"`
 
-	// Token of the collector.
+	// Token is the collector's token.
 	Token auditrelay.Secret `yaml:"token"`
 
-	// TokenFile holds the token; it is read again when it changes.
+	// TokenFile contains the token. It is read again when it changes.
 	TokenFile string `yaml:"token_file"`
 
-	// Index that events go to. Default: the token's.
+	// Index is the index for the events. Default: the token's.
 	Index string `yaml:"index"`
 
-	// Host, Source and SourceType are the events' metadata. Default: host is left to
-	// Splunk.
+	// Host is the events' host. Default: Splunk sets it.
 	Host string `yaml:"host"`
 
-	// Source of the events. Default: auditrelay.
+	// Source is the source of the events. Default: auditrelay.
 	Source string `yaml:"source"`
 
-	// SourceType of the events. Default: _json, which Splunk knows from the start.
+	// SourceType is the source type of the events. Default: _json, which is built into Splunk.
 	SourceType string `yaml:"sourcetype"`
 
-	// Fields are indexed fields beside auditrelay_journal and auditrelay_sequence, which
-	// tell one event from another even where it arrived twice.
+	// Fields are indexed fields in addition to auditrelay_journal and auditrelay_sequence,
+	// which identify an event even if it arrived twice.
 	Fields map[string]string `yaml:"fields"`
 
-	// Ack asks Splunk to say when events are indexed, and counts them as delivered only
-	// then. The token must have indexer acknowledgement on, which Splunk Enterprise has and
-	// Splunk Cloud has not. Default: false, so that Splunk's 200 is the delivery: the event
-	// is in the indexer's memory then.
+	// Ack waits for Splunk to confirm that events are indexed, and only then counts them as
+	// delivered. The token must have indexer acknowledgement enabled, which Splunk Enterprise
+	// supports and Splunk Cloud does not. Default: false; Splunk's status 200 counts as
+	// delivery, while the event is in the indexer's memory.
 	Ack bool `yaml:"ack"`
 
-	// AckTimeout is how long an acknowledgement is waited for before the events are sent
-	// again, which doubles those that were indexed after all. Default: 10m.
+	// AckTimeout is how long to wait for an acknowledgement before the events are sent again.
+	// Events that were indexed after all are then doubled. Default: 10m.
 	AckTimeout time.Duration `yaml:"ack_timeout" range:"30s..24h"`
 
-	// MaxRequestBytes bounds a request's body before compression. Default: 1MB, the limit
-	// of Splunk Cloud.
+	// MaxRequestBytes limits a request's body before compression. Default: 1MB, the limit of
+	// Splunk Cloud.
 	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"10KB..32MiB"`
 
-	// MaxEventBytes bounds one event, encoded. A larger one is dead-lettered rather than
-	// cut short over there. Default: max_request_bytes.
+	// MaxEventBytes limits one encoded event. A larger one becomes a dead letter, since Splunk
+	// would truncate it. Default: max_request_bytes.
 	MaxEventBytes auditrelay.ByteSize `yaml:"max_event_bytes" range:"1KB..32MiB"`
 
-	// HTTP says how to connect. Default of compression: gzip.
+	// HTTP configures the connection. Default of compression: gzip.
 	HTTP httpsink.Options `yaml:"http"`
 }
 
@@ -82,10 +82,10 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// fieldName is what Splunk takes as an indexed field's name without quoting.
+// fieldName is the form of an indexed field's name that Splunk accepts without quotes.
 var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]{0,63}$`)
 
-// check returns the destination; its error joins an *auditrelay.OptionError for each bad
+// check returns the destination. Its error joins an *auditrelay.OptionError for each invalid
 // option.
 func (o Options) check() (*url.URL, *httpsink.Secret, error) {
 	errs := []error{o.HTTP.Check()}

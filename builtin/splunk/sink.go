@@ -1,19 +1,18 @@
 // Package splunk delivers records to Splunk's HTTP Event Collector (HEC).
 //
-// Delivery is at least once. HEC has no idempotency: events whose answer was lost are
-// sent again and stand there twice, told apart from none by the indexed fields
-// auditrelay_journal and auditrelay_sequence. Within one process a payload that was
-// delivered is not sent again.
+// Delivery is at least once. HEC has no idempotency: if a response is lost, the events are sent
+// again and Splunk has them twice. The indexed fields auditrelay_journal and
+// auditrelay_sequence identify them. Within one process a delivered payload is not sent again.
 //
-// Without ack, Splunk's answer is the delivery: the events are in the memory of the
-// server that answered. With ack, delivery is the indexer's acknowledgement. A restart
-// while it is waited for sends the events again, and so does ack_timeout. An indexer tells
-// an acknowledgement once: where that answer is lost on the way, ack_timeout passes and
-// the events stand there twice. Each payload that waits has a channel of its own.
+// Without ack, Splunk's response counts as delivery: the events are then in the memory of the
+// server that answered. With ack, delivery is the indexer's acknowledgement. If the relay
+// restarts while it waits, or if ack_timeout passes, the events are sent again. An indexer
+// reports an acknowledgement only once. If that response is lost, ack_timeout passes and Splunk
+// has the events twice. Each waiting payload has its own channel.
 //
-// Source of the protocol: Splunk's "Format events for HTTP Event Collector" and "About
-// HTTP Event Collector Indexer Acknowledgment", and for codes above 9 the tables of
-// several clients; a code that is not known is transient.
+// Source of the protocol: Splunk's "Format events for HTTP Event Collector" and "About HTTP
+// Event Collector Indexer Acknowledgment". Codes above 9 come from the tables of several
+// clients. Unknown codes are transient.
 package splunk
 
 import (
@@ -41,22 +40,22 @@ type base = httpsink.Packed
 type Sink struct {
 	base
 
-	options Options // defaults filled in
+	options Options // with defaults
 	token   *httpsink.Secret
 	client  *httpsink.Client
 	packing httpsink.Packing
 	fields  string // encoded, without the closing brace
-	channel string // of requests that wait for no acknowledgement
+	channel string // for requests without acknowledgement
 	poll    time.Duration
 	now     func() time.Time
 
 	mu      sync.Mutex
 	waiting map[string]acknowledgement // by payload key
-	// channels are those on which nothing is outstanding.
+	// channels are the channels with nothing outstanding.
 	channels []string
 }
 
-// acknowledgement is one that is waited for.
+// acknowledgement is one awaited acknowledgement.
 type acknowledgement struct {
 	channel string
 	id      int64
@@ -66,15 +65,15 @@ type acknowledgement struct {
 
 var _ httpsink.Complete = (*Sink)(nil)
 
-// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
-// for each bad option.
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError for each
+// invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	u, token, err := o.check()
 	if err != nil {
 		return nil, err
 	}
-	jar, err := cookiejar.New(nil) // load balancers keep one channel on one indexer by it
+	jar, err := cookiejar.New(nil) // load balancers use it to keep one channel on one indexer
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +93,7 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// newChannel is a random UUID, as HEC wants a channel's name.
+// newChannel returns a random UUID, the form that HEC requires for a channel.
 func newChannel() string {
 	b := make([]byte, 16)
 	rand.Read(b) // never fails
@@ -102,7 +101,7 @@ func newChannel() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// Render gives payloads of concatenated events in HEC's envelope.
+// Render returns payloads of concatenated events in HEC's envelope.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
@@ -148,13 +147,13 @@ func (s *Sink) envelope(journal string, r auditrelay.Record) []byte {
 	return append(b, '}')
 }
 
-// epoch is the record's time as HEC takes it: seconds as a plain decimal.
+// epoch returns the record's time in HEC's format: seconds as a plain decimal.
 func epoch(r auditrelay.Record) string {
 	t := recordfields.Time(r, 9999)
 	return fmt.Sprintf("%d.%03d", t.Unix(), t.Nanosecond()/1e6)
 }
 
-// Deliver posts one payload and, with ack, waits until it is indexed.
+// Deliver posts one payload. With ack, it waits until the payload is indexed.
 func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
 	return s.client.Deliver(ctx, p, func(ctx context.Context) error {
 		waiting, sent := s.waitsFor(p.Key)
@@ -166,7 +165,7 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 			channel := s.takeChannel()
 			id, err := s.post(ctx, p, channel)
 			if err != nil {
-				// Without an answer the channel is given up: it may have a number by now.
+				// Without an answer, drop the channel: HEC may have assigned a number on it.
 				if answered, ok := errors.AsType[*auditrelay.DeliveryError](err); ok && answered.Status != 0 {
 					s.giveChannel(channel)
 				}
@@ -211,11 +210,11 @@ func (s *Sink) call(ctx context.Context, path, channel string, body []byte, head
 	return s.client.Send(ctx, httpsink.Request{Path: path, Header: h, Body: body})
 }
 
-// reply is what HEC answers.
+// reply is HEC's answer.
 type reply struct {
 	Code  *int   `json:"code"`
 	AckID *int64 `json:"ackId"`
-	// Acks are the answer to a poll.
+	// Acks is the answer to a poll.
 	Acks map[string]bool `json:"acks"`
 }
 
@@ -238,8 +237,8 @@ func (s *Sink) reply(a httpsink.Answer) (reply, error) {
 	case a.Status == http.StatusRequestEntityTooLarge:
 		kind = auditrelay.TooLarge
 	case !known || meaning.delivered:
-		// A code that is not known is kept and tried again: taking it for a refusal could
-		// set events aside that Splunk would take.
+		// Retry an unknown code: treating it as a refusal could dead-letter events that Splunk
+		// would accept.
 		if kind = httpsink.KindOf(a.Status); kind == auditrelay.Refused || a.Status < 300 {
 			kind = auditrelay.Transient
 		}
@@ -247,7 +246,7 @@ func (s *Sink) reply(a httpsink.Answer) (reply, error) {
 	return r, httpsink.ForgetAfter(s.client.Fail(kind, a, fmt.Sprintf("code %d: %s", *r.Code, meaning.text())), s.token.Forget)
 }
 
-// code is what one of HEC's codes means.
+// code is the meaning of one of HEC's codes.
 type code struct {
 	delivered bool
 	kind      auditrelay.ErrorKind
@@ -261,9 +260,9 @@ func (c code) text() string {
 	return c.what
 }
 
-// codes are HEC's. 0 to 9 are the vendor's own page's, the others those of its clients.
-// 10, 11 and 16 are about the request, not about a record: every record would fail alike,
-// so that they stall the callback rather than dead-letter all of it.
+// codes are HEC's codes. 0 to 9 come from the vendor's page, the others from its clients. 10,
+// 11 and 16 concern the request and not a record. Every record would fail alike, so they stall
+// the callback instead of dead-lettering every event.
 var codes = map[int]code{
 	0:  {delivered: true, what: "success"},
 	1:  {kind: auditrelay.Unauthorized, what: "the token is disabled"},

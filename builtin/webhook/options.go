@@ -24,39 +24,39 @@ const (
 
 // Options configure the sink. URL is required.
 type Options struct {
-	// URL that events are posted to.
+	// URL is the address to post events to.
 	URL string `yaml:"url"`
 
-	// Body is event (one event a request), array (a JSON array) or ndjson (an event a
-	// line). Default: event, which every receiver can take and tells duplicates apart in.
+	// Body is the content of a request: event (one event), array (a JSON array) or ndjson (one
+	// event per line). Default: event, which every receiver understands and can deduplicate.
 	Body string `yaml:"body"`
 
-	// ContentType of the requests. Default: application/json, application/x-ndjson for
-	// ndjson, and what CloudEvents has for one event (application/cloudevents+json) and for
-	// an array (application/cloudevents-batch+json) with format: cloudevents.
+	// ContentType is the content type of the requests. Default: application/json;
+	// application/x-ndjson for ndjson. With format: cloudevents, application/cloudevents+json
+	// for one event and application/cloudevents-batch+json for an array.
 	ContentType string `yaml:"content_type"`
 
-	// Secrets sign each request, as Standard Webhooks has it: whsec_ and base64 of 24 to
-	// 64 bytes (HMAC-SHA256), or whsk_ and base64 of an Ed25519 private key. Several while
-	// one rotates: a request then has a signature by each. Default: none; the requests are
-	// not signed.
+	// Secrets are the keys of each request's signatures, according to Standard Webhooks: whsec_
+	// and base64 of 24 to 64 bytes (HMAC-SHA256), or whsk_ and base64 of an Ed25519 private
+	// key. List several during a rotation: each request then has one signature for each.
+	// Default: none; requests are not signed.
 	Secrets []auditrelay.Secret `yaml:"secrets"`
 
-	// SecretFile holds secrets, one a line; it is read again when it changes.
+	// SecretFile contains secrets, one per line. It is read again when it changes.
 	SecretFile string `yaml:"secret_file"`
 
-	// Headers are sent with each request, such as Authorization. Their values are secrets.
+	// Headers are headers of each request, such as Authorization. Their values are secrets.
 	Headers map[string]auditrelay.Secret `yaml:"headers"`
 
-	// MaxRequestBytes bounds a request's body before compression; an event that is larger
-	// is dead-lettered. Default: 1MiB.
+	// MaxRequestBytes limits a request's body before compression. A larger event becomes a dead
+	// letter. Default: 1MiB.
 	MaxRequestBytes auditrelay.ByteSize `yaml:"max_request_bytes" range:"1KiB..32MiB"`
 
-	// MaxEvents bounds the events of a request, with array and ndjson. Default: 1000.
+	// MaxEvents limits the events of a request, with array and ndjson. Default: 1000.
 	MaxEvents int `yaml:"max_events" range:"1..10000"`
 
-	// HTTP says how to connect. Default of compression: none, since a receiver verifies a
-	// signature over the body as it stood before compression, and few undo it.
+	// HTTP configures the connection. Default of compression: none, since a receiver verifies
+	// the signature over the uncompressed body, and few decompress it.
 	HTTP httpsink.Options `yaml:"http"`
 }
 
@@ -74,7 +74,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// contentType of a request whose records are of this media type.
+// contentType returns the content type of a request with records of this media type.
 func (o Options) contentType(media string) string {
 	array, batches := strings.CutSuffix(media, "cloudevents+json")
 	switch {
@@ -139,7 +139,7 @@ func (o Options) check() (*url.URL, error) {
 	return u, errors.Join(errs...)
 }
 
-// static are the headers of every request.
+// static returns the headers of every request.
 func (o Options) static() http.Header {
 	h := http.Header{}
 	for name, value := range o.Headers {

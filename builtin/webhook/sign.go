@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The prefixes of Standard Webhooks' secrets.
+// The prefixes of secrets in Standard Webhooks.
 const (
 	symmetric  = "whsec_"
 	asymmetric = "whsk_"
@@ -19,10 +19,10 @@ const (
 
 var errSecret = errors.New("expected whsec_ and base64 of 24 to 64 bytes, or whsk_ and base64 of an Ed25519 private key")
 
-// signer makes one signature.
+// signer returns a signature.
 type signer func(content []byte) string
 
-// newSigner reads a secret. Its error repeats nothing of it.
+// newSigner reads a secret. Its error contains no part of it.
 func newSigner(secret string) (signer, error) {
 	if text, ok := strings.CutPrefix(secret, symmetric); ok {
 		key, err := base64.StdEncoding.DecodeString(text)
@@ -54,7 +54,8 @@ func newSigner(secret string) (signer, error) {
 	}, nil
 }
 
-// signatures are those of all secrets over a request, as the header has them.
+// signatures returns the value of the signature header of a request, with one signature by each
+// secret.
 func signatures(secrets []string, id string, at time.Time, body []byte) (string, error) {
 	content := make([]byte, 0, len(id)+len(body)+24)
 	content = append(content, id...)

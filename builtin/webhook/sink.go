@@ -1,10 +1,10 @@
-// Package webhook posts records to an HTTP endpoint by the Standard Webhooks
-// specification 1.0.0: webhook-id names the payload and is the same on every retry, so
-// that a receiver that remembers ids takes each payload once; webhook-timestamp is the
-// attempt's; webhook-signature signs both with the body.
+// Package webhook posts records to an HTTP endpoint according to the Standard Webhooks
+// specification 1.0.0. webhook-id identifies the payload and is the same on every retry, so a
+// receiver that remembers ids accepts each payload once. webhook-timestamp is the time of the
+// attempt. webhook-signature signs both together with the body.
 //
-// Delivery is at least once, idempotent for receivers that remember webhook-id. A 2xx is
-// delivery, unless a page for people comes with it. Redirects are not followed.
+// Delivery is at least once, and idempotent for receivers that remember webhook-id. A 2xx is
+// delivery, unless it comes with an HTML page. Redirects are not followed.
 package webhook
 
 import (
@@ -29,7 +29,7 @@ type base = httpsink.Packed
 type Sink struct {
 	base
 
-	options Options // defaults filled in
+	options Options // with defaults
 	file    *httpsink.Secret
 	client  *httpsink.Client
 	packing httpsink.Packing
@@ -38,8 +38,8 @@ type Sink struct {
 
 var _ httpsink.Complete = (*Sink)(nil)
 
-// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError
-// for each bad option.
+// New returns a sink for o. It does no I/O. The error joins an *auditrelay.OptionError for each
+// invalid option.
 func New(o Options) (*Sink, error) {
 	o = o.withDefaults()
 	u, err := o.check()
@@ -69,7 +69,7 @@ func New(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// Render gives a payload for each event, or for as many as a request may hold.
+// Render returns one payload for each event, or for as many events as fit in a request.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
@@ -87,8 +87,8 @@ func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return payloads, err
 }
 
-// originHeaders say where a payload's records came from, where that is the same for all of
-// them, and of a lone record where it stands: no event can choose what stands there.
+// originHeaders state the origin of a payload's records if it is the same for all of them, and
+// the sequence of a single record. An event cannot choose their values.
 var originHeaders = []string{"Auditrelay-Namespace", "Auditrelay-Source", "Auditrelay-Principal", "Auditrelay-Journal", "Auditrelay-Sequence"}
 
 func addOrigins(payloads []auditrelay.Payload, chunk auditrelay.Chunk) {
@@ -122,8 +122,8 @@ func addOrigins(payloads []auditrelay.Payload, chunk auditrelay.Chunk) {
 	}
 }
 
-// ID is the payload's webhook-id: a digest of its key, so that no event chooses it and
-// every retry has the same.
+// ID returns the payload's webhook-id: a digest of its key. An event cannot choose it, and it
+// is the same on every retry.
 func ID(p auditrelay.Payload) string {
 	sum := sha256.Sum256([]byte(p.Key))
 	return "msg_" + hex.EncodeToString(sum[:16])
@@ -184,8 +184,8 @@ func (s *Sink) secrets() ([]string, error) {
 	return all, nil
 }
 
-// outcome judges an answer. By the specification 410 means that the endpoint wants
-// nothing more, and 429, 502 and 504 that it is to be slowed down.
+// outcome classifies an answer. According to the specification, 410 means that the endpoint
+// wants no more requests, and 429, 502 and 504 ask for a slower rate.
 func (s *Sink) outcome(a httpsink.Answer) error {
 	switch a.Status {
 	case http.StatusGone:
@@ -196,8 +196,8 @@ func (s *Sink) outcome(a httpsink.Answer) error {
 	return httpsink.ForgetAfter(s.client.Refusal(a), s.Refresh)
 }
 
-// Probe connects and sends nothing, since every request is an event to the receiver. Its
-// error wraps auditrelay.ErrNotChecked where the connection stands.
+// Probe connects and sends nothing, since every request is an event to the receiver. If the
+// connection succeeds, its error wraps auditrelay.ErrNotChecked.
 func (s *Sink) Probe(ctx context.Context) error {
 	if _, err := s.secrets(); err != nil {
 		return err

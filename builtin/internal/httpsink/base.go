@@ -2,8 +2,8 @@ package httpsink
 
 import "auditrelay"
 
-// Base is what all sinks of this package do alike. A sink embeds it under a name of its own
-// package, so that its fields stay the sink's:
+// Base is the common part of all sinks that use this package. A sink embeds it under a name of
+// its own package, so the fields remain private to the sink:
 //
 //	type base = httpsink.Base
 type Base struct {
@@ -11,14 +11,14 @@ type Base struct {
 	forget func()
 }
 
-// NewBase returns the base of a sink that sends by client. forget makes the next delivery
-// read the credentials again; nil: there are none.
+// NewBase returns the base of a sink that sends with client. forget makes the next delivery
+// read the credentials again. It is nil if there are none.
 func NewBase(client *Client, forget func()) Base { return Base{client, forget} }
 
-// Concurrency returns the most requests at a time.
+// Concurrency returns the maximum number of simultaneous requests.
 func (b Base) Concurrency() int { return b.client.Concurrency() }
 
-// Close gives up idle connections.
+// Close closes idle connections.
 func (b Base) Close() error { b.client.Close(); return nil }
 
 // Refresh makes the next delivery read the credentials again.
@@ -28,13 +28,13 @@ func (b Base) Refresh() {
 	}
 }
 
-// Packed is the Base of a sink whose payloads are packed by one Packing.
+// Packed is the Base of a sink whose payloads all use one Packing.
 type Packed struct {
 	Base
 	packing Packing
 }
 
-// NewPacked returns one; see NewBase.
+// NewPacked returns a Packed; see NewBase.
 func NewPacked(client *Client, packing Packing, forget func()) Packed {
 	return Packed{NewBase(client, forget), packing}
 }
@@ -44,7 +44,7 @@ func (p Packed) Split(payload auditrelay.Payload) (first, second auditrelay.Payl
 	return p.packing.Split(payload)
 }
 
-// Complete is all that a sink of this package is.
+// Complete is everything that a sink of this package implements.
 type Complete interface {
 	auditrelay.Sink
 	auditrelay.Splitter
@@ -54,8 +54,7 @@ type Complete interface {
 	Close() error
 }
 
-// ForgetAfter calls forget where err says that the credentials may be at fault, and returns
-// err.
+// ForgetAfter calls forget if err may be the fault of the credentials, and returns err.
 func ForgetAfter(err error, forget func()) error {
 	switch auditrelay.KindOf(err) {
 	case auditrelay.Unauthorized, auditrelay.Misconfigured:

@@ -24,25 +24,26 @@ import (
 const (
 	ContentType     = "Content-Type"
 	ContentEncoding = "Content-Encoding"
-	// scope is what a payload's key begins with, for Split.
+	// scope is the beginning of a payload's key, for Split.
 	scope = "Auditrelay-Scope"
-	// tombstones marks a payload that holds tombstones alone: the oldest one's time of receipt.
+	// tombstones marks a payload of tombstones only. Its value is the oldest one's time of
+	// receipt.
 	tombstones = "Auditrelay-Tombstones"
 )
 
-// maxBodyBytes bounds what Split decompresses.
+// maxBodyBytes limits the decompressed size in Split.
 const maxBodyBytes = 64 << 20
 
-// Packing says how items become the body of a request.
+// Packing describes how items form the body of a request.
 type Packing struct {
 	ContentType string
-	// Open, Separator and Close frame the items. A separator ends in a line feed, which no
-	// item holds, so that a body can be cut between two items.
+	// Open, Separator and Close frame the items. A separator ends in a line feed, which no item
+	// contains, so a body can be split between two items.
 	Open, Separator, Close string
-	// Lines is how many lines an item has, where that is more than one.
+	// Lines is the number of lines of an item if it is more than one.
 	Lines int
-	// MaxBytes bounds a body before compression, MaxItems its items (0: unbounded), and
-	// MaxItem one item.
+	// MaxBytes limits a body before compression, MaxItems the number of its items (0:
+	// unlimited), and MaxItem the size of one item.
 	MaxBytes, MaxItems, MaxItem int
 	Compression                 string
 }
@@ -51,12 +52,12 @@ type Packing struct {
 type Item struct {
 	Sequence uint64
 	Data     []byte
-	// Buried is set for a tombstone in an envelope of the sink's own, which the
-	// destination takes or refuses whatever the event was; see Client.Deliver.
+	// Buried is set for a tombstone in the sink's own envelope, which the destination accepts
+	// or refuses regardless of the event; see Client.Deliver.
 	Buried time.Time
 }
 
-// Buried returns a tombstone's time of receipt, zero for any other record.
+// Buried returns a tombstone's time of receipt, or zero for any other record.
 func Buried(r *auditrelay.Record) time.Time {
 	if !r.Tombstone {
 		return time.Time{}
@@ -64,9 +65,9 @@ func Buried(r *auditrelay.Record) time.Time {
 	return r.Received
 }
 
-// Pack turns a chunk's items into payloads. An item over MaxItem, or that a body cannot
-// frame, is named by the *auditrelay.RecordErrors that comes back, and nothing is packed.
-// The payloads hold memory of their own. It is pure and safe for concurrent use.
+// Pack packs a chunk's items into payloads. If items exceed MaxItem or cannot be framed, it
+// packs nothing and returns an *auditrelay.RecordErrors with these items. The payloads own
+// their memory. Pack is pure and safe for concurrent use.
 func (p Packing) Pack(chunk auditrelay.Chunk, items []Item) ([]auditrelay.Payload, error) {
 	var bad []auditrelay.RecordError
 	most := min(p.MaxItem, p.MaxBytes-len(p.Open)-len(p.Close))
@@ -184,7 +185,7 @@ func (p Packing) Split(payload auditrelay.Payload) (first, second auditrelay.Pay
 	return first, second, nil
 }
 
-// parts are the items of a body.
+// parts returns the items of a body.
 func (p Packing) parts(content []byte) [][]byte {
 	parts := bytes.Split(content, []byte(p.Separator))
 	if p.Lines < 2 || len(parts)%p.Lines != 0 {
@@ -197,10 +198,10 @@ func (p Packing) parts(content []byte) [][]byte {
 	return items
 }
 
-// Plain is a payload's body before compression.
+// Plain returns a payload's body before compression.
 func Plain(p auditrelay.Payload) ([]byte, error) { return PlainWithin(p, maxBodyBytes) }
 
-// PlainWithin is Plain for a body of at most most bytes before compression.
+// PlainWithin is like Plain, for a body of at most most bytes before compression.
 func PlainWithin(p auditrelay.Payload, most int64) ([]byte, error) {
 	switch p.Headers[ContentEncoding] {
 	case "":
@@ -219,8 +220,8 @@ func PlainWithin(p auditrelay.Payload, most int64) ([]byte, error) {
 	return nil, errors.New("its content encoding is not the sink's")
 }
 
-// Lines are the lines of a payload that is sealed as text, a line a record, of which the
-// request is made for each attempt.
+// Lines returns the lines of a payload sealed as text, one record per line, from which each
+// attempt builds its request.
 func Lines(p auditrelay.Payload) ([][]byte, error) {
 	content, err := Plain(p)
 	if err != nil {
@@ -233,7 +234,7 @@ func Lines(p auditrelay.Payload) ([][]byte, error) {
 	return lines, nil
 }
 
-// Quote writes text as a JSON string, in the one way that the gate knows.
+// Quote encodes text as a JSON string, in the only form that the gate knows.
 func Quote(text string) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
@@ -246,7 +247,7 @@ func Quote(text string) string {
 
 var writers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
-// Compress compresses with gzip. It gives the same bytes for the same content: no time stands in the header.
+// Compress compresses with gzip. Equal content gives equal bytes: the header contains no time.
 func Compress(content []byte) ([]byte, error) {
 	w := writers.Get().(*gzip.Writer)
 	defer writers.Put(w)
@@ -262,7 +263,7 @@ func Compress(content []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Header has the headers of a payload that go out with its request.
+// Header returns the headers of a payload that are sent with its request.
 func Header(p auditrelay.Payload) http.Header {
 	h := http.Header{}
 	for _, name := range []string{ContentType, ContentEncoding} {

@@ -8,9 +8,9 @@ import (
 
 var errGone = errors.New("the request has ended")
 
-// LentBody is a payload's body as long as a delivery runs. An http.RoundTripper may
-// go on reading for a moment after a request was given up; it then gets an error
-// instead of memory that is no longer ours.
+// LentBody is a payload's body during a delivery. An http.RoundTripper may continue to read for
+// a moment after a request was cancelled. It then gets an error instead of memory that is used
+// elsewhere.
 type LentBody struct {
 	mu   sync.Mutex
 	r    *bytes.Reader
@@ -38,7 +38,7 @@ func (b *LentBody) Seek(offset int64, whence int) (int64, error) {
 	return b.r.Seek(offset, whence)
 }
 
-// TakeBack ends the loan: reads fail from now on.
+// TakeBack ends the loan: later reads fail.
 func (b *LentBody) TakeBack() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

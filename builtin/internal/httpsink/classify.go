@@ -18,28 +18,28 @@ import (
 	"auditrelay"
 )
 
-// maxRetryAfter bounds the pause that a destination can ask for.
+// maxRetryAfter is the maximum pause that a destination can request.
 const maxRetryAfter = time.Hour
 
-// Refusal is the classified failure that an answer stands for, nil for a 2xx that is no
-// page for people. The table of kinds:
+// Refusal returns the classified failure for an answer, or nil for a 2xx without an HTML page.
+// The table of kinds:
 //
-//	2xx                      delivered; misconfigured where a page answers, as a proxy's log-in
+//	2xx                      delivered; misconfigured for an HTML page, such as a proxy's log-in
 //	401, 403, 407            unauthorized: the callback stalls
 //	408, 425, 409, 5xx       transient
 //	429, 503                 throttled
 //	413                      too large: the payload is halved
-//	400, 422                 refused: the bad record is found and dead-lettered; misconfigured
-//	                         where a port of TLS answers a request in the clear
+//	400, 422                 refused: the invalid record is found and dead-lettered; misconfigured
+//	                         if a TLS port answers a plain-text request
 //	3xx, any other 4xx, 501  misconfigured: the callback stalls, since every record would fail
-//	                         alike; no redirect is followed
+//	                         alike; redirects are not followed
 func (c *Client) Refusal(a Answer) error {
 	switch {
 	case a.Status >= 200 && a.Status < 300 && !a.html():
 		return nil
 	case a.Status >= 200 && a.Status < 300:
 		what := "a page for people answered, as a proxy or a log-in server gives"
-		if !bytes.ContainsRune(a.Body, '<') { // some frameworks give every text that type
+		if !bytes.ContainsRune(a.Body, '<') { // some frameworks use that type for every text
 			what = "the answer has the type of a page for people (HTML), as those of a proxy or a log-in server: let a receiver of your own answer 204, or JSON"
 		}
 		return c.Fail(auditrelay.Misconfigured, a, what)
@@ -49,15 +49,15 @@ func (c *Client) Refusal(a Answer) error {
 	return c.Fail(KindOf(a.Status), a, hints[a.Status])
 }
 
-// wantsTLS is how answers begin of servers that speak TLS to a request in the clear: of Go,
-// Tomcat, nginx and Apache's httpd.
+// wantsTLS matches the answers of TLS servers to a plain-text request: of Go, Tomcat, nginx and
+// Apache's httpd.
 var wantsTLS = regexp.MustCompile(`^(Client sent an HTTP request to an HTTPS server\.` +
 	`|Bad Request\s+This combination of host and port requires TLS\.` +
 	`|<html>\s*<head><title>400 The plain HTTP request was sent to HTTPS port` +
 	`|<!DOCTYPE HTML [^>]*>\s*<html><head>\s*<title>400 Bad Request</title>\s*</head><body>\s*<h1>Bad Request</h1>\s*` +
 	`<p>Your browser sent a request that this server could not understand\.<br />\s*Reason: You're speaking plain HTTP)`)
 
-// KindOf is the kind of a status outside 2xx; see Refusal.
+// KindOf returns the kind of a status outside 2xx; see Refusal.
 func KindOf(status int) auditrelay.ErrorKind {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
@@ -79,7 +79,7 @@ func KindOf(status int) auditrelay.ErrorKind {
 	return auditrelay.Transient
 }
 
-// hints say what to look at.
+// hints tell the operator what to check.
 var hints = map[int]string{
 	http.StatusUnauthorized:      "the destination does not know the credentials",
 	http.StatusForbidden:         "the credentials lack a right, or a firewall refuses",
@@ -90,7 +90,7 @@ var hints = map[int]string{
 	http.StatusFound:             "no redirect is followed: a log-in server in between?",
 }
 
-// Fail is the classified failure of a request that was answered.
+// Fail returns the classified failure of an answered request.
 func (c *Client) Fail(kind auditrelay.ErrorKind, a Answer, what string) error {
 	text := fmt.Sprintf("post to %s: status %d", c.Target(), a.Status)
 	if what != "" {
@@ -102,9 +102,8 @@ func (c *Client) Fail(kind auditrelay.ErrorKind, a Answer, what string) error {
 	}
 }
 
-// words is the beginning of what the destination wrote, without the values of the headers
-// and of the URL's query that it was sent: some destinations quote them, and they hold
-// credentials.
+// words returns the beginning of the destination's text. It removes the values of the request's
+// headers and URL query: some destinations quote them, and they contain credentials.
 func (a Answer) words() string {
 	text := string(a.Body)
 	hide := func(value string) {
@@ -136,12 +135,12 @@ func (a Answer) words() string {
 	return text[:min(len(text), auditrelay.MaxAnswer)]
 }
 
-// shortestSecret keeps short values, such as a user agent's words, from blanking half of
-// an answer.
+// shortestSecret leaves short values alone. Removing the words of a user agent, for example,
+// could blank half of an answer.
 const shortestSecret = 8
 
-// Failure classifies the failure of a request without an answer. One that is classified
-// already comes back as it is.
+// Failure classifies the failure of a request without an answer. It returns an already
+// classified error unchanged.
 func (c *Client) Failure(ctx context.Context, err error) error {
 	if d, ok := errors.AsType[*auditrelay.DeliveryError](err); ok {
 		return d
@@ -170,7 +169,7 @@ func (c *Client) Failure(ctx context.Context, err error) error {
 	return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%s%w", text, c.unanswered(err))}
 }
 
-// unanswered says why there was no answer, in words that hold nothing of the request.
+// unanswered returns why there was no answer, without any content of the request.
 func (c *Client) unanswered(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within request_timeout (%v)", c.options.RequestTimeout)
@@ -193,7 +192,7 @@ func (c *Client) unanswered(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the connection was closed before the answer")
 	}
-	// net/http has no types for most of these, and its own words may quote the answer.
+	// net/http has no types for most of these errors, and its texts may quote the answer.
 	switch text := inner(err).Error(); {
 	case notTLS(err):
 		return errors.New("what answers there does not speak TLS: are the port and https in the URL right?")
@@ -205,7 +204,7 @@ func (c *Client) unanswered(err error) error {
 	return fmt.Errorf("no valid answer (%T)", inner(err))
 }
 
-// notTLS reports whether a server answered a handshake with something else.
+// notTLS reports whether a server answered a handshake with another protocol.
 func notTLS(err error) bool {
 	_, plain := errors.AsType[tls.RecordHeaderError](err)
 	return plain || strings.Contains(inner(err).Error(), "server gave HTTP response to HTTPS client")
@@ -225,8 +224,8 @@ func (e proxyError) Error() string {
 	return text
 }
 
-// kind is as of an answer, but that a proxy's 403 is about its rules, and that a refusal of
-// the connection is about no record.
+// kind is like the kind of an answer, except that a proxy's 403 concerns its rules, and a
+// refused connection never concerns a record.
 func (e proxyError) kind() auditrelay.ErrorKind {
 	if e == http.StatusForbidden {
 		return auditrelay.Misconfigured
@@ -239,7 +238,7 @@ func (e proxyError) kind() auditrelay.ErrorKind {
 	}
 }
 
-// inner is the error below those that name the request.
+// inner returns the error below those that name the request.
 func inner(err error) error {
 	if e, ok := errors.AsType[*net.OpError](err); ok {
 		return e.Err
@@ -253,13 +252,13 @@ func inner(err error) error {
 	}
 }
 
-// retryAfter is the pause that a header asks for, 0 for none.
+// retryAfter returns the pause requested by a header, or 0.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	text := h.Get("Retry-After")
 	if text == "" {
 		return 0
 	}
-	// Of a number that is too large the nearest one comes back.
+	// ParseInt returns the nearest number if the value is out of range.
 	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return min(max(0, time.Duration(min(seconds, int64(maxRetryAfter/time.Second)))*time.Second), maxRetryAfter)
 	}

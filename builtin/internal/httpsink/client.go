@@ -20,56 +20,56 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxAnswerBytes bounds what is read of an answer.
+// maxAnswerBytes limits the bytes read of an answer.
 const maxAnswerBytes = 64 << 10
 
-// maxHeaderBytes bounds an answer's headers.
+// maxHeaderBytes limits an answer's headers.
 const maxHeaderBytes = 64 << 10
 
-// Client sends payloads to one destination, each in one attempt. It follows no redirect.
+// Client sends payloads to one destination, each in one attempt. It does not follow redirects.
 // It is safe for concurrent use.
 type Client struct {
 	options   Options
 	url       *url.URL
 	http      *http.Client
-	transport *http.Transport // of http
+	transport *http.Transport // the transport of http
 	limiter   *Limiter
 	rate      *rate.Limiter
 	now       func() time.Time
 
 	known  Known       // keys of delivered payloads
-	faulty atomic.Bool // a fresh tombstone was refused, and nothing was taken since
+	faulty atomic.Bool // a fresh tombstone was refused, and nothing was accepted since
 }
 
-// Request is one payload on its way.
+// Request is one request for a payload.
 type Request struct {
 	Method string // default: POST
 	Path   string // appended to the client's URL
-	// Escaped is Path as it goes over the line, where that is not its usual form.
+	// Escaped is the encoded form of Path, if it differs from the usual form.
 	Escaped string
-	Query   string // encoded; in the place of the URL's own
+	Query   string // encoded; replaces the URL's own
 	Header  http.Header
-	Body    []byte // not held after Send returns
-	// MaxAnswer is how much of the answer is read, in bytes, where that is more than 64 KiB.
+	Body    []byte // not kept after Send returns
+	// MaxAnswer is the maximum number of bytes read of the answer, if it is more than 64 KiB.
 	MaxAnswer int
 }
 
-// Answer is what the destination answered, its body cut after 64 KiB. What it wrote must
-// not end up in an error: it may quote what it was sent.
+// Answer is the destination's answer. Its body is truncated after 64 KiB. Errors must not
+// contain its text: it may quote the request.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
 
 	sent  http.Header // the request's, which the answer may quote
-	query string      // of the request, likewise
+	query string      // the request's, likewise
 }
 
-// Check returns an *auditrelay.OptionError for each bad option, joined; their paths
-// begin with http.
+// Check returns an *auditrelay.OptionError for each invalid option, joined. Their paths begin
+// with http.
 func (o Options) Check() error { return errors.Join(o.check()...) }
 
-// NewClient returns a client of a destination. The options are checked and complete
+// NewClient returns a client of a destination. The options must be checked and complete
 // (CheckURL, Check, WithDefaults). jar keeps cookies for load balancers; nil keeps none.
 func NewClient(o Options, u *url.URL, jar http.CookieJar) (*Client, error) {
 	g, err := newGuard(o.AllowNetworks)
@@ -137,20 +137,20 @@ func address(u *url.URL) string {
 	return u.Host + ":80"
 }
 
-// Concurrency is the most requests at a time.
+// Concurrency returns the maximum number of simultaneous requests.
 func (c *Client) Concurrency() int { return c.options.Concurrency }
 
-// HTTP is the client's own, with its guard, proxy and TLS, for a library that makes the
-// requests. It reads at most 1 MiB of an answer; the caller bounds the time.
+// HTTP returns the client's own HTTP client, with its guard, proxy and TLS, for a library that
+// makes the requests. It reads at most 1 MiB of an answer. The caller limits the time.
 func (c *Client) HTTP() *http.Client {
 	h := *c.http
 	h.Transport = bounded{h.Transport}
 	return &h
 }
 
-// Tokens is a client of services that give tokens for the destination: with its guard,
-// proxy, authorities and request_timeout. What its TLS options say of the destination alone
-// (server_name, insecure_skip_verify, a client's certificate) is not said to them.
+// Tokens returns a client for the token services of the destination, with its guard, proxy,
+// certificate authorities and request_timeout. TLS options that concern only the destination
+// (server_name, insecure_skip_verify, a client certificate) do not apply.
 func (c *Client) Tokens() *http.Client {
 	h := *c.http
 	t := c.transport.Clone()
@@ -159,7 +159,7 @@ func (c *Client) Tokens() *http.Client {
 	return &h
 }
 
-// maxLibraryBytes bounds what a library reads of an answer.
+// maxLibraryBytes limits the bytes that a library reads of an answer.
 const maxLibraryBytes = 1 << 20
 
 // bounded is a transport whose answers fail after maxLibraryBytes.
@@ -174,23 +174,23 @@ func (b bounded) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// Close gives up idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Target is the destination for errors and receipts: its URL without a query, which may
-// hold a secret.
+// Target returns the destination for errors and receipts: its URL without the query, which may
+// contain a secret.
 func (c *Client) Target() string { return c.url.Scheme + "://" + c.url.Host + c.url.EscapedPath() }
 
-// Deliver calls attempt, which sends p and returns nil once the destination has taken it,
-// within the limits of concurrency and rate. A payload whose key this process delivered
-// before is a duplicate and is not sent again. Errors come back classified.
+// Deliver calls attempt within the limits of concurrency and rate. attempt sends p and returns
+// nil once the destination has accepted it. If this process already delivered the payload's
+// key, the payload is a duplicate and is not sent again. Errors are classified.
 //
-// A payload of tombstones alone that is refused is misconfigured: what it holds is the
-// relay's own, so that the request is at fault and every event would be refused alike. The
-// callback stalls then, and at most the events on their way have become dead letters. One
-// older than freshTombstone stays refused, since the destination may refuse what is old;
-// but while a fresh one was refused and nothing was taken since, that does not count: a
-// stall of hours does not end because its tombstones grow old. A new Client has not seen it.
+// A refused payload of tombstones only is misconfigured. The relay wrote its content, so the
+// request is at fault and every event would be refused alike. The callback then stalls, and at
+// most the events in flight have become dead letters. A payload older than freshTombstone stays
+// refused, since the destination may refuse old entries. This exception does not apply while a
+// fresh tombstone was refused and nothing was accepted since: a stall of hours must not end
+// because its tombstones grow old. A new Client does not know about earlier refusals.
 func (c *Client) Deliver(ctx context.Context, p auditrelay.Payload, attempt func(ctx context.Context) error) (auditrelay.Receipt, error) {
 	receipt := auditrelay.Receipt{Location: c.Target()}
 	if c.known.Has(p.Key) {
@@ -221,9 +221,9 @@ func (c *Client) Deliver(ctx context.Context, p auditrelay.Payload, attempt func
 	return receipt, nil
 }
 
-// freshTombstone is the age from its event's receipt up to which a tombstone is refused for
-// no reason of its own. It bears that time, and destinations refuse entries that are old;
-// as far as we know none refuses what is younger. It is as far from a clock that is ahead.
+// freshTombstone is the age, since its event's receipt, up to which a tombstone cannot be
+// refused for its age. It carries that time, and destinations refuse old entries; no known
+// destination refuses younger ones. The same distance applies to a clock that is ahead.
 const freshTombstone = time.Hour
 
 // alike turns the refusal of tombstones into a stall; see Deliver.
@@ -249,11 +249,11 @@ func (c *Client) alike(p auditrelay.Payload, err error) error {
 	return &stalled
 }
 
-// statusKey is the context's key of a *int: the status of the latest answer to an attempt,
-// for its receipt.
+// statusKey is the context key of a *int: the status of an attempt's latest answer, for the
+// receipt.
 type statusKey struct{}
 
-// Encode compresses the body of a request with the headers h, as the options say.
+// Encode compresses the body of a request with headers h, according to the options.
 func (c *Client) Encode(h http.Header, body []byte) ([]byte, error) {
 	if c.options.Compression != CompressionGzip {
 		return body, nil
@@ -300,7 +300,7 @@ func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
 	return c.do(request, max(r.MaxAnswer, maxAnswerBytes))
 }
 
-// unfit reports whether no header may have a value.
+// unfit reports whether a value is not allowed in a header.
 func unfit(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }
 
 func (c *Client) do(request *http.Request, most int) (Answer, error) {
@@ -313,27 +313,27 @@ func (c *Client) do(request *http.Request, most int) (Answer, error) {
 		*status = response.StatusCode
 	}
 	data, err := io.ReadAll(io.LimitReader(response.Body, int64(most)))
-	// A refusal that breaks off is one still, where what is missing could not tell of a record.
+	// A truncated refusal is still a refusal, if its missing part could not concern a record.
 	if err != nil && (response.StatusCode < 300 || KindOf(response.StatusCode) == auditrelay.Refused) {
 		return Answer{}, fmt.Errorf("read the answer: %w", err)
 	}
 	return Answer{Status: response.StatusCode, Header: response.Header, Body: data, sent: request.Header, query: request.URL.RawQuery}, nil
 }
 
-// html reports whether an answer is a page for people, as proxies and log-in servers
-// give with status 200.
+// html reports whether an answer is an HTML page, as proxies and log-in servers send with
+// status 200.
 func (a Answer) html() bool {
 	media := strings.ToLower(strings.TrimSpace(a.Header.Get("Content-Type")))
 	if strings.HasPrefix(media, "text/html") || strings.HasPrefix(media, "application/xhtml+xml") {
 		return true
 	}
-	// Comments, a declaration of XML or a byte order mark may stand before the page.
+	// Comments, an XML declaration or a byte order mark may precede the page.
 	start := bytes.ToLower(bytes.TrimSpace(bytes.TrimPrefix(a.Body[:min(len(a.Body), 1024)], []byte("\ufeff"))))
 	return bytes.HasPrefix(start, []byte("<")) && (bytes.Contains(start, []byte("<!doctype html")) || bytes.Contains(start, []byte("<html")))
 }
 
-// Connect makes a connection to the destination, TLS included, and sends a request that
-// asks for nothing (OPTIONS): its answer does not matter.
+// Connect connects to the destination, including TLS, and sends a request without effect
+// (OPTIONS). Its answer does not matter.
 func (c *Client) Connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
 	defer cancel()

@@ -13,9 +13,9 @@ import (
 // ErrInside is wrapped by the failure to connect to an internal address.
 var ErrInside = errors.New("an internal address is not allowed")
 
-// guard decides which addresses may be connected to. It looks at the address that a
-// connection is made to, so that neither a name nor a later answer of the resolver
-// leads inside.
+// guard decides which addresses may be contacted. It checks the address of the actual
+// connection, so neither a name nor a later answer of the resolver leads to an internal
+// address.
 type guard struct{ allowed []netip.Prefix }
 
 func newGuard(networks []string) (guard, error) {
@@ -30,8 +30,8 @@ func newGuard(networks []string) (guard, error) {
 	return g, nil
 }
 
-// inside are networks that no public destination is in. Source: the IANA special-purpose
-// address registries for IPv4 and IPv6, as of 2026.
+// inside are networks without public destinations. Source: the IANA special-purpose address
+// registries for IPv4 and IPv6, as of 2026.
 var inside = func() (all []netip.Prefix) {
 	for _, p := range []string{
 		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
@@ -45,7 +45,7 @@ var inside = func() (all []netip.Prefix) {
 	return all
 }()
 
-// Networks of IPv6 whose addresses hold one of IPv4.
+// IPv6 networks whose addresses contain an IPv4 address.
 var (
 	nat64      = netip.MustParsePrefix("64:ff9b::/96")
 	compatible = netip.MustParsePrefix("::/96")           // IPv4-compatible, deprecated
@@ -54,7 +54,7 @@ var (
 	teredo     = netip.MustParsePrefix("2001::/32") // of the client, inverted
 )
 
-// check returns an error for an address that may not be connected to.
+// check returns an error for a forbidden address.
 func (g guard) check(ip netip.Addr) error {
 	ip = ip.Unmap().WithZone("")
 	if g.permits(ip) {
@@ -82,7 +82,7 @@ func (g guard) permits(ip netip.Addr) bool {
 	return false
 }
 
-// suggestion is an entry of AllowNetworks that holds ip.
+// suggestion returns an entry of AllowNetworks that contains ip.
 func suggestion(ip netip.Addr) string {
 	switch {
 	case ip.IsLoopback():
@@ -94,14 +94,14 @@ func suggestion(ip netip.Addr) string {
 	return p.String()
 }
 
-// embedded is the IPv4 address that a translated IPv6 address leads to.
+// embedded returns the IPv4 addresses to which a translated IPv6 address leads.
 func embedded(ip netip.Addr) []netip.Addr {
 	if !ip.Is6() {
 		return nil
 	}
 	b := ip.As16()
 	switch {
-	case ip.IsLoopback(), ip.IsUnspecified(): // of IPv6 itself, whatever its last bytes say
+	case ip.IsLoopback(), ip.IsUnspecified(): // IPv6 itself, whatever its last bytes are
 		return nil
 	case nat64.Contains(ip), compatible.Contains(ip), translated.Contains(ip):
 		return []netip.Addr{netip.AddrFrom4([4]byte(b[12:16]))}
@@ -113,8 +113,8 @@ func embedded(ip netip.Addr) []netip.Addr {
 	return nil
 }
 
-// dialer returns a function that connects where the guard lets it. trusted is a proxy's
-// address, which the operator named and which may be inside.
+// dialer returns a function that connects to the addresses that the guard allows. trusted is
+// the address of a proxy, which the operator configured and which may be internal.
 func (g guard) dialer(trusted string) func(ctx context.Context, network, address string) (net.Conn, error) {
 	open := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	guarded := *open

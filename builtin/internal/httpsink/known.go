@@ -2,25 +2,25 @@ package httpsink
 
 import "sync"
 
-// remembered is how many keys are known.
+// remembered is the maximum number of keys.
 const remembered = 4096
 
-// Known are the keys of the payloads that a process delivered last, so that none of them is
-// sent again. The zero value is ready. It is safe for concurrent use.
+// Known contains the keys of the payloads that a process delivered last, so that none is sent
+// again. The zero value is ready. It is safe for concurrent use.
 type Known struct {
 	mu    sync.Mutex
 	keys  map[string]bool
 	order []string // the same, oldest first
 }
 
-// Has reports whether key was added, and not forgotten.
+// Has reports whether key was added and not removed since.
 func (k *Known) Has(key string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.keys[key]
 }
 
-// Add adds key, and forgets the oldest where there are many.
+// Add adds key. It removes the oldest key if there are too many.
 func (k *Known) Add(key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

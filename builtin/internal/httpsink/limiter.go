@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Limiter bounds how many requests run at a time: halved when the destination asks for
-// less, one more again after as many successes as the bound is.
+// Limiter limits the number of simultaneous requests. The limit is halved when the destination
+// asks for less. It grows by one after as many successes as the current limit.
 type Limiter struct {
 	most int
 
@@ -14,16 +14,16 @@ type Limiter struct {
 	bound     int
 	running   int
 	successes int
-	era       uint64        // counts halvings
+	era       uint64        // number of halvings
 	changed   chan struct{} // closed and replaced when a place may be free
 }
 
-// NewLimiter returns a limiter of at most most requests at a time.
+// NewLimiter returns a limiter of at most most simultaneous requests.
 func NewLimiter(most int) *Limiter {
 	return &Limiter{most: most, bound: most, changed: make(chan struct{})}
 }
 
-// Acquire waits for a place. The era goes back to Release.
+// Acquire waits for a place. Pass the era to Release.
 func (l *Limiter) Acquire(ctx context.Context) (era uint64, err error) {
 	for {
 		l.mu.Lock()
@@ -43,8 +43,8 @@ func (l *Limiter) Acquire(ctx context.Context) (era uint64, err error) {
 	}
 }
 
-// Release gives the place back. Of requests that began before the last halving
-// none halves again: they all ran into the same limit.
+// Release returns the place. Requests that began before the last halving do not halve again:
+// they all hit the same limit.
 func (l *Limiter) Release(era uint64, throttled, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

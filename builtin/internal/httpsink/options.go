@@ -21,63 +21,62 @@ const (
 	CompressionNone = "none"
 )
 
-// The networks that AllowNetworks has names for.
+// The named networks of AllowNetworks.
 const (
 	NetworkLoopback = "loopback"
 	NetworkPrivate  = "private"
 )
 
-// Options say how a sink connects. The zero value is the default of each.
+// Options configure a sink's connection. The zero value means the defaults.
 type Options struct {
-	// TLS says whom to trust and who to be. Default: the system's roots, no client
-	// certificate.
+	// TLS configures the trusted certificates and the client certificate. Default: the system's
+	// roots, no client certificate.
 	TLS TLS `yaml:"tls"`
 
 	// Proxy is the URL of an HTTP proxy, or none. Default: the variables HTTPS_PROXY,
-	// HTTP_PROXY and NO_PROXY. A proxy resolves the destination's name itself, so that
-	// allow_networks holds for addresses in the URL alone.
+	// HTTP_PROXY and NO_PROXY. A proxy resolves the destination's name itself, so
+	// allow_networks then applies only to addresses in the URL.
 	Proxy string `yaml:"proxy"`
 
-	// AllowNetworks are internal networks that the sink may connect to: loopback,
-	// private (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7), or prefixes such as
-	// 10.1.0.0/16. Whatever a name resolves to is checked when the connection is made.
-	// Default: none, so that no URL leads to this machine, its neighbours or a cloud's
-	// metadata service.
+	// AllowNetworks lists internal networks to which connections are allowed: loopback, private
+	// (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7), or prefixes such as 10.1.0.0/16.
+	// The address that a name resolves to is checked when the connection is made. Default:
+	// none, so no URL leads to this machine, its neighbours or a cloud's metadata service.
 	AllowNetworks []string `yaml:"allow_networks"`
 
 	// Compression of the body: gzip or none.
 	Compression string `yaml:"compression"`
 
-	// Concurrency is the most requests at a time. It is halved where the destination asks
-	// for less, and grows again. Default: 4.
+	// Concurrency is the maximum number of simultaneous requests. It is halved when the
+	// destination asks for less, and grows again. Default: 4.
 	Concurrency int `yaml:"concurrency" range:"1..64"`
 
-	// RequestsPerSecond bounds the rate of requests. Default: no bound.
+	// RequestsPerSecond limits the rate of requests. Default: no limit.
 	RequestsPerSecond int `yaml:"requests_per_second" range:"1..100000"`
 
-	// RequestTimeout bounds one request, from the connection to the end of the answer.
-	// Default: 30s.
+	// RequestTimeout limits one request, from the connection to the end of the answer. Default:
+	// 30s.
 	RequestTimeout time.Duration `yaml:"request_timeout" range:"1s..10m"`
 }
 
 // TLS are the options of a sink's TLS connections.
 type TLS struct {
-	// CA is PEM of the certificates to trust in place of the system's: file:/path.
+	// CA is PEM of the certificates to trust instead of the system's: file:/path.
 	CA string `yaml:"ca"`
 
-	// CertFile and KeyFile, both or none, are the files of a client certificate and its
-	// key, in PEM. They are read again for new connections when they change.
+	// CertFile is the file of a client certificate in PEM. Set it together with key_file. Both
+	// files are read again for new connections when they change.
 	CertFile string `yaml:"cert_file"`
 
-	// KeyFile: see cert_file.
+	// KeyFile is the file of the client certificate's key in PEM. See cert_file.
 	KeyFile string `yaml:"key_file"`
 
-	// ServerName is the name that the destination's certificate must have. Default: the
-	// URL's host.
+	// ServerName is the required name in the destination's certificate. Default: the URL's
+	// host.
 	ServerName string `yaml:"server_name"`
 
-	// InsecureSkipVerify takes any certificate: an attacker on the path reads the
-	// events. Default: false.
+	// InsecureSkipVerify accepts any certificate: an attacker on the path can read the events.
+	// Default: false.
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify"`
 }
 
@@ -96,12 +95,12 @@ func (o Options) WithDefaults(compression string) Options {
 	return o
 }
 
-// Relative makes the names of files relative to the configuration's file.
+// Relative makes file names relative to the configuration file.
 func (o *Options) Relative(path func(string) string) {
 	o.TLS.CertFile, o.TLS.KeyFile = path(o.TLS.CertFile), path(o.TLS.KeyFile)
 }
 
-// check returns an *auditrelay.OptionError for each bad option. Paths stand under the
+// check returns an *auditrelay.OptionError for each invalid option. Paths are relative to the
 // option http.
 func (o Options) check() (errs []error) {
 	bad := func(path, format string, args ...any) {
@@ -136,7 +135,7 @@ func (o Options) check() (errs []error) {
 	return errs
 }
 
-// proxy is the proxy's URL, nil where the environment says.
+// proxy returns the proxy's URL, or nil if the environment decides.
 func (o Options) proxy() (*url.URL, error) {
 	if o.Proxy == "" || o.Proxy == "none" {
 		return nil, nil
@@ -148,7 +147,7 @@ func (o Options) proxy() (*url.URL, error) {
 	return u, nil
 }
 
-// network is an entry of AllowNetworks.
+// network returns the prefixes of an entry of AllowNetworks.
 func network(name string) ([]netip.Prefix, error) {
 	switch name {
 	case NetworkLoopback:
@@ -165,7 +164,7 @@ func network(name string) ([]netip.Prefix, error) {
 	return []netip.Prefix{p}, nil
 }
 
-// tls is the configuration of connections.
+// tls returns the TLS configuration of connections.
 func (o Options) tls() *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.TLS.ServerName, InsecureSkipVerify: o.TLS.InsecureSkipVerify} //nolint:gosec // the operator's choice, documented
 	if o.TLS.CA != "" {
@@ -179,8 +178,8 @@ func (o Options) tls() *tls.Config {
 	return c
 }
 
-// CheckURL checks a destination's URL; path is the option's. What it returns has no
-// slash at its end.
+// CheckURL checks a destination's URL. path is the path of the option. The result has no
+// trailing slash.
 func (o Options) CheckURL(path, text string) (*url.URL, error) {
 	bad := func(format string, args ...any) (*url.URL, error) {
 		return nil, &auditrelay.OptionError{Path: path, Err: fmt.Errorf(format, args...)}
@@ -196,7 +195,7 @@ func (o Options) CheckURL(path, text string) (*url.URL, error) {
 	case u.Fragment != "":
 		return bad("a fragment is never sent: leave out what follows #")
 	}
-	// An address in the URL is refused here; a name is checked when the connection is made.
+	// An address in the URL is refused here. A name is checked when the connection is made.
 	guard, _ := newGuard(o.AllowNetworks)
 	host := u.Hostname()
 	if ascii, err := idna.Lookup.ToASCII(host); err == nil { // as net/http spells it
@@ -216,7 +215,7 @@ func (o Options) CheckURL(path, text string) (*url.URL, error) {
 	return u, nil
 }
 
-// Expected is the error of a required option whose value does not have the form.
+// Expected returns the error of a required option whose value has the wrong form.
 func Expected(value, form string) error {
 	if value == "" {
 		return errors.New("it is required: " + form)
@@ -224,8 +223,8 @@ func Expected(value, form string) error {
 	return errors.New("expected " + form)
 }
 
-// numeric reports whether a host would be read as an IPv4 address by some resolvers and
-// as a name by others: 2130706433, 0x7f000001, 0177.0.0.1, 127.1.
+// numeric reports whether some resolvers read a host as an IPv4 address and others as a name:
+// 2130706433, 0x7f000001, 0177.0.0.1, 127.1.
 func numeric(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return false

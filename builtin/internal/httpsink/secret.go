@@ -14,11 +14,11 @@ import (
 	"auditrelay"
 )
 
-// maxSecretBytes bounds a secret's file.
+// maxSecretBytes limits the size of a secret's file.
 const maxSecretBytes = 64 << 10
 
-// Secret is a value from the configuration, or the content of a file that is read again
-// when it changes. It is safe for concurrent use.
+// Secret is a value from the configuration, or the content of a file that is read again when it
+// changes. It is safe for concurrent use.
 type Secret struct {
 	value auditrelay.Secret
 	file  string
@@ -28,8 +28,8 @@ type Secret struct {
 	content string
 }
 
-// NewSecret returns the secret that the options name and name+"_file" give. Exactly one
-// of both must be given.
+// NewSecret returns the secret of the options name and name+"_file". Exactly one of them must
+// be set.
 func NewSecret(name string, value auditrelay.Secret, file string) (*Secret, error) {
 	switch {
 	case value == "" && file == "":
@@ -40,7 +40,7 @@ func NewSecret(name string, value auditrelay.Secret, file string) (*Secret, erro
 	return &Secret{value: value, file: file}, nil
 }
 
-// Get returns the secret as it is now. Its errors stall the callback.
+// Get returns the current secret. Its errors stall the callback.
 func (s *Secret) Get() (string, error) {
 	if s.file == "" {
 		return s.value.Reveal(), nil
@@ -62,7 +62,7 @@ func (s *Secret) Get() (string, error) {
 	return s.content, nil
 }
 
-// Forget makes the next Get read the file again, whatever its time says. A nil s is none.
+// Forget makes the next Get read the file again, even if its time is unchanged. s may be nil.
 func (s *Secret) Forget() {
 	if s == nil {
 		return
@@ -72,7 +72,7 @@ func (s *Secret) Forget() {
 	s.stamp = stamp{}
 }
 
-// stamp tells one state of a file from the next.
+// stamp identifies one state of a file.
 type stamp struct {
 	modified time.Time
 	size     int64
@@ -120,7 +120,7 @@ type keyPair struct {
 	pair                *tls.Certificate
 }
 
-// get returns the certificate as it is now. Its errors stall the callback.
+// get returns the current certificate. Its errors stall the callback.
 func (k *keyPair) get() (*tls.Certificate, error) {
 	pair, err := k.read()
 	if err != nil {

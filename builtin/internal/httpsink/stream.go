@@ -11,8 +11,8 @@ import (
 	"auditrelay"
 )
 
-// Dial is how a sink of another protocol than HTTP connects: guarded as the others are.
-// networks are those of AllowNetworks.
+// Dial returns the guarded connection function for a sink of another protocol than HTTP.
+// networks are the entries of AllowNetworks.
 func Dial(networks []string) (func(ctx context.Context, network, address string) (net.Conn, error), error) {
 	g, err := newGuard(networks)
 	if err != nil {
@@ -21,8 +21,8 @@ func Dial(networks []string) (func(ctx context.Context, network, address string)
 	return g.dialer(""), nil
 }
 
-// CheckStream returns an *auditrelay.OptionError for each bad option of a connection whose
-// options plaintext, tls and allow_networks stand at the top of a sink's.
+// CheckStream returns an *auditrelay.OptionError for each invalid option of a connection. The
+// options plaintext, tls and allow_networks are at the top level of a sink's options.
 func CheckStream(plaintext bool, t TLS, networks []string) (errs []error) {
 	if plaintext && t != (TLS{}) {
 		errs = append(errs, &auditrelay.OptionError{Path: "plaintext", Err: errors.New("tls is set too, and would not be used: give one of the two")})
@@ -41,15 +41,15 @@ func CheckStream(plaintext bool, t TLS, networks []string) (errs []error) {
 	return errs
 }
 
-// Config is the configuration of connections with these options, which are checked.
+// Config returns the TLS configuration for these options, which must be checked.
 func (t TLS) Config() *tls.Config { return Options{TLS: t}.tls() }
 
-// Relative makes the names of files relative to the configuration's file.
+// Relative makes file names relative to the configuration file.
 func (t *TLS) Relative(path func(string) string) {
 	t.CertFile, t.KeyFile = path(t.CertFile), path(t.KeyFile)
 }
 
-// Handshake makes a connection one of TLS. On failure it is closed.
+// Handshake performs the TLS handshake on a connection. On failure it closes the connection.
 func Handshake(ctx context.Context, conn net.Conn, t TLS, address string) (net.Conn, error) {
 	c := t.Config()
 	if c.ServerName == "" {

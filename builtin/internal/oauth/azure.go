@@ -17,10 +17,10 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Azure is Azure's own search: AZURE_* variables, workload identity, managed identity.
-// services are requests for tokens over the network. Its errors are
-// *auditrelay.DeliveryError; so are those of the credential, which may also be the context's
-// or wrap httpsink.ErrInside. They hold nothing of what a service wrote.
+// Azure returns a credential from Azure's own search: AZURE_* variables, workload identity,
+// managed identity. services sends token requests over the network. The errors of Azure and of
+// the credential are *auditrelay.DeliveryError; those of the credential may also be the
+// context's or wrap httpsink.ErrInside. They contain nothing that a service wrote.
 func Azure(services *http.Client) (azcore.TokenCredential, error) {
 	return azureBy(newTokenTransport(services))
 }
@@ -38,7 +38,7 @@ func azureBy(transport policy.Transporter) (azcore.TokenCredential, error) {
 	return search{found}, nil
 }
 
-// AzureSearch is Azure as a source of tokens of one scope; timeout bounds one request.
+// AzureSearch returns Azure as a source of tokens with one scope. timeout limits one request.
 func AzureSearch(services *http.Client, scope string, timeout time.Duration) Opener {
 	return func(context.Context) (oauth2.TokenSource, error) {
 		found, err := Azure(services)
@@ -57,12 +57,12 @@ func AzureSearch(services *http.Client, scope string, timeout time.Duration) Ope
 	}
 }
 
-// search is a credential whose errors are classified. Azure's own say in words alone what
-// went wrong, so that search remembers the requests that had no answer.
+// search is a credential with classified errors. Azure's own errors give their cause only as
+// text, so search keeps the requests that had no answer.
 type search struct{ found azcore.TokenCredential }
 
-// unansweredKey is the context's key of an *atomic.Pointer[error]: why the latest request
-// for a token had no answer.
+// unansweredKey is the context key of an *atomic.Pointer[error]: why the latest token request
+// had no answer.
 type unansweredKey struct{}
 
 // GetToken returns a token; see azcore.TokenCredential.
@@ -79,8 +79,8 @@ func (s search) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azc
 	return azcore.AccessToken{}, azureError(ctx, err, lost)
 }
 
-// azureError classifies err of Azure's search; lost is why the latest request had no answer,
-// if one had none. It leaves out what err quotes.
+// azureError classifies an error of Azure's search. lost is why the latest request had no
+// answer, or nil. The result omits everything that err quotes.
 func azureError(ctx context.Context, err, lost error) error {
 	refused, known := errors.AsType[*azidentity.AuthenticationFailedError](err)
 	switch {
@@ -109,20 +109,20 @@ func credentialsError(kind auditrelay.ErrorKind, text string) error {
 	return &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonCredentials, Err: errors.New(text)}
 }
 
-// passing reports whether a token service's status says nothing of the credentials.
+// passing reports whether a token service's status says nothing about the credentials.
 func passing(status int) bool { return status >= 500 || status == http.StatusTooManyRequests }
 
-// updating reports whether the metadata service's status is one that passes: by Microsoft's
-// "Use managed identities on a virtual machine to acquire an access token", error handling,
-// 404 and 410 mean that it is being updated.
+// updating reports whether the metadata service's status is temporary. According to Microsoft's
+// "Use managed identities on a virtual machine to acquire an access token", error handling, 404
+// and 410 mean that it is being updated.
 func updating(status int) bool { return status == http.StatusNotFound || status == http.StatusGone }
 
 // ofMachine reports whether a request went to a service of the machine itself.
 func ofMachine(r *http.Request) bool { return r != nil && r.URL.Scheme == "http" }
 
-// tokenTransport leads requests for tokens to services, but for those of the machine
-// itself: plain HTTP to an address that Azure put into the environment, or to the metadata
-// service, which the guard would refuse and no proxy reaches.
+// tokenTransport sends token requests to services, except those to the machine itself: plain
+// HTTP to an address from Azure's environment variables, or to the metadata service. The guard
+// would refuse these, and no proxy reaches them.
 type tokenTransport struct{ services, machine *http.Client }
 
 func newTokenTransport(services *http.Client) tokenTransport {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// Entra is the grant of client credentials of an application of Microsoft Entra: service is
+// Entra returns the client credentials grant of an application in Microsoft Entra. service is
 // the URL of its token service. The secret is read for each token.
 func Entra(service, client string, secret *httpsink.Secret, scope string) Opener {
 	return func(ctx context.Context) (oauth2.TokenSource, error) {

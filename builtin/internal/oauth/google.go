@@ -11,11 +11,11 @@ import (
 	"golang.org/x/oauth2/google"
 )
 
-// maxCredentialsBytes bounds a file of credentials.
+// maxCredentialsBytes limits the size of a credentials file.
 const maxCredentialsBytes = 64 << 10
 
-// Google reads the credentials of a file of Google's in JSON, or by Google's own search
-// where file is empty.
+// Google reads credentials from a Google JSON file. If file is empty, it uses Google's own
+// search.
 func Google(file, scope string) Opener {
 	return func(ctx context.Context) (oauth2.TokenSource, error) {
 		if file == "" {

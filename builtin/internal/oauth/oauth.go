@@ -1,5 +1,4 @@
-// Package oauth gives sinks access tokens: of Google's credentials, or of a client of
-// Microsoft Entra.
+// Package oauth gives sinks access tokens from Google credentials or a Microsoft Entra client.
 package oauth
 
 import (
@@ -17,12 +16,12 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Opener reads credentials and returns a source of tokens by them. ctx outlives the call
-// and carries the HTTP client of the requests.
+// Opener reads credentials and returns a source of tokens. ctx outlives the call and carries
+// the HTTP client of the requests.
 type Opener func(ctx context.Context) (oauth2.TokenSource, error)
 
-// Tokens gives access tokens, kept until shortly before they expire. A nil one gives none.
-// It is safe for concurrent use.
+// Tokens returns access tokens and caches them until shortly before they expire. A nil Tokens
+// returns none. It is safe for concurrent use.
 type Tokens struct {
 	open    Opener
 	client  *httpsink.Client
@@ -30,15 +29,15 @@ type Tokens struct {
 	timeout time.Duration
 
 	mu     sync.Mutex
-	source oauth2.TokenSource // nil: the credentials are to be read
+	source oauth2.TokenSource // nil: the credentials must be read
 }
 
-// New returns tokens for the destination of client. timeout bounds one Get.
+// New returns tokens for the destination of client. timeout limits one Get.
 func New(open Opener, client *httpsink.Client, timeout time.Duration) *Tokens {
 	return &Tokens{open: open, client: client, http: client.Tokens(), timeout: timeout}
 }
 
-// Get returns a token. Its error is classified and holds nothing of the credentials.
+// Get returns a token. Its error is classified and contains nothing of the credentials.
 func (t *Tokens) Get(ctx context.Context) (string, error) {
 	if t == nil {
 		return "", nil
@@ -55,7 +54,7 @@ func (t *Tokens) Get(ctx context.Context) (string, error) {
 		err   error
 	}
 	got := make(chan result, 1)
-	go func() { // the source knows no context: a delivery that ends does not wait for it
+	go func() { // the source takes no context: a delivery that ends does not wait for it
 		token, err := source.Token()
 		got <- result{token, err}
 	}()
@@ -85,7 +84,7 @@ func (t *Tokens) Get(ctx context.Context) (string, error) {
 		if errors.Is(r.err, httpsink.ErrInside) {
 			return "", t.client.Failure(ctx, r.err)
 		}
-		if strings.Contains(r.err.Error(), httpsink.ErrInside.Error()) { // the library hands the text on alone
+		if strings.Contains(r.err.Error(), httpsink.ErrInside.Error()) { // the library passes on only the text
 			return "", &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAddress,
 				Err: fmt.Errorf("get a token: %w: a service that the credentials name: name its network in http.allow_networks", httpsink.ErrInside)}
 		}
@@ -100,7 +99,8 @@ func status(e *oauth2.RetrieveError) string {
 	return e.Response.Status
 }
 
-// opened reads the credentials where that is due. The source outlives the delivery that asked.
+// opened reads the credentials if necessary. The source outlives the delivery that requested
+// it.
 func (t *Tokens) opened() (oauth2.TokenSource, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -125,6 +125,5 @@ func (t *Tokens) Forget() {
 	t.source = nil
 }
 
-// ForgetAfter forgets the credentials where err says that they may be at fault, and
-// returns err.
+// ForgetAfter forgets the credentials if err may be their fault, and returns err.
 func (t *Tokens) ForgetAfter(err error) error { return httpsink.ForgetAfter(err, t.Forget) }
