@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode"
@@ -18,6 +20,7 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 		"quarantine": textOrDump([]byte("\u009b31m\u202e\x7f\r")),
 		"binary":     textOrDump([]byte(hostileText)),
 		"error":      tellText(t, hostileText),
+		"difference": differenceOf(t, hostileText),
 	} {
 		if i := strings.IndexFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) && r != '\n' && r != '\t' }); i >= 0 || !utf8.ValidString(shown) {
 			t.Errorf("%s: %q", name, shown)
@@ -48,6 +51,24 @@ func TestExportsDoNotSteerTheTerminal(t *testing.T) {
 	if _, err := w.Write([]byte(text)); err != nil || done() != nil || b.String() != text {
 		t.Errorf("beside a terminal: %q", b.String())
 	}
+}
+
+// differenceOf shows how an event with text differs from one without, in JSON, where text is
+// escaped already, and not.
+func differenceOf(t *testing.T, text string) string {
+	t.Helper()
+	inner, err := json.Marshal(map[string]string{"k" + text: text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	p := &program{stdout: &b}
+	for _, data := range [][]byte{inner, escaped(inner), fmt.Appendf(nil, `{"held":%q}`, escaped(inner)), []byte(text)} {
+		if err := p.difference(data, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
 }
 
 func tellText(t *testing.T, text string) string {

@@ -16,7 +16,6 @@ import (
 	"auditrelay/cli/internal/inspect"
 	"auditrelay/cli/internal/scaffold"
 	"auditrelay/guests/cases"
-	"auditrelay/internal/diff"
 	"auditrelay/internal/manifest"
 	"auditrelay/internal/profile"
 )
@@ -190,7 +189,7 @@ func (c *guestTest) print(a *program, all []cases.Result) error {
 		}
 		if !r.OK && !bytes.Equal(r.Want.After(), r.Got.After()) {
 			fmt.Fprintln(a.stdout, "      wanted (-) and got (+):")
-			if err := diff.Write(a.stdout, diff.Lines(escaped(r.Want.After())), diff.Lines(escaped(r.Got.After())), a.color()); err != nil {
+			if err := a.difference(r.Want.After(), r.Got.After()); err != nil {
 				return err
 			}
 		}

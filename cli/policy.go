@@ -13,7 +13,6 @@ import (
 	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/app"
-	"auditrelay/internal/diff"
 	"auditrelay/runtime"
 )
 
@@ -182,7 +181,7 @@ func (c *policyDiff) compare(a *program, change *app.PolicyChange, before, after
 		return err
 	}
 	fmt.Fprintf(a.stdout, "event %s\n", printable(event.ID))
-	return diff.Write(a.stdout, diff.Lines(escaped(was)), diff.Lines(escaped(is)), a.color())
+	return a.difference(was, is)
 }
 
 func printChange(a *program, p *api.PolicyChange) error {

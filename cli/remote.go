@@ -16,6 +16,7 @@ import (
 	"auditrelay"
 	"auditrelay/cli/internal/api"
 	"auditrelay/cli/internal/client"
+	"auditrelay/internal/diff"
 )
 
 // remote are the flags of commands that call a relay. A token is never an
@@ -101,6 +102,19 @@ func escaped(text []byte) []byte {
 		text = text[n:]
 	}
 	return out
+}
+
+// difference prints the lines of two JSON documents that differ. It escapes the lines, not the
+// documents: reading a document undoes the escapes of its strings.
+func (a *program) difference(before, after []byte) error {
+	lines := func(document []byte) []string {
+		all := diff.Lines(document)
+		for i := range all {
+			all[i] = string(escaped([]byte(all[i])))
+		}
+		return all
+	}
+	return diff.Write(a.stdout, lines(before), lines(after), a.color())
 }
 
 // exact is standard output for data that a file or a program gets byte for byte; a terminal gets

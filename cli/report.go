@@ -61,19 +61,19 @@ func (a *program) printReport(r *api.Report) error {
 	if err := a.table(rows); err != nil {
 		return err
 	}
-	rows = [][]string{{"POLICY", "SINCE", "UNTIL", "DIGEST"}}
+	rows = [][]string{{"POLICY", "FIRST IN FORCE", "LAST IN FORCE", "DIGEST"}}
 	for i := range r.Policies {
 		p := &r.Policies[i]
-		rows = append(rows, []string{p.Name, moment(p.Since), moment(p.Until), brief(p.Digest)})
+		rows = append(rows, []string{p.Name, moment(p.Since), cmp.Or(moment(p.Until), "now"), brief(p.Digest)})
 	}
 	fmt.Fprintln(a.stdout)
 	if err := a.table(rows); err != nil {
 		return err
 	}
-	rows = [][]string{{"WHEN", "BY", "ACT", "ON", "REASON"}}
+	rows = [][]string{{"WHEN", "BY", "ACT", "ON", "OUTCOME", "REASON"}}
 	for i := range r.Acts {
 		act := &r.Acts[i]
-		rows = append(rows, []string{moment(act.At), act.By, act.Act, act.On, act.Reason})
+		rows = append(rows, []string{moment(act.At), act.By, act.Act, act.On, act.Outcome, act.Reason})
 	}
 	fmt.Fprintln(a.stdout)
 	if err := a.table(rows); err != nil {

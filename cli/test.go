@@ -10,7 +10,6 @@ import (
 
 	"auditrelay/cli/internal/app"
 	"auditrelay/config"
-	"auditrelay/internal/diff"
 )
 
 type testCommand struct {
@@ -195,5 +194,5 @@ func (a *program) printProblem(p app.Problem) error {
 		got = []byte("(nothing)")
 	}
 	fmt.Fprintf(a.stdout, "        %s: - expected, + got\n", of)
-	return diff.Write(a.stdout, diff.Lines(escaped(p.Want)), diff.Lines(escaped(got)), a.color())
+	return a.difference(p.Want, got)
 }

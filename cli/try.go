@@ -7,7 +7,6 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/app"
-	"auditrelay/internal/diff"
 	"auditrelay/runtime"
 )
 
@@ -119,7 +118,7 @@ func (c *tryCommand) show(a *program, e *auditrelay.Event, t *runtime.Trial) err
 		fmt.Fprintln(a.stdout)
 	}
 	if t.Data != nil && string(t.Data) != string(e.Data) {
-		if err := diff.Write(a.stdout, diff.Lines(escaped(e.Data)), diff.Lines(escaped(t.Data)), a.color()); err != nil {
+		if err := a.difference(e.Data, t.Data); err != nil {
 			return err
 		}
 	}
