@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"auditrelay"
+	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/builtin/internal/objects"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -79,17 +80,21 @@ func (s *Sink) failure(ctx context.Context, operation, key string, err error) er
 		RetryAfter: retryAfter(answer, s.now()),
 		Err:        describe(operation, s.options.Bucket, key, what, nil),
 		Status:     status,
-		Answer:     words(err),
+		Answer:     words(err, answer),
 		Reason:     auditrelay.ReasonAnswer,
 	}
 }
 
-// words returns the store's message about its refusal.
-func words(err error) string {
-	if e, ok := errors.AsType[smithy.APIError](err); ok {
+// words returns the store's message about its refusal, without the credentials that it quotes.
+func words(err error, answer *awshttp.ResponseError) string {
+	e, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return ""
+	}
+	if answer.Response == nil || answer.Response.Response == nil || answer.Response.Request == nil {
 		return e.ErrorMessage()
 	}
-	return ""
+	return httpsink.Hide(e.ErrorMessage(), answer.Response.Request.Header, "")
 }
 
 // Codes whose meaning does not follow from their status.
@@ -105,6 +110,9 @@ var (
 		"RequestTimeout", "TemporaryRedirect", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 )
 
+// codeExists is the code of the answer to a conditional put whose key has an object.
+const codeExists = "PreconditionFailed"
+
 const hintOptions = "the store may lack what the options ask for; try conditional: false and checksum: md5, without tags and acl (docs/operators/sinks.md has recipes by store)"
 
 // hints suggest what to check.
@@ -118,6 +126,7 @@ var hints = map[string]string{
 	"InvalidArgument":              hintOptions,
 	"InvalidRequest":               hintOptions,
 	"NotImplemented":               hintOptions,
+	codeExists:                     "the answer does not have S3's form: is there a proxy in between?",
 	"PermanentRedirect":            "the bucket is in another region or at another endpoint",
 	"RequestTimeTooSkewed":         "this machine's clock is off",
 	"SignatureDoesNotMatch":        "the secret access key does not belong to the access key",

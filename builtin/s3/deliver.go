@@ -60,10 +60,25 @@ func (s *Sink) put(ctx context.Context, p auditrelay.Payload, conditional bool) 
 	case err == nil:
 		receipt.Version, receipt.Status = or(aws.ToString(out.VersionId), aws.ToString(out.ETag)), http.StatusOK
 		return receipt, nil
-	case conditional && status(err) == http.StatusPreconditionFailed:
+	case conditional && exists(err):
 		return s.existing(ctx, client, p, receipt)
 	}
 	return auditrelay.Receipt{}, s.refused(ctx, client, "put", p.Key, err)
+}
+
+// exists reports whether the store says that there is an object under the key. A proxy's page
+// with that status says nothing of it: if it counted, the events would be in no store.
+func exists(err error) bool {
+	answer, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || answer.HTTPStatusCode() != http.StatusPreconditionFailed || errorCode(err) != codeExists {
+		return false
+	}
+	if words(err, answer) != http.StatusText(http.StatusPreconditionFailed) {
+		return true
+	}
+	// The SDK gives these words, and the code, to an answer without any.
+	media, _, _ := strings.Cut(answer.Response.Header.Get("Content-Type"), ";")
+	return media == "application/xml" || media == "text/xml"
 }
 
 // existing handles a payload whose key already has an object.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		{400, "KMS.DisabledException", mistaken},
 		{400, "SomethingNew", mistaken},
 		{501, "NotImplemented", mistaken},
+		{412, "SomethingNew", mistaken}, // not that an object is there
 		{400, "KeyTooLongError", mistaken},
 		{503, "SlowDown", throttled},
 		{503, "ServiceUnavailable", throttled},
@@ -161,6 +163,32 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 			t.Errorf("%v; want refused", err)
 		}
 	})
+}
+
+// A page of something in between, with the status that an existing object has, is no delivery.
+func TestAPageWithStatus412IsNoObject(t *testing.T) {
+	for _, body := range []string{"<html>precondition failed</html>", "", "precondition failed"} {
+		o := options(fake(t, faultproxy.Answer(412, body)).URL, "bucket")
+		if receipt, err := newSink(t, o).Deliver(t.Context(), payloadFor(t, o)); auditrelay.KindOf(err) != auditrelay.Misconfigured || err == nil {
+			t.Errorf("%q: %v, %v", body, receipt, err)
+		}
+	}
+}
+
+// Stores quote what they were sent; attempts show what they wrote without the credentials.
+func TestAnAnswerIsShownWithoutCredentials(t *testing.T) {
+	quoting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, "<Error><Code>AccessDenied</Code><Message>quoted: %s %s</Message></Error>", r.Header["X-Amz-Security-Token"], r.Header["Authorization"])
+	}))
+	t.Cleanup(quoting.Close)
+	o := options(quoting.URL, "bucket")
+	o.Credentials.SessionToken = "session-token-of-the-writer"
+	_, err := newSink(t, o).Deliver(t.Context(), payloadFor(t, o))
+	d, ok := errors.AsType[*auditrelay.DeliveryError](err)
+	if !ok || !strings.Contains(d.Answer, "quoted") || strings.Contains(d.Answer, "session-token") || strings.Contains(d.Answer, "Signature=") {
+		t.Errorf("%v, the answer is shown as %q", err, d.Answer)
+	}
 }
 
 func TestRetryAfterIsHandedOn(t *testing.T) {

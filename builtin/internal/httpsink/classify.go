@@ -102,16 +102,21 @@ func (c *Client) Fail(kind auditrelay.ErrorKind, a Answer, what string) error {
 	}
 }
 
-// words returns the beginning of the destination's text. It removes the values of the request's
-// headers and URL query: some destinations quote them, and they contain credentials.
+// words returns the beginning of the destination's text; see Hide.
 func (a Answer) words() string {
-	text := string(a.Body)
+	text := Hide(string(a.Body), a.sent, a.query)
+	return text[:min(len(text), auditrelay.MaxAnswer)]
+}
+
+// Hide returns a destination's text without the values of the request's headers and URL query:
+// some destinations quote them, and they contain credentials.
+func Hide(text string, sent http.Header, query string) string {
 	hide := func(value string) {
 		if len(value) >= shortestSecret {
 			text = strings.ReplaceAll(text, value, "[hidden]")
 		}
 	}
-	for parameter := range strings.SplitSeq(a.query, "&") {
+	for parameter := range strings.SplitSeq(query, "&") {
 		name, value, named := strings.Cut(parameter, "=")
 		if !named {
 			value = name
@@ -121,7 +126,7 @@ func (a Answer) words() string {
 			hide(plain)
 		}
 	}
-	for name, values := range a.sent {
+	for name, values := range sent {
 		if name == ContentType || name == ContentEncoding {
 			continue
 		}
@@ -132,7 +137,7 @@ func (a Answer) words() string {
 			hide(value)
 		}
 	}
-	return text[:min(len(text), auditrelay.MaxAnswer)]
+	return text
 }
 
 // shortestSecret leaves short values alone. Removing the words of a user agent, for example,
