@@ -24,6 +24,9 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request, _ principal) {
 		if refused == nil {
 			refused = who.allow(roleView)
 		}
+		if refused != nil && r.Header.Get("Authorization") != "" {
+			s.deny(r, refused.Reason, who.name)
+		}
 		switch {
 		case refused == nil:
 			if err != nil {

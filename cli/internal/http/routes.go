@@ -344,6 +344,9 @@ func (s *Server) wrap(rt route) http.Handler {
 			r.Body = http.MaxBytesReader(rec, r.Body, smallBody)
 		}
 		rt.handle(rec, r, who)
+		if rec.status == http.StatusForbidden && rt.role != noRole { // a role for a part of what the route does
+			s.deny(r, api.ReasonForbidden, who.name)
+		}
 	})
 }
 
