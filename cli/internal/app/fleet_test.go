@@ -404,7 +404,7 @@ func TestAPlannedChangeOfTheLeader(t *testing.T) {
 	for s := range 4 {
 		senders.Go(func() {
 			for i := 0; sending.Err() == nil; i++ {
-				req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+a.address+"/v1/events", strings.NewReader(event(fmt.Sprintf("e%d-%d", s, i))))
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+a.address+"/v1/events", strings.NewReader(event(fmt.Sprintf("e%d-%d", s, i))))
 				if err != nil {
 					t.Error(err)
 					return
