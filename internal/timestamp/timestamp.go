@@ -118,7 +118,7 @@ func (a *Authority) Stamp(ctx context.Context, data []byte) (answer []byte, at t
 	switch {
 	case err != nil:
 	case resp.StatusCode != http.StatusOK:
-		err = fmt.Errorf("the authority answered %s", resp.Status)
+		err = fmt.Errorf("the authority answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	case len(answer) > maxAnswer:
 		err = fmt.Errorf("its answer is over %d bytes", maxAnswer)
 	default:

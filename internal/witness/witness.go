@@ -185,7 +185,7 @@ func (w *Witness) add(ctx context.Context, l Log, from uint64) (lines []byte, ha
 		}
 		return nil, has, nil
 	}
-	return nil, 0, fmt.Errorf("it answered %s%s", resp.Status, meaning(resp.StatusCode))
+	return nil, 0, fmt.Errorf("it answered %d %s%s", resp.StatusCode, http.StatusText(resp.StatusCode), meaning(resp.StatusCode))
 }
 
 // meaning returns the protocol's meaning of a status.

@@ -94,7 +94,7 @@ func azureError(ctx context.Context, err, lost error) error {
 		if passing(status) || ofMachine(refused.RawResponse.Request) && updating(status) {
 			kind = auditrelay.Transient
 		}
-		return credentialsError(kind, fmt.Sprintf("get a token: the token service refused the credentials (%s)", refused.RawResponse.Status))
+		return credentialsError(kind, fmt.Sprintf("get a token: the token service refused the credentials (%s)", statusText(refused.RawResponse.StatusCode)))
 	case known && lost != nil:
 		return credentialsError(auditrelay.Transient, fmt.Sprintf("get a token: the token service is out of reach (%T)", lost))
 	case known:

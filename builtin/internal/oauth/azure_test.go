@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"auditrelay/builtin/internal/httpsink"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"golang.org/x/oauth2"
 )
 
 // metadata is a stand-in of Azure's instance metadata service, as Microsoft's "Use managed
@@ -211,8 +214,28 @@ func answering(status int) func(*http.Request) (*http.Response, error) {
 		w.WriteHeader(status)
 		w.WriteString(`{"error":"invalid_client","error_description":"` + r.FormValue("client_secret") + `"}`)
 		answer := w.Result()
-		answer.Request = r
+		answer.Request, answer.Status = r, fmt.Sprint(status, " ", r.FormValue("client_secret"))
 		return answer, nil
+	}
+}
+
+// A token service's words, also those of the status line, do not get into the error.
+func TestARefusalQuotesNoService(t *testing.T) {
+	const secret = "planted-secret"
+	u, err := url.Parse("https://sink.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := httpsink.NewClient(httpsink.Options{Concurrency: 1}, u, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := sourceFunc(func() (*oauth2.Token, error) {
+		return nil, &oauth2.RetrieveError{Response: &http.Response{StatusCode: 400, Status: "400 " + secret}, Body: []byte(secret)}
+	})
+	tokens := New(func(context.Context) (oauth2.TokenSource, error) { return refused, nil }, client, time.Minute)
+	if _, err := tokens.Get(t.Context()); err == nil || !strings.Contains(err.Error(), "400") || strings.Contains(err.Error(), secret) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -96,7 +96,12 @@ func status(e *oauth2.RetrieveError) string {
 	if e.Response == nil {
 		return "no status"
 	}
-	return e.Response.Status
+	return statusText(e.Response.StatusCode)
+}
+
+// statusText is the text of a status. The service's own words may quote the request.
+func statusText(code int) string {
+	return strings.TrimSpace(fmt.Sprint(code, " ", http.StatusText(code)))
 }
 
 // opened reads the credentials if necessary. The source outlives the delivery that requested
