@@ -178,13 +178,14 @@ func TestUnseenCharactersAreShown(t *testing.T) {
 		"<td>ad\u200bmin</td><td>\ufeff</td>":        "<td>ad[U+200B]min</td><td>[U+FEFF]</td>",
 		"<input value=\"\u202ex\"> \u2066y":          "<input value=\"\u202ex\"> [U+2066]y",
 		"<textarea>a\u202eb</textarea><i>\u202e</i>": "<textarea>a\u202eb</textarea><i>[U+202E]</i>",
-		"\u202e": "[U+202E]", "<a \u202e": "<a \u202e", "<p>à – …</p>": "<p>à – …</p>", "": "",
+		"<p>\x1b[31mred\b\u009b</p>\r\n\t":           "<p>[U+001B][31mred[U+0008][U+009B]</p>\r\n\t",
+		"\u202e":                                     "[U+202E]", "<a \u202e": "<a \u202e", "<p>à – …</p>": "<p>à – …</p>", "": "",
 	} {
 		if got := string(shown([]byte(in))); got != want {
 			t.Errorf("%q: %q", in, got)
 		}
 	}
-	for _, r := range []rune{0x00ad, 0x034f, 0x061c, 0x115f, 0x180b, 0x180e, 0x200b, 0x200c, 0x200d, 0x200e, 0x200f, 0x202a, 0x2060, 0x2061, 0x2062,
+	for _, r := range []rune{0x01, 0x08, 0x0c, 0x1b, 0x1f, 0x7f, 0x80, 0x9b, 0x9f, 0x00ad, 0x034f, 0x061c, 0x115f, 0x180b, 0x180e, 0x200b, 0x200c, 0x200d, 0x200e, 0x200f, 0x202a, 0x2060, 0x2061, 0x2062,
 		0x2063, 0x2064, 0x2066, 0x206f, 0x3164, 0xfe00, 0xfe0f, 0xfeff, 0xfff9, 0x1bca0, 0xe0000, 0xe0001, 0xe0041, 0xe007f, 0xe0100} {
 		in, want := fmt.Sprintf("<p>ad%cmin</p>", r), fmt.Sprintf("<p>ad[U+%04X]min</p>", r)
 		if got := string(shown([]byte(in))); got != want {

@@ -149,6 +149,9 @@ func (s *server) write(w http.ResponseWriter, status int, name string, p *page) 
 // unseen reports whether r is invisible or changes the order of the displayed text. Such a
 // character makes one text look like another. No template contains one.
 func unseen(r rune) bool {
+	if unicode.IsControl(r) {
+		return r != '\t' && r != '\n' && r != '\r'
+	}
 	return r >= 0x80 && unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
