@@ -48,7 +48,7 @@ func (s *Sink) failure(ctx context.Context, operation, key string, err error) er
 	}
 	if c, ok := errors.AsType[*credentialsError](err); ok {
 		return &auditrelay.DeliveryError{
-			Kind: credentialsKind(c.err), Reason: auditrelay.ReasonCredentials,
+			Kind: credentialsKind(c.err), Reason: auditrelay.ReasonCredentials, Answer: words(c.err),
 			Err: describe(operation, s.options.Bucket, key, bounded300(c.Error()), c),
 		}
 	}
@@ -80,18 +80,19 @@ func (s *Sink) failure(ctx context.Context, operation, key string, err error) er
 		RetryAfter: retryAfter(answer, s.now()),
 		Err:        describe(operation, s.options.Bucket, key, what, nil),
 		Status:     status,
-		Answer:     words(err, answer),
+		Answer:     words(err),
 		Reason:     auditrelay.ReasonAnswer,
 	}
 }
 
 // words returns the store's message about its refusal, without the credentials that it quotes.
-func words(err error, answer *awshttp.ResponseError) string {
+func words(err error) string {
 	e, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
 		return ""
 	}
-	if answer.Response == nil || answer.Response.Response == nil || answer.Response.Request == nil {
+	answer, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || answer.Response == nil || answer.Response.Response == nil || answer.Response.Request == nil {
 		return e.ErrorMessage()
 	}
 	return httpsink.Hide(e.ErrorMessage(), answer.Response.Request.Header, "")

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -156,7 +157,15 @@ func (t givenToken) GetIdentityToken() ([]byte, error) { return []byte(t), nil }
 // credentialsError distinguishes a failure to get credentials from a failed request.
 type credentialsError struct{ err error }
 
-func (e *credentialsError) Error() string { return "get credentials: " + e.err.Error() }
+// Error leaves out the words of a service, such as STS: it may quote the request.
+func (e *credentialsError) Error() string {
+	operation, ok := errors.AsType[*smithy.OperationError](e.err)
+	if code := errorCode(e.err); ok && code != "" {
+		return fmt.Sprintf("get credentials: %s %s: the service answered %d %s", operation.Service(), operation.Operation(), status(e.err), code)
+	}
+	return "get credentials: " + e.err.Error()
+}
+
 func (e *credentialsError) Unwrap() error { return e.err }
 
 type namedErrors struct{ aws.CredentialsProvider }

@@ -2,6 +2,7 @@ package s3_test
 
 import (
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -39,7 +40,7 @@ func sts(t *testing.T, status int) (endpoint string, asked *url.Values) {
 		*asked = r.PostForm
 		w.WriteHeader(status)
 		if status != http.StatusOK {
-			fmt.Fprint(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>not you</Message></Error></ErrorResponse>`)
+			fmt.Fprintf(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>not you: %s</Message></Error></ErrorResponse>`, r.Header.Get("Authorization"))
 			return
 		}
 		action := r.PostForm.Get("Action")
@@ -126,13 +127,14 @@ func TestCredentialsThatCannotBeHad(t *testing.T) {
 		name        string
 		credentials s3.Credentials
 		kind        auditrelay.ErrorKind
+		answer      string
 	}{
-		{"none anywhere", s3.Credentials{}, auditrelay.Unauthorized},
-		{"an unknown profile", s3.Credentials{Profile: "nobody"}, auditrelay.Unauthorized},
-		{"a role that is refused", with(refusing), auditrelay.Unauthorized},
-		{"an STS that fails", with(failing), auditrelay.Transient},
-		{"an STS out of reach", with("http://127.0.0.1:1"), auditrelay.Transient},
-		{"no token file", s3.Credentials{Role: s3.Role{ARN: role.ARN, WebIdentityTokenFile: "/does/not/exist"}}, auditrelay.Unauthorized},
+		{"none anywhere", s3.Credentials{}, auditrelay.Unauthorized, ""},
+		{"an unknown profile", s3.Credentials{Profile: "nobody"}, auditrelay.Unauthorized, ""},
+		{"a role that is refused", with(refusing), auditrelay.Unauthorized, "not you: AWS4-HMAC-SHA256 [hidden]"},
+		{"an STS that fails", with(failing), auditrelay.Transient, "not you: AWS4-HMAC-SHA256 [hidden]"},
+		{"an STS out of reach", with("http://127.0.0.1:1"), auditrelay.Transient, ""},
+		{"no token file", s3.Credentials{Role: s3.Role{ARN: role.ARN, WebIdentityTokenFile: "/does/not/exist"}}, auditrelay.Unauthorized, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			proxy := fake(t)
@@ -142,8 +144,11 @@ func TestCredentialsThatCannotBeHad(t *testing.T) {
 			if err == nil || auditrelay.KindOf(err) != tc.kind {
 				t.Fatalf("%v, %v; want %v", err, auditrelay.KindOf(err), tc.kind)
 			}
-			if !strings.Contains(err.Error(), "get credentials") || strings.Contains(err.Error(), "hidden-secret") {
+			if !strings.Contains(err.Error(), "get credentials") || strings.Contains(err.Error(), "hidden-secret") || strings.Contains(err.Error(), "not you") {
 				t.Errorf("the error is %v", err)
+			}
+			if d, ok := errors.AsType[*auditrelay.DeliveryError](err); !ok || d.Answer != tc.answer {
+				t.Errorf("the answer is %q, want %q", d.Answer, tc.answer)
 			}
 			if n := len(proxy.Requests()); n != 0 {
 				t.Errorf("%d requests without credentials", n)

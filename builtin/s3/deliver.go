@@ -73,7 +73,7 @@ func exists(err error) bool {
 	if !ok || answer.HTTPStatusCode() != http.StatusPreconditionFailed || errorCode(err) != codeExists {
 		return false
 	}
-	if words(err, answer) != http.StatusText(http.StatusPreconditionFailed) {
+	if words(err) != http.StatusText(http.StatusPreconditionFailed) {
 		return true
 	}
 	// The SDK gives these words, and the code, to an answer without any.
