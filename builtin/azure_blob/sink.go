@@ -120,7 +120,7 @@ func (s *Sink) put(stop context.Context, p auditrelay.Payload) (auditrelay.Recei
 		return auditrelay.Receipt{}, s.client.Fail(auditrelay.Misconfigured, httpsink.Answer{Status: http.StatusCreated}, "the answer has no ETag: what answered is no blob store")
 	case err == nil:
 		return auditrelay.Receipt{Status: http.StatusCreated, Version: string(*answer.ETag)}, nil
-	case code == "BlobAlreadyExists", code == "BlobImmutableDueToPolicy", statusOf(err) == http.StatusPreconditionFailed:
+	case code == "BlobAlreadyExists", code == "BlobImmutableDueToPolicy", statusOf(err) == http.StatusPreconditionFailed && code != "": // a page has no code
 		return s.compare(ctx, blob, sum, p)
 	case statusOf(err) == http.StatusForbidden && s.secrets.sas != nil:
 		// With a signature that has only the right to create, the store returns this for an

@@ -303,6 +303,23 @@ func TestAnAnswerWithoutEnd(t *testing.T) {
 	}
 }
 
+// A page of something in between, with the statuses of an existing blob, is no delivery.
+func TestPagesAreNoBlob(t *testing.T) {
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status := http.StatusForbidden
+		if r.Method == http.MethodPut {
+			status = http.StatusPreconditionFailed
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte("<html>not here</html>"))
+	}))
+	defer page.Close()
+	s := newSink(t, options(page.URL+"/"+account, "audit"))
+	if receipt, err := s.Deliver(t.Context(), render(t, s)); err == nil {
+		t.Errorf("delivered: %v", receipt)
+	}
+}
+
 // A store that does not answer is told apart from a delivery that was stopped.
 func TestASilentStore(t *testing.T) {
 	release := make(chan struct{})

@@ -120,7 +120,7 @@ func (s *Sink) put(ctx context.Context, p auditrelay.Payload) (object, existing,
 	if err != nil {
 		return object{}, none, err
 	}
-	if answer.Status == http.StatusPreconditionFailed {
+	if answer.Status == http.StatusPreconditionFailed && json.Valid(answer.Body) { // a page of a proxy is no JSON
 		return s.compare(ctx, p)
 	}
 	stored, err := s.object(answer, p)
@@ -135,7 +135,7 @@ func (s *Sink) compare(ctx context.Context, p auditrelay.Payload) (object, exist
 	switch {
 	case err != nil:
 		return object{}, none, err
-	case answer.Status == http.StatusForbidden:
+	case answer.Status == http.StatusForbidden && json.Valid(answer.Body):
 		return object{}, unread, nil // the role objectCreator may not read; the key contains the digest
 	case answer.Status == http.StatusNotFound:
 		return object{}, none, s.client.Fail(auditrelay.Transient, answer, "the object was deleted meanwhile")

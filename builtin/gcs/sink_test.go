@@ -212,6 +212,23 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// A page of something in between, with the statuses of an existing object, is no delivery.
+func TestPagesAreNoObject(t *testing.T) {
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status := http.StatusForbidden
+		if r.Method == http.MethodPost {
+			status = http.StatusPreconditionFailed
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte("<html>not here</html>"))
+	}))
+	defer page.Close()
+	s := newSink(t, options(page.URL, "audit"))
+	if receipt, err := s.Deliver(t.Context(), render(t, s, auditrelay.Chunk{Callback: "c", Journal: "j.1", From: 1, To: 2, Records: []auditrelay.Record{{Sequence: 1, Data: []byte(`{}`)}}})); err == nil {
+		t.Errorf("delivered: %v", receipt)
+	}
+}
+
 // A token service that takes a request and never answers holds a delivery no longer than
 // request_timeout, and the next asks anew.
 func TestASilentTokenService(t *testing.T) {
