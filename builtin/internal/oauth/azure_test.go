@@ -231,7 +231,7 @@ func TestARefusalQuotesNoService(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused := sourceFunc(func() (*oauth2.Token, error) {
-		return nil, &oauth2.RetrieveError{Response: &http.Response{StatusCode: 400, Status: "400 " + secret}, Body: []byte(secret)}
+		return nil, &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusBadRequest, Status: "400 " + secret}, Body: []byte(secret)}
 	})
 	tokens := New(func(context.Context) (oauth2.TokenSource, error) { return refused, nil }, client, time.Minute)
 	if _, err := tokens.Get(t.Context()); err == nil || !strings.Contains(err.Error(), "400") || strings.Contains(err.Error(), secret) {
