@@ -13,16 +13,16 @@ func (c *Client) Approvals(ctx context.Context) ([]api.Approval, error) {
 
 // Approve approves the request with a digest. The last approval runs the act.
 func (c *Client) Approve(ctx context.Context, id, digest string, why api.Why) (api.Approval, error) {
-	return call(ctx, c.seeing(digest), api.PostApprove, why, id)
+	return call(ctx, c.Seeing(digest), api.PostApprove, why, id)
 }
 
 // Reject closes the request with a digest.
 func (c *Client) Reject(ctx context.Context, id, digest string, why api.Why) (api.Approval, error) {
-	return call(ctx, c.seeing(digest), api.PostReject, why, id)
+	return call(ctx, c.Seeing(digest), api.PostReject, why, id)
 }
 
-// seeing returns a client whose user has seen a version of an object.
-func (c *Client) seeing(version string) *Client {
+// Seeing returns a client whose user has seen a version of an object.
+func (c *Client) Seeing(version string) *Client {
 	with := *c
 	with.seen = version
 	return &with

@@ -238,6 +238,9 @@ func (s *server) serve(sc screen) http.HandlerFunc {
 				return
 			}
 		}
+		if seen := r.PostForm.Get("seen"); seen != "" { // the form acts on this version alone
+			v.api = v.api.Seeing(seen)
+		}
 		if err := sc.show(v); err != nil {
 			v.failure(err)
 		}
