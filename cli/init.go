@@ -40,19 +40,19 @@ type initCommand struct {
 	Force bool `help:"Replace a file that is there."`
 	Yes   bool `help:"Ask nothing: use the default of every flag that is not given."`
 
-	set map[string]*string // the options of Set, with the user's answers
+	set map[string]*string // the options of --set, with the user's answers
 }
 
-// setting is an option of a sink that init asks for.
+// setting is a sink option that init asks for.
 type setting struct {
-	key      string // the sink's option, also the flag's name
+	key      string // the sink's option; also the flag's name
 	question string
 	preset   string // used for an empty answer
 	required bool
-	value    func(*initCommand) *string // nil if it has no flag and is given by --set
+	value    func(*initCommand) *string // nil if it has no flag and is set with --set
 }
 
-// given returns the setting's value, and the flag that sets it.
+// given returns the setting's value and the flag that sets it.
 func (s setting) given(c *initCommand) (value *string, flag string) {
 	if s.value != nil {
 		return s.value(c), s.key
@@ -73,7 +73,7 @@ var (
 	settingPrefix = func(c *initCommand) *string { return &c.Prefix }
 	settingIndex  = func(c *initCommand) *string { return &c.Index }
 
-	// settings lists the settings of each sink, in the order of the questions.
+	// settings are the settings of each sink, in the order of the questions.
 	settings = map[string][]setting{
 		"file": {{"path", "Which file", "./out/audit.ndjson", true, func(c *initCommand) *string { return &c.Path }}},
 		"s3": {
@@ -123,7 +123,7 @@ var (
 	initSinks = []string{"file", "s3", "splunk", "datadog", "webhook", "sqlite", "gcs", "azure_blob", "kafka", "elastic", "otlp", "syslog", "sentinel", "secops"}
 )
 
-// secretOptions are the options that hold a sink's secret, as a reference.
+// secretOptions are the options for a sink's secret, given as a reference.
 var secretOptions = map[string][2]string{"splunk": {"token", "SPLUNK_HEC_TOKEN"}, "datadog": {"api_key", "DD_API_KEY"}, "elastic": {"api_key", "ELASTIC_API_KEY"}}
 
 func (c *initCommand) Run(a *program) error {
@@ -156,7 +156,7 @@ func (c *initCommand) Run(a *program) error {
 	return err
 }
 
-// free refuses a name that is taken.
+// free returns an error if a name is taken.
 func (c *initCommand) free() error {
 	info, err := os.Lstat(c.File)
 	switch {
@@ -172,8 +172,7 @@ func (c *initCommand) free() error {
 	return nil
 }
 
-// complete asks for what the flags leave out, where somebody is there to answer, and
-// checks it.
+// complete asks for everything not set by flags, if somebody can answer, and checks it.
 func (c *initCommand) complete(a *program) error {
 	q := &questions{out: a.stdout, ask: !c.Yes && terminal(a.stdin), in: bufio.NewReader(a.stdin)}
 	if err := q.answer(&c.Sink, "sink", "Where do events go ("+strings.Join(initSinks, ", ")+")", "file", !c.Yes); err != nil {
@@ -212,15 +211,14 @@ func (c *initCommand) complete(a *program) error {
 	return q.answer(&c.Listen, "listen", "Where does the relay listen", "127.0.0.1:8787", false)
 }
 
-// questions asks on a terminal.
+// questions asks questions on a terminal.
 type questions struct {
 	in  *bufio.Reader
 	out io.Writer
 	ask bool
 }
 
-// answer completes a value that no flag gave. One that is required has no default where nobody
-// can be asked.
+// answer sets a value that no flag set. A required value has no default if nobody can answer.
 func (q *questions) answer(value *string, flag, question, preset string, required bool) error {
 	for *value == "" {
 		if !q.ask {
@@ -239,7 +237,7 @@ func (q *questions) answer(value *string, flag, question, preset string, require
 		if *value = strings.TrimSpace(line); *value == "" {
 			*value = preset
 		}
-		if err != nil { // nobody is there
+		if err != nil { // nobody can answer
 			q.ask = false
 			fmt.Fprintln(q.out)
 		} else if *value == "" && !required {
@@ -249,17 +247,17 @@ func (q *questions) answer(value *string, flag, question, preset string, require
 	return nil
 }
 
-// beyond reports whether the address is one that other machines may reach, which needs tokens.
+// beyond reports whether other machines may reach the address. The relay then needs tokens.
 func (c *initCommand) beyond() bool {
 	host, _, err := net.SplitHostPort(c.Listen)
 	return err == nil && !config.Loopback(host)
 }
 
-// initTokens are the tokens that init makes, by role.
+// initTokens are the tokens that init creates, by role.
 var initTokens = []string{"ingest", "admin"}
 
-// tokens makes the tokens' files where the relay needs them; those that are there stay. It
-// returns those that it made.
+// tokens creates the token files that the relay needs and keeps existing ones. It returns the
+// created ones.
 func (c *initCommand) tokens() (made []string, err error) {
 	if !c.beyond() {
 		return nil, nil
@@ -286,7 +284,7 @@ func (c *initCommand) tokens() (made []string, err error) {
 	return made, nil
 }
 
-// write checks the configuration and writes it, whole or not at all.
+// write checks the configuration and writes it atomically.
 func (c *initCommand) write(a *program) error {
 	text := []byte(c.text())
 	notes, err := app.CheckText(c.File, text, makers(a.sinks))
@@ -306,13 +304,13 @@ func (c *initCommand) write(a *program) error {
 	if c.Force {
 		return os.Rename(f.Name(), c.File)
 	}
-	if err := os.Link(f.Name(), c.File); err != nil { // never over another
+	if err := os.Link(f.Name(), c.File); err != nil { // never overwrite another file
 		return fmt.Errorf("write %s: %w", c.File, err)
 	}
 	return nil
 }
 
-// text is the configuration.
+// text returns the configuration.
 func (c *initCommand) text() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

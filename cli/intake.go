@@ -11,8 +11,8 @@ import (
 	"auditrelay/cli/internal/client"
 )
 
-// printIntake shows where events come from, why a source may be silent, and what is in
-// quarantine. A relay of before answers none of that.
+// printIntake prints the inputs, the reason for a silent source, and the contents of the
+// quarantine. Older relays do not report these.
 func (a *program) printIntake(cl *client.Client, silentAfter time.Duration) error {
 	sources, err := cl.Sources(a.ctx)
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Status == http.StatusNotFound {
@@ -47,7 +47,7 @@ func (a *program) printIntake(cl *client.Client, silentAfter time.Duration) erro
 			fmt.Fprintf(a.stdout, "\n%s (%s): %s\n", printable(s.Name), printable(s.Kind), printable(consuming(s.Topic)))
 		}
 		if !s.Silent || time.Since(s.Since) < silentAfter {
-			continue // a source may take its time after a start
+			continue // a source may need time after a start
 		}
 		fmt.Fprintf(a.stdout, "\n%s (%s): no events seen. It may be that\n", printable(s.Name), printable(s.Kind))
 		for _, cause := range s.Causes {
@@ -66,7 +66,7 @@ func (a *program) printIntake(cl *client.Client, silentAfter time.Duration) erro
 	return nil
 }
 
-// consuming says in a line how reading a topic stands.
+// consuming describes the state of reading a topic in one line.
 func consuming(t *api.Topic) string {
 	text := fmt.Sprintf("%s since %s, group %s, %d partitions, %d messages behind", t.State, moment(t.Since), t.Group, t.Partitions, t.Lag)
 	if t.Deleted > 0 {
@@ -78,7 +78,7 @@ func consuming(t *api.Topic) string {
 	return text
 }
 
-// tailing says in a line how reading a table stands.
+// tailing describes the state of reading a table in one line.
 func tailing(t *api.Tail) string {
 	text := fmt.Sprintf("%s since %s", t.State, moment(t.Since))
 	if b := t.Backfill; b != nil {

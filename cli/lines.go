@@ -6,13 +6,12 @@ import (
 	"sort"
 )
 
-// lines counts the lines of what is read through it, so that a place in it can be told as
-// people look for it.
+// lines counts the lines read through it, so that an offset can be shown as a line number.
 type lines struct {
 	r      io.Reader
 	read   int64
-	before int     // line feeds that were forgotten
-	feeds  []int64 // offsets of the others, rising
+	before int     // number of forgotten line feeds
+	feeds  []int64 // offsets of the others, ascending
 }
 
 func (l *lines) Read(p []byte) (int, error) {
@@ -29,13 +28,13 @@ func (l *lines) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// line is the line, from 1, that an offset is on. The offset must not be before what was
-// forgotten.
+// line returns the line number, from 1, of an offset. The offset must not be in the forgotten
+// part.
 func (l *lines) line(offset int64) int {
 	return l.before + sort.Search(len(l.feeds), func(i int) bool { return l.feeds[i] >= offset }) + 1
 }
 
-// forget gives up what is before an offset.
+// forget discards everything before an offset.
 func (l *lines) forget(offset int64) {
 	n := sort.Search(len(l.feeds), func(i int) bool { return l.feeds[i] >= offset })
 	l.before += n

@@ -36,8 +36,7 @@ type modulePush struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-// maxModuleFile bounds what is read of a module's file; the relay has limits of
-// its own.
+// maxModuleFile limits the bytes read of a module file. The relay has its own limits.
 const maxModuleFile = 256 << 20
 
 func readModule(name string) ([]byte, error) {
@@ -104,7 +103,7 @@ func (c *moduleList) Run(a *program) error {
 	return a.table(rows)
 }
 
-// digestFlags are those of the commands on one uploaded module.
+// digestFlags are the flags of commands on one uploaded module.
 type digestFlags struct {
 	remote
 	Digest string `arg:"" help:"The module's digest, or at least its first 8 digits."`
@@ -136,7 +135,7 @@ type moduleCheck struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-// errChecks says that a check of a module failed.
+// errChecks reports that a check of a module failed.
 var errChecks = errors.New("the module does not pass all checks")
 
 func (c *moduleCheck) Run(a *program) error {
@@ -179,7 +178,7 @@ func cutName(s string) string {
 	return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(s[:most], ""), len(s))
 }
 
-// printInspection tells what a module is.
+// printInspection prints the properties of a module.
 func (a *program) printInspection(i *api.Inspection) error {
 	rows := [][]string{{"digest", i.SHA256}, {"size", auditrelay.ByteSize(i.Size).String()}}
 	row := func(name, value string) {

@@ -66,7 +66,7 @@ func newBucket(ctx context.Context, place, endpoint, region string) (*bucket, er
 		return nil, usage("no region: give --region, or set AWS_REGION")
 	}
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		// The proofs say what an object holds; the client need not.
+		// The proofs cover an object's content, so the client need not check it.
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		if endpoint != "" {
 			o.BaseEndpoint, o.UsePathStyle = aws.String(endpoint), true

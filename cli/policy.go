@@ -70,10 +70,10 @@ type policyShow struct {
 	Policy string `arg:"" help:"A preset, a file with a policy, FILE:FILTER of a configuration, or a digest from a receipt (asks the running relay)."`
 }
 
-// policyDigest is what receipts call a policy, or the beginning of it.
+// policyDigest is the form of a policy's digest in receipts, or of a prefix of it.
 var policyDigest = regexp.MustCompile(`^[0-9a-fA-F]{8,64}$`)
 
-// showKept prints what the running relay keeps under a digest.
+// showKept prints what the running relay stores under a digest.
 func (c *policyShow) showKept(a *program) error {
 	cl, err := c.client()
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *policyShow) showKept(a *program) error {
 	return a.printKept(&t, ": the SHA-256 of what follows")
 }
 
-// printKept prints a text that the relay keeps; of says what its digest is of.
+// printKept prints a text stored by the relay. of names what its digest covers.
 func (a *program) printKept(t *api.KeptText, of string) error {
 	force := "in force since " + t.Since.Format(time.RFC3339)
 	if !t.Until.IsZero() {
@@ -125,7 +125,7 @@ type policyDiff struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-// errLeaks says that the new policy lets out more.
+// errLeaks reports that the new policy exposes more values.
 var errLeaks = errors.New("the new policy lets out what the old one does not")
 
 func (c *policyDiff) Run(a *program) error {

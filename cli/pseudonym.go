@@ -21,7 +21,7 @@ type pseudonymCommand struct {
 	JSON      bool   `help:"Print JSON."`
 }
 
-// maxValue bounds a value, so that a request with it is taken.
+// maxValue limits a value, so that the relay accepts a request with it.
 const maxValue = 128 << 10
 
 func (c *pseudonymCommand) Run(a *program) error {
@@ -50,12 +50,12 @@ func (c *pseudonymCommand) Run(a *program) error {
 func pseudonymRow(p api.Pseudonym) []string {
 	callback, version, pseudonym := p.Callback, strconv.Itoa(p.Version), p.Pseudonym
 	if callback == "" {
-		callback = "(all)" // the filter stands before the journal
+		callback = "(all)" // the filter runs before the journal
 	}
 	if p.Current {
 		version += " (current)"
 	}
-	field := "(all)" // shared, or from before the policy separated
+	field := "(all)" // shared by all fields, or created before the policy separated them
 	if p.Separate {
 		field = cmp.Or(p.Field, "(each)")
 	}

@@ -112,7 +112,8 @@ func (c *quarantineShow) Run(a *program) error {
 	return err
 }
 
-// textOrDump is data as a terminal may be given it: text escaped, all else as a dump.
+// textOrDump returns data in a form that is safe for a terminal: text escaped, everything else
+// as a dump.
 func textOrDump(data []byte) string {
 	control := func(c rune) bool { return c < ' ' && c != '\n' && c != '\t' && c != '\r' }
 	if utf8.Valid(data) && bytes.IndexFunc(data, control) < 0 {
@@ -121,7 +122,7 @@ func textOrDump(data []byte) string {
 	return hex.Dump(data)
 }
 
-// whichItems are the flags of the commands that change items.
+// whichItems are the flags of commands that change items.
 type whichItems struct {
 	remote
 	why
@@ -146,7 +147,7 @@ func (c *whichItems) which() api.QuarantineChange {
 	return api.QuarantineChange{Numbers: c.Numbers, All: c.All, Cause: c.Cause, Source: c.Source, Reason: c.Reason}
 }
 
-// told prints the changed items. Unchanged items are an error.
+// told prints the changed items. It returns an error for unchanged items.
 func (c *whichItems) told(a *program, done api.QuarantineChanged, what string) error {
 	if c.JSON {
 		if err := a.printJSON(done); err != nil {
@@ -198,8 +199,7 @@ func (c *quarantineReplay) Run(a *program) error {
 	return c.told(a, done, fmt.Sprintf("replayed as %d events", done.Events))
 }
 
-// mostContents bounds what is read in the place of an item; the relay's own bound is
-// lower.
+// mostContents limits the replacement of an item's content. The relay's own limit is lower.
 const mostContents = 1 << 30
 
 func (a *program) contents(name string) ([]byte, error) {

@@ -50,7 +50,8 @@ func (c *receiptsCommand) Run(a *program) error {
 	return a.table(rows)
 }
 
-// receiptNow is a receipt as a relay sends it; an earlier one does not say what became of it.
+// receiptNow is a receipt as a relay sends it. An older relay does not send the current
+// outcome.
 type receiptNow struct {
 	api.Receipt
 	Now *auditrelay.Outcome `json:"now"`
@@ -60,7 +61,8 @@ func receiptHeader() [][]string {
 	return [][]string{{"CALLBACK", "SEQUENCE", "ID", "SEALED", "OUTCOME", "NOW", "FILTERS", "INPUT", "OUTPUT", "WHY"}}
 }
 
-// receiptRow returns one line of the table. now is the outcome of today, or "-" if the relay does not say.
+// receiptRow returns one line of the table. now is the current outcome, or "-" if the relay
+// does not send it.
 func receiptRow(r *api.Receipt, now string) []string {
 	name, outcome := r.Callback, r.Outcome.String()
 	if r.Replay != "" {
@@ -81,8 +83,7 @@ func receiptRow(r *api.Receipt, now string) []string {
 	return []string{name, count(r.Sequence), r.ID, moment(r.At), outcome, now, visits(r.Filters), brief(r.Input), brief(r.Output), strings.TrimPrefix(why, "; ")}
 }
 
-// visits writes the filters that saw an event, with their version and what they
-// touched.
+// visits describes the filters that processed an event, with their version and their edits.
 func visits(filters []api.Visit) string {
 	var all []string
 	for _, f := range filters {
@@ -105,5 +106,5 @@ func visits(filters []api.Visit) string {
 	return strings.Join(all, ", ")
 }
 
-// brief is enough of a digest to compare by eye.
+// brief returns enough of a digest for comparison by eye.
 func brief(digest string) string { return digest[:min(len(digest), 12)] }

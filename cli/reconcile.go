@@ -16,7 +16,7 @@ type reconcileCommand struct {
 	JSON   bool   `help:"Print one JSON object a line; the last has the totals."`
 }
 
-// differError says that the table and the journal differ.
+// differError reports that the table and the journal differ.
 type differError struct{ missing uint64 }
 
 func (e differError) Error() string {
@@ -97,7 +97,7 @@ func tellDifference(d api.Difference) string {
 	return "not in the journal"
 }
 
-// day reads a time, or a day as its beginning in UTC.
+// day reads a time, or a date as its beginning in UTC.
 func day(text string) (time.Time, error) {
 	if at, err := time.Parse(time.DateOnly, text); err == nil {
 		return at, nil

@@ -19,8 +19,8 @@ import (
 	"auditrelay/internal/diff"
 )
 
-// remote are the flags of commands that call a relay. A token is never an
-// argument: those stand in process lists and shell histories.
+// remote are the flags of commands that call a relay. A token is never an argument: process
+// lists and shell histories show arguments.
 type remote struct {
 	Server    string `help:"The relay's URL, or unix:PATH for its socket." env:"AUDITRELAY_SERVER" default:"${server}" placeholder:"URL"`
 	TokenFile string `help:"File with the bearer token. Default: the variable AUDITRELAY_TOKEN." placeholder:"FILE"`
@@ -37,7 +37,7 @@ type why struct {
 
 func (w *why) api() api.Why { return api.Why{Reason: w.Reason} }
 
-// required is the usage error where the reason is missing.
+// required returns the usage error for a missing reason.
 func (w *why) required(what string) error {
 	if strings.TrimSpace(w.Reason) == "" {
 		return usage("--reason: say why %s: this cannot be undone, and the relay's own record contains the reason", what)
@@ -47,7 +47,7 @@ func (w *why) required(what string) error {
 
 func (r *remote) client() (*client.Client, error) { return r.clientFor("") }
 
-// clientFor is client for a change of the version that was seen.
+// clientFor is like client, for a change that requires the version that the user saw.
 func (r *remote) clientFor(seen string) (*client.Client, error) {
 	token := os.Getenv("AUDITRELAY_TOKEN")
 	if r.TokenFile != "" {
@@ -79,8 +79,8 @@ func (a *program) printJSON(v any) error {
 	return err
 }
 
-// escaped writes what does not print as \u escapes, as JSON does, line breaks and tabs
-// apart, and replaces what is no UTF-8: a terminal may take bytes of it for commands.
+// escaped writes non-printable characters, except line breaks and tabs, as \u escapes as in
+// JSON, and replaces invalid UTF-8: a terminal may interpret such bytes as commands.
 func escaped(text []byte) []byte {
 	if bytes.IndexFunc(text, hidden) < 0 && utf8.Valid(text) {
 		return text
@@ -117,8 +117,8 @@ func (a *program) difference(before, after []byte) error {
 	return diff.Write(a.stdout, lines(before), lines(after), a.color())
 }
 
-// exact is standard output for data that a file or a program gets byte for byte; a terminal gets
-// it escaped. done writes what is left.
+// exact returns standard output for data that a file or a program must get byte for byte. A
+// terminal gets it escaped. done writes the rest.
 func (a *program) exact() (w io.Writer, done func() error) {
 	if !terminal(a.stdout) {
 		return a.stdout, func() error { return nil }
@@ -127,10 +127,10 @@ func (a *program) exact() (w io.Writer, done func() error) {
 	return e, e.rest
 }
 
-// escaping writes text escaped, however it is cut.
+// escaping writes text escaped, however the writes divide it.
 type escaping struct {
 	w    io.Writer
-	left []byte // the beginning of a character
+	left []byte // the beginning of an incomplete character
 }
 
 func (e *escaping) Write(p []byte) (int, error) {
@@ -157,8 +157,8 @@ func (e *escaping) rest() error {
 	return err
 }
 
-// hidden reports whether a character steers the terminal or does not print as itself:
-// it may turn the direction of writing, or join what stands apart.
+// hidden reports whether a character controls the terminal or does not print as itself: it may
+// change the writing direction or join separate characters.
 func hidden(r rune) bool { return !unicode.IsPrint(r) && r != '\n' && r != '\t' }
 
 // table writes rows in columns.
@@ -176,7 +176,7 @@ func (a *program) table(rows [][]string) error {
 	return w.Flush()
 }
 
-// printable keeps what came from outside from steering the terminal.
+// printable prevents external text from controlling the terminal.
 func printable(s string) string {
 	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 && utf8.ValidString(s) {
 		return s
@@ -188,7 +188,7 @@ func printable(s string) string {
 	return string(escaped(quoted))
 }
 
-// terminal reports whether w is one.
+// terminal reports whether w is a terminal.
 func terminal(w any) bool {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -198,7 +198,7 @@ func terminal(w any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// moment writes a time for people, empty for none.
+// moment formats a time for people. The zero time is empty.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return ""

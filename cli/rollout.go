@@ -27,14 +27,14 @@ type rolloutStart struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-// rolloutShare are the flags that bound a rollout.
+// rolloutShare are the flags that limit a rollout.
 type rolloutShare struct {
 	Share      string `help:"The share of events that it judges, by their ids. Default: 5%." placeholder:"N%"`
 	RollbackAt string `help:"Roll back if more than this share of them fail on a callback: set aside or discarded by the version, the gate or the destination. Default: 1%." placeholder:"N%"`
 	After      uint64 `help:"The bound holds from so many events on. Default: 100." placeholder:"N"`
 }
 
-// given reports whether a flag says that a rollout is wanted.
+// given reports whether a flag requests a rollout.
 func (c *rolloutShare) given() bool { return c.Share != "" || c.RollbackAt != "" || c.After > 0 }
 
 // want completes a request.
@@ -50,7 +50,7 @@ func (c *rolloutShare) want(request api.StartRollout) (api.StartRollout, error) 
 	return request, nil
 }
 
-// percent reads a share above 0, 0 for an empty text.
+// percent reads a share above 0. An empty text is 0.
 func percent(flag, text string, most float64) (float64, error) {
 	if text == "" {
 		return 0, nil

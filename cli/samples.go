@@ -14,10 +14,10 @@ import (
 	"auditrelay/runtime"
 )
 
-// maxTried bounds how many events are tried at once.
+// maxTried limits the number of events in one trial.
 const maxTried = 100_000
 
-// sampleEvents reads events from a file as they are sent, or from standard input.
+// sampleEvents reads events in their original form from a file or standard input.
 func sampleEvents(a *program, file string, limit int, schema *runtime.Schema, limits runtime.Limits) ([]auditrelay.Event, error) {
 	in := a.stdin
 	if file != "-" {
@@ -38,7 +38,7 @@ func sampleEvents(a *program, file string, limit int, schema *runtime.Schema, li
 		if err != nil {
 			return nil, fmt.Errorf("%s: event %d: %w", file, len(events), err)
 		}
-		some, _ := schema.Unwrap(bytes.Clone(raw.Data), limit-len(events)) // no more are asked for
+		some, _ := schema.Unwrap(bytes.Clone(raw.Data), limit-len(events)) // no more are requested
 		for _, data := range some {
 			e, err := runtime.ParseEventBy(schema, data, limits)
 			if err != nil {
@@ -52,7 +52,8 @@ func sampleEvents(a *program, file string, limit int, schema *runtime.Schema, li
 	return events, nil
 }
 
-// wrapperBytes is the most that an object with several events may have; 0: there is none.
+// wrapperBytes returns the maximum size of an object with several events. 0 means there is
+// none.
 func wrapperBytes(schema *runtime.Schema) int64 {
 	if schema.Unwraps() {
 		return 64 << 20
@@ -60,7 +61,7 @@ func wrapperBytes(schema *runtime.Schema) int64 {
 	return 0
 }
 
-// storedEvents takes events from a running relay, which asks for the role comply.
+// storedEvents gets events from a running relay. It requires the role comply.
 func storedEvents(a *program, relay *remote, from uint64, limit int, limits runtime.Limits) ([]auditrelay.Event, error) {
 	cl, err := relay.client()
 	if err != nil {

@@ -28,15 +28,14 @@ type sendCommand struct {
 	JSON     bool          `help:"Print the summary as JSON."`
 }
 
-// sendState is what a resume file holds.
+// sendState is the content of a resume file.
 type sendState struct {
-	// Begins is the digest of the file's first bytes, so that another file is not
-	// taken for this one.
+	// Begins is the digest of the file's first bytes, which detects another file.
 	Begins string      `json:"begins"`
 	Sent   client.Sent `json:"sent"`
 }
 
-// beginsWith is how many bytes tell a file from another.
+// beginsWith is the number of bytes that identify a file.
 const beginsWith = 4096
 
 func (c *sendCommand) Run(a *program) error {
@@ -57,7 +56,7 @@ func (c *sendCommand) Run(a *program) error {
 	if err != nil {
 		return err
 	}
-	var at *lines // none of what is compressed, whose lines nobody sees
+	var at *lines // nil for a compressed file, whose lines nobody sees
 	var events io.Reader = in
 	if !strings.HasSuffix(c.File, ".gz") {
 		at = &lines{r: in}
@@ -99,7 +98,7 @@ func (c *sendCommand) Run(a *program) error {
 	return err
 }
 
-// open returns the events, and what tells this file from another.
+// open returns the events, and the digest that identifies the file.
 func (c *sendCommand) open(a *program) (io.ReadCloser, string, error) {
 	if c.File == "-" {
 		if c.Resume != "" {
@@ -123,7 +122,7 @@ func (c *sendCommand) open(a *program) (io.ReadCloser, string, error) {
 	}{r, f}, hex.EncodeToString(sum[:]), nil
 }
 
-// interruptible stops reading between two reads once ctx ends.
+// interruptible stops between two reads when ctx ends.
 type interruptible struct {
 	ctx context.Context
 	r   io.Reader
@@ -159,8 +158,8 @@ func (c *sendCommand) load(begins string) (client.Sent, error) {
 	return state.Sent, nil
 }
 
-// save writes down how far it came. Should it be lost, events are sent again and
-// stored once. What was refused is in the rejects' file first.
+// save stores the progress. If it is lost, events are sent again and stored once. Rejected
+// events are in the rejects file before.
 func (c *sendCommand) save(begins string, sent client.Sent, rejects *os.File) error {
 	if c.Resume == "" {
 		return nil
@@ -188,7 +187,7 @@ func (c *sendCommand) save(begins string, sent client.Sent, rejects *os.File) er
 	return nil
 }
 
-// total adds what was sent before to what was sent now.
+// total adds the counts of earlier runs to those of this one.
 func total(before, now client.Sent) client.Sent {
 	now.Events += before.Events
 	now.Accepted += before.Accepted
@@ -201,7 +200,7 @@ func (c *sendCommand) openRejects() (*os.File, error) {
 	if c.Rejects == "" {
 		return nil, nil
 	}
-	// Events may hold what only their owner should read.
+	// Only the owner may read the file: events may contain personal data.
 	return os.OpenFile(c.Rejects, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 }
 
@@ -217,19 +216,19 @@ func (c *sendCommand) summary(a *program, sent client.Sent, took time.Duration) 
 	return err
 }
 
-// progress tells on standard error how it goes.
+// progress prints the progress on standard error.
 type progress struct {
-	lines *lines // nil: places are told as bytes
+	lines *lines // nil: print positions as bytes
 	w     io.Writer
-	live  bool // a terminal: one line that changes
+	live  bool // a terminal: one changing line
 	start time.Time
 	last  time.Time
 	shown bool
-	told  int // refusals
+	told  int // number of printed rejections
 	waits int
 }
 
-// maxTold bounds the rejections that are printed one by one.
+// maxTold limits the number of rejections printed individually.
 const maxTold = 20
 
 func (p *progress) show(sent client.Sent) {
@@ -270,7 +269,7 @@ func (p *progress) waiting(err error, pause time.Duration) {
 	}
 }
 
-// end leaves the line that changes.
+// end completes the changing line.
 func (p *progress) end() {
 	if p.shown {
 		fmt.Fprintln(p.w)

@@ -23,8 +23,8 @@ func (c *serveCommand) Run(a *program) error {
 	if os.Getenv("GOMEMLIMIT") == "" && c.MemoryLimit > 0 {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(int64(min(c.MemoryLimit, math.MaxInt64))))
 	}
-	// A reader of standard output or of the log that is gone is an error of a write, and
-	// no end of the process.
+	// If the reader of standard output or of the log is gone, the write fails but the process
+	// continues.
 	signal.Ignore(syscall.SIGPIPE)
 	defer signal.Reset(syscall.SIGPIPE)
 	hangups := make(chan os.Signal, 1)

@@ -152,7 +152,7 @@ func (c *shadowShow) Run(a *program) error {
 	return a.table(rows)
 }
 
-// costText is what a filter costs for one event.
+// costText formats a filter's cost for one event.
 func costText(c api.ShadowCost) string {
 	if c.Events == 0 {
 		return "not measured"

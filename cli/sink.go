@@ -17,7 +17,7 @@ type sinkTestCommand struct {
 	JSON     bool   `help:"Print JSON."`
 }
 
-// errTestFailed: the test ran, and the destination did not take its event.
+// errTestFailed reports that the test ran and the destination did not accept its event.
 var errTestFailed = errors.New("the destination did not take the test event")
 
 func (c *sinkTestCommand) Run(a *program) error {

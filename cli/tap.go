@@ -40,7 +40,7 @@ func (c *tapCommand) Run(a *program) error {
 	})
 }
 
-// tapText is a line for people.
+// tapText formats a line for people.
 func tapText(l *api.TapLine) string {
 	where := l.Stage
 	if l.Callback != "" {

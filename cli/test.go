@@ -21,17 +21,17 @@ type testCommand struct {
 	JSON     bool     `help:"Print JSON."`
 }
 
-// Why test fails.
+// Reasons why test fails.
 var (
 	errTests    = errors.New("a test failed")
 	errUntested = errors.New("a callback has no tests")
 )
 
-// tested is what became of one callback's tests, as --json prints it.
+// tested is the result of one callback's tests in the form of --json.
 type tested struct {
 	Callback string       `json:"callback"`
 	Tests    []testResult `json:"tests"`
-	Error    string       `json:"error,omitempty"` // why they could not be run
+	Error    string       `json:"error,omitempty"` // why they could not run
 }
 
 type testResult struct {
@@ -82,7 +82,7 @@ func (c *testCommand) Run(a *program) error {
 	return errors.Join(err, c.verdict(results))
 }
 
-// read reads the tests, none where nothing was named and no directory is there.
+// read reads the tests. It returns none if no file is named and the directory does not exist.
 func (c *testCommand) read(file string, callbacks []string) ([]app.Test, error) {
 	paths := c.Tests
 	if len(paths) == 0 {
@@ -99,8 +99,8 @@ func (c *testCommand) read(file string, callbacks []string) ([]app.Test, error) 
 	return app.ReadTests(files, callbacks)
 }
 
-// callback runs one callback's tests. An error is the end of all; a callback that cannot be
-// tried fails its tests alone.
+// callback runs one callback's tests. An error stops the command. A callback that cannot be
+// tried only fails its own tests.
 func (c *testCommand) callback(a *program, all *app.Triers, callback string, tests []app.Test) (tested, error) {
 	out := tested{Callback: callback, Tests: []testResult{}}
 	var trier *app.Trier

@@ -40,7 +40,7 @@ func (c *showCommand) Run(a *program) error {
 	return err
 }
 
-// showKept prints what the running relay keeps under a digest.
+// showKept prints what the running relay stores under a digest.
 func (c *showCommand) showKept(a *program, digest string) error {
 	cl, err := c.client()
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// tryCommand shows contents of events: of a running relay's it asks for the role
+// tryCommand shows contents of events. For events of a running relay it requires the role
 // comply.
 type tryCommand struct {
 	configFlag
@@ -86,7 +86,7 @@ func (c *tryCommand) Run(a *program) error {
 	return nil
 }
 
-// errTried says that a filter failed on an event that was tried.
+// errTried reports that a filter failed on a tried event.
 var errTried = errors.New("a filter failed")
 
 func (c *tryCommand) show(a *program, e *auditrelay.Event, t *runtime.Trial) error {
@@ -99,7 +99,7 @@ func (c *tryCommand) show(a *program, e *auditrelay.Event, t *runtime.Trial) err
 	fmt.Fprintf(a.stdout, "event %d %s: %s", e.Sequence, printable(e.ID), t.Outcome)
 	parts := []string{string(t.Cause), t.Filter, t.Reason}
 	if t.Cause == auditrelay.CauseLeak {
-		parts = append(parts, out.Error) // no filter's line tells it
+		parts = append(parts, out.Error) // no filter's line shows it
 	}
 	for _, part := range parts {
 		if part != "" {

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// moduleFlags name the modules that filters are tried with, in place of those that the
-// configuration's say or, for filters of uploaded modules, the journal.
+// moduleFlags name modules for a trial. They replace the modules of the configuration or, for
+// filters of uploaded modules, of the journal.
 type moduleFlags struct {
 	remote
 	Module  []string `help:"Give a filter this module in place of its own: a new one, or one for a filter of uploaded modules. Repeatable." placeholder:"FILTER=FILE" sep:"none"`
 	Running bool     `help:"Take uploaded modules from the running relay: those in use (role admin)."`
 }
 
-// modules returns the files by filter; clean removes what was fetched.
+// modules returns the files by filter. clean removes the downloaded ones.
 func (c *moduleFlags) modules(a *program) (files map[string]string, clean func(), err error) {
 	files, clean = map[string]string{}, func() {}
 	for _, given := range c.Module {
@@ -40,7 +40,7 @@ func (c *moduleFlags) modules(a *program) (files map[string]string, clean func()
 	return files, clean, nil
 }
 
-// fetch writes the uploaded modules that the relay uses to dir, but for filters that have a
+// fetch writes the uploaded modules in use by the relay to dir, except for filters that have a
 // file.
 func (c *moduleFlags) fetch(a *program, dir string, files map[string]string) error {
 	cl, err := c.client()

@@ -19,7 +19,7 @@ type validateCommand struct {
 	JSON    bool          `help:"Print JSON."`
 }
 
-// errProbes says that a destination did not answer as it should.
+// errProbes reports that a destination did not answer as required.
 var errProbes = errors.New("a destination could not be used")
 
 func (c *validateCommand) Run(a *program) error {
@@ -43,7 +43,7 @@ func (c *validateCommand) Run(a *program) error {
 	return errors.Join(c.print(a, file, done), err)
 }
 
-// fault is one thing that is wrong, as --json prints it.
+// fault is one fault in the form of --json.
 type fault struct {
 	File    string `json:"file,omitempty"`
 	Line    int    `json:"line,omitempty"`
@@ -109,7 +109,7 @@ func (c *validateCommand) print(a *program, file string, done app.Checked) error
 	return err
 }
 
-// printNotes tells what an operator should know of a configuration.
+// printNotes prints the notes on a configuration for operators.
 func (a *program) printNotes(notes []config.Note) {
 	for _, n := range notes {
 		word := "note"

@@ -16,7 +16,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// journalPlace is the place of a configuration's journal; a folder of this name is ./journal.
+// journalPlace is the place of a configuration's journal. A folder of this name is ./journal.
 const journalPlace = "journal"
 
 type verifyCommand struct {
@@ -102,7 +102,7 @@ func (c *verifyCommand) options() (verify.Options, error) {
 	return o, nil
 }
 
-// verifyPlace verifies once, and has the witnesses cosign what is well.
+// verifyPlace verifies once, and lets the witnesses cosign if there is no fault.
 func (c *verifyCommand) verifyPlace(a *program, o verify.Options) (*verify.Report, error) {
 	report, err := c.verify(a, o)
 	if err != nil {
@@ -114,7 +114,7 @@ func (c *verifyCommand) verifyPlace(a *program, o verify.Options) (*verify.Repor
 	return report, err
 }
 
-// place is what is verified, for people.
+// place returns the verified place in a form for people.
 func (c *verifyCommand) place() string {
 	if u, err := url.Parse(c.Place); err == nil && u.User != nil {
 		return u.Redacted()
@@ -122,7 +122,7 @@ func (c *verifyCommand) place() string {
 	return c.Place
 }
 
-// report tells a relay what was found.
+// report sends the result to a relay.
 func (c *verifyCommand) report(ctx context.Context, report *verify.Report) error {
 	if c.ReportTo == "" {
 		return nil
@@ -134,7 +134,7 @@ func (c *verifyCommand) report(ctx context.Context, report *verify.Report) error
 	}
 	place := c.place()
 	if !strings.Contains(place, "://") && place != journalPlace {
-		host, _ := os.Hostname() // a path means nothing without its machine
+		host, _ := os.Hostname() // a path has no meaning without its machine
 		if path, err := filepath.Abs(place); err == nil {
 			place = path
 		}
@@ -192,8 +192,8 @@ func (c *verifyCommand) tell(a *program, report *verify.Report) error {
 	return c.savePins(a.ctx, report)
 }
 
-// tellReport prints a report, with so many faults and files at most. The error is a
-// verdictError where something is wrong.
+// tellReport prints a report with at most most faults and files. If there are faults, it
+// returns a verdictError.
 func tellReport(a *program, report *verify.Report, most int, asJSON bool) error {
 	if asJSON {
 		if err := a.printJSON(report); err != nil {
@@ -238,15 +238,15 @@ func tellReport(a *program, report *verify.Report, most int, asJSON bool) error 
 	return nil
 }
 
-// pinSuffix ends the names of saved pins.
+// pinSuffix is the suffix of saved pins.
 const pinSuffix = ".checkpoint"
 
-// pinFile is where the newest checkpoint of a log is kept.
+// pinFile returns the file with the newest checkpoint of a log.
 func (c *verifyCommand) pinFile(origin string) string {
 	return filepath.Join(c.SavePin, strings.NewReplacer("/", "_", "%", "_").Replace(origin)+pinSuffix)
 }
 
-// savedPins returns the checkpoints that an earlier run saved, by their files.
+// savedPins returns the checkpoints saved by an earlier run, by file.
 func (c *verifyCommand) savedPins() (map[string][]byte, error) {
 	pins := map[string][]byte{}
 	if c.SavePin == "" {
@@ -269,7 +269,7 @@ func (c *verifyCommand) savedPins() (map[string][]byte, error) {
 	return pins, nil
 }
 
-// savePins writes the newest checkpoints of what was verified.
+// savePins writes the newest verified checkpoints.
 func (c *verifyCommand) savePins(ctx context.Context, report *verify.Report) error {
 	if c.SavePin == "" {
 		return nil
@@ -292,7 +292,7 @@ func (c *verifyCommand) savePins(ctx context.Context, report *verify.Report) err
 	return nil
 }
 
-// keyText returns a public key, or what stands in the file of that name.
+// keyText returns a public key, or the content of the file of that name.
 func keyText(key string) (string, error) {
 	if text, err := os.ReadFile(key); err == nil {
 		return strings.TrimSpace(string(text)), nil
@@ -316,7 +316,7 @@ func (c *verifyCommand) files(ctx context.Context) (verify.Files, error) {
 	return folder(c.Place), nil
 }
 
-// verdictError says that something is wrong with what was verified; it was printed.
+// verdictError reports that the verified data has faults, which are already printed.
 type verdictError struct{ worst verify.Category }
 
 func (e verdictError) Error() string { return "verification failed: " + string(e.worst) }

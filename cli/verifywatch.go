@@ -14,12 +14,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// watcher is verify --watch: it verifies again and again, and shows the last result.
+// watcher implements verify --watch: it verifies repeatedly and serves the last result.
 type watcher struct {
 	command *verifyCommand
 	options verify.Options
-	pins    map[string][]byte // the last checkpoint of each log that was verified
-	said    string            // the last line that was printed
+	pins    map[string][]byte // the last checkpoint of each verified log
+	said    string            // the last printed line
 
 	runs                                *prometheus.CounterVec // by result
 	faults                              *prometheus.GaugeVec   // by category
@@ -87,7 +87,7 @@ func (c *verifyCommand) watch(a *program, o verify.Options) (err error) {
 	}
 }
 
-// run verifies once. What changed since the run before is printed.
+// run verifies once and prints what changed since the last run.
 func (w *watcher) run(a *program) {
 	o := w.options
 	for _, pin := range w.pins {
@@ -106,7 +106,7 @@ func (w *watcher) run(a *program) {
 		return
 	}
 	if err := w.command.report(a.ctx, report); err != nil && a.ctx.Err() == nil {
-		fmt.Fprintf(a.stderr, "%s\n", escaped([]byte(err.Error()))) // told at every run: nobody else says it
+		fmt.Fprintf(a.stderr, "%s\n", escaped([]byte(err.Error()))) // print it at every run: nothing else reports it
 	}
 	for _, c := range verify.Categories {
 		w.faults.WithLabelValues(string(c)).Set(float64(report.FaultCounts[c]))
@@ -135,7 +135,7 @@ func (w *watcher) run(a *program) {
 	w.say(a, watchVerified)
 }
 
-// say prints a line if it is not the last one, with the time, and reports whether it did.
+// say prints a line with the time, unless it equals the last one, and reports whether it did.
 func (w *watcher) say(a *program, line string) bool {
 	if line == w.said {
 		return false

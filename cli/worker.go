@@ -7,14 +7,14 @@ import (
 	"auditrelay/internal/compile"
 )
 
-// guestCommand is for the relay's own use: it runs guests in a process that the system
-// locks in. It is answered before anything else and stands in no help.
+// guestCommand is for internal use: it runs guests in a process with restrictions. It is
+// handled before everything else, and no help lists it.
 const guestCommand = "internal-guest"
 
-// guestWorker names this program as the one that runs guests, as compiler does.
+// guestWorker returns the command that runs guests with this program, as compiler does.
 func guestWorker() []string {
 	if os.Getenv(wasm.WorkerMarker) != "" || os.Getenv(compile.Marker) != "" {
-		return nil // this is what was run as a worker, and it went another way
+		return nil // this process is itself such a worker, and took another path
 	}
 	if c := compiler(); len(c) > 0 {
 		return []string{c[0], guestCommand}

@@ -29,8 +29,8 @@ type Options struct {
 	// APIKeyFile contains the key. It is read again when it changes.
 	APIKeyFile string `yaml:"api_key_file"`
 
-	// Username is for OpenSearch and clusters without API keys. Set password too. Default:
-	// none.
+	// Username authenticates at OpenSearch and clusters without API keys, together with
+	// password. Default: none.
 	Username string `yaml:"username"`
 
 	// Password is the password of username.
