@@ -29,8 +29,8 @@ const (
 	perBatch  = 100
 )
 
-// acceptGroup measures how many events a second become durable, and how many go
-// through a guest into a file.
+// acceptGroup measures how many events per second become durable, and how many pass through a
+// guest into a file.
 func acceptGroup(dir string, n int) error {
 	batch := generate(1, n)
 	binary, err := build(dir)
@@ -68,7 +68,7 @@ func generate(seed uint64, n int) [][]byte {
 	return out
 }
 
-// produce has producers hand over all items, and returns events per second.
+// produce lets producers submit all items, and returns events per second.
 func produce(items [][]byte, producers, eventsPerItem int, accept func([]byte) error) (float64, error) {
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
@@ -96,7 +96,7 @@ func produce(items [][]byte, producers, eventsPerItem int, accept func([]byte) e
 	return float64(len(items)*eventsPerItem) / elapsed.Seconds(), nil
 }
 
-// floor is the least that a durable log can do.
+// floor measures the minimum that a durable log can do.
 func floor(dir string, events [][]byte) (float64, error) {
 	log, err := floors.CreateFsyncLog(filepath.Join(dir, "floor"))
 	if err != nil {
@@ -108,7 +108,7 @@ func floor(dir string, events [][]byte) (float64, error) {
 
 var quiet = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 
-// submit accepts with validation and the id window, one event a call.
+// submit accepts events with validation and the id window, one event per call.
 func submit(dir string, events [][]byte) (float64, error) {
 	r, err := runtime.Open(context.Background(), runtime.Options{Dir: dir, Logger: quiet})
 	if err != nil {
@@ -131,7 +131,7 @@ func submitter(r *runtime.Runtime) func([]byte) error {
 	}
 }
 
-// throughGuest is from the first Submit until everything is in the file.
+// throughGuest measures from the first Submit until everything is in the file.
 func throughGuest(dir string, events [][]byte) (float64, error) {
 	g, err := openGuest("reference-go", auditrelay.IsolationInstance)
 	if err != nil {
@@ -181,8 +181,7 @@ func build(dir string) (string, error) {
 	return path, nil
 }
 
-// overHTTP sends requests of 100 events to the real program. The client runs on
-// the same cores.
+// overHTTP sends requests of 100 events to the real program. The client shares its cores.
 func overHTTP(binary, dir string, events [][]byte) (float64, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

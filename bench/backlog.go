@@ -16,8 +16,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// backlogGroup measures memory with a million events pending on a dead sink, and
-// how long it takes to start again with them. Each in a process of its own.
+// backlogGroup measures memory with a million events pending on a dead sink, and the time of a
+// restart with them. Each measurement has its own process.
 func backlogGroup(dir string, scale float64) error {
 	fmt.Printf("\n%.0f events pending on a dead sink\n", 1e6*scale)
 	for _, child := range []string{"fill", "recover"} {
@@ -34,7 +34,7 @@ func backlogGroup(dir string, scale float64) error {
 	return os.RemoveAll(dir + "/backlog")
 }
 
-// deadSink never takes anything.
+// deadSink accepts nothing.
 type deadSink struct{}
 
 func (deadSink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -84,12 +84,12 @@ func runChild(child, dir string, scale float64) error {
 		return err
 	}
 	fmt.Printf("  started again with %d pending in %s (account balanced: %v)", status.Account.Pending, opened.Round(time.Millisecond), status.Account.Balanced)
-	time.Sleep(5 * time.Second) // at work: trying to deliver
+	time.Sleep(5 * time.Second) // let it try to deliver
 	fmt.Printf("; most resident memory %d MB\n", peak())
 	return nil
 }
 
-// peak is the most resident memory of this process, in MB.
+// peak returns the maximum resident memory of this process in MB.
 func peak() int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err == nil {

@@ -12,20 +12,20 @@ import (
 	gitleaks "github.com/zricethezav/gitleaks/v8/detect"
 )
 
-// vector is an event with a secret in it, or a clean one.
+// vector is an event with or without a secret.
 type vector struct {
 	event  []byte
-	secret string // "" of a clean one
+	secret string // "" for a clean event
 }
 
-// vectorClass is vectors of one kind.
+// vectorClass is a list of vectors of one kind.
 type vectorClass struct {
 	name    string
 	vectors []vector
 }
 
-// detectionGroup compares what maskers find: by class of vectors how many of them, of
-// clean events how many they change, and the CPU time they take for an event.
+// detectionGroup compares maskers: the share of found vectors by class, the share of changed
+// clean events, and the CPU time per event.
 func detectionGroup(n int) error {
 	all, err := maskers()
 	if err != nil {
@@ -61,7 +61,7 @@ func detectionGroup(n int) error {
 	return nil
 }
 
-// sameJSON reports whether two events hold the same, however they are written.
+// sameJSON reports whether two events have the same values, whatever their encoding.
 func sameJSON(a, b []byte) bool {
 	var x, y any
 	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
@@ -72,9 +72,9 @@ func sameJSON(a, b []byte) bool {
 	return bytes.Equal(p, q)
 }
 
-// vectorClasses are: forms of tokens that public detectors know; those of services that
-// began or changed theirs since; values without a form where the place tells; and clean
-// values. Our rules were written with the first two at hand.
+// vectorClasses returns the classes: token forms known to public detectors; forms of services
+// that are new or changed since; values without a form, recognisable by their place; and clean
+// values. Our rules were written with the first two available.
 func vectorClasses() []vectorClass {
 	random := rand.New(rand.NewPCG(11, 2026))
 	public, services, contexts, clean := vectorClass{name: fmt.Sprintf("%d known forms at their vendors' lengths, four positions", len(vectors.Public))}, vectorClass{name: fmt.Sprintf("%d forms of services of 2025 and 2026, four positions", len(vectors.Services))},
@@ -125,7 +125,7 @@ func (c *vectorClass) add(places []string) {
 	}
 }
 
-// positions are events with a secret under a neutral key, in JSON in a string, in a
+// positions returns events with a secret under a neutral key, in JSON in a string, in a
 // sentence, and as a key.
 func positions(secret string) (all []vector) {
 	inner, _ := json.Marshal(map[string]any{"a": map[string]any{"x": secret}})
@@ -141,7 +141,7 @@ func positions(secret string) (all []vector) {
 	return all
 }
 
-// gitleaksMasker replaces what gitleaks finds, by its own rules, in the event's text.
+// gitleaksMasker replaces the findings of gitleaks, with its own rules, in the event's text.
 func gitleaksMasker() (masker, error) {
 	d, err := gitleaks.NewDetectorDefaultConfig()
 	if err != nil {

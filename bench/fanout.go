@@ -27,32 +27,32 @@ import (
 	"auditrelay/runtime"
 )
 
-// fanOutRuns is how often each row of the group runs; each run is a process.
+// fanOutRuns is the number of runs of each row. Each run is a process.
 const fanOutRuns = 3
 
-// fanOut is one measurement: what callbacks do, how many there are, and the events.
+// fanOut is one measurement: the kind and number of callbacks, and the events.
 type fanOut struct {
 	Kind      string // none, shared, distinct, guest, worker or dead: see callbacks
 	Callbacks int
 	Events    int
-	Size      int // about, in bytes
+	Size      int // approximate size in bytes
 }
 
 func (f fanOut) String() string { return fmt.Sprintf("%d callbacks, %s", f.Callbacks, f.Kind) }
 
-// fanned is what one run of a fanOut told.
+// fanned is the result of one run of a fanOut.
 type fanned struct {
-	CPU      time.Duration // of the process, from the first Submit until all is settled
+	CPU      time.Duration // of the process, from the first Submit until everything is settled
 	Accepted time.Duration // until the last Submit returned
-	Settled  time.Duration // until all is settled
-	Resident int64         // the most resident memory, in MB
-	Written  int64         // bytes handed to write(2), the sinks' own included
+	Settled  time.Duration // until everything is settled
+	Resident int64         // maximum resident memory in MB
+	Written  int64         // bytes passed to write(2), including those of the sinks
 	Bytes    int64         // of the events
 }
 
-// fanOutGroup measures what a further callback costs: CPU, accept rate, memory, bytes
-// written. Each run is a process of its own. The cost of a callback is the difference to
-// the run without callbacks in the same round.
+// fanOutGroup measures the cost of another callback: CPU, accept rate, memory, bytes written.
+// Each run has its own process. The cost of a callback is the difference to the run without
+// callbacks in the same round.
 func fanOutGroup(dir string, n int, only, profile string) error {
 	none := fanOut{Kind: "none", Events: n, Size: 750}
 	rows := []fanOut{none, none}
@@ -123,7 +123,7 @@ func printFanOut(all []fanOut, results [][]fanned) {
 	}
 }
 
-// runFanOut runs one measurement in a process of its own.
+// runFanOut runs one measurement in its own process.
 func runFanOut(dir, profile string, f fanOut) (r fanned, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -206,8 +206,8 @@ func (f fanOut) measure(dir string) (out fanned, err error) {
 	return out, nil
 }
 
-// submit submits the events, one a call, by 64 producers, and returns their size. They
-// are made as they are submitted: the time that this takes is in every row.
+// submit submits the events, one per call, with 64 producers, and returns their size. It
+// creates them on the fly, so every row includes that time.
 func (f fanOut) submit(r *runtime.Runtime) (int64, error) {
 	accept := submitter(r)
 	var next, size atomic.Int64
@@ -216,7 +216,7 @@ func (f fanOut) submit(r *runtime.Runtime) (int64, error) {
 		go func() {
 			for g := corpus.New(uint64(p)); next.Add(1) <= int64(f.Events); {
 				e := g.Next().Data
-				if f.Size > 2*len(e) { // a large one holds others
+				if f.Size > 2*len(e) { // a large event contains others
 					e = append(e[:len(e)-1], `,"padding":[0`...)
 					for len(e) < f.Size {
 						e = append(append(e, ','), g.Next().Data...)
@@ -239,8 +239,8 @@ func (f fanOut) submit(r *runtime.Runtime) (int64, error) {
 	return size.Load(), errors.Join(errs...)
 }
 
-// settled waits until nothing is pending, on every second callback where the others are
-// dead.
+// settled waits until nothing is pending. If every second callback is dead, it waits only for
+// the others.
 func (f fanOut) settled(r *runtime.Runtime) error {
 	if f.Kind != "dead" {
 		return r.Settled(context.Background())
@@ -260,8 +260,8 @@ func (f fanOut) settled(r *runtime.Runtime) error {
 	return nil
 }
 
-// callbacks makes the callbacks of a measurement, each with a file of its own; of kind
-// dead, every second one has a destination that takes nothing.
+// callbacks creates the callbacks of a measurement, each with its own file. For the kind dead,
+// every second one has a destination that accepts nothing.
 func (f fanOut) callbacks(dir string) ([]runtime.Callback, error) {
 	var shared filter.Filter
 	var out []runtime.Callback
@@ -315,7 +315,7 @@ func (f fanOut) callbacks(dir string) ([]runtime.Callback, error) {
 	return out, nil
 }
 
-// fanOutPolicy is the preset minimal with one rule more that no other i has.
+// fanOutPolicy returns the preset minimal plus one rule that differs for each i.
 func fanOutPolicy(i int) (filter.Filter, error) {
 	text, err := redact.Preset("minimal")
 	if err != nil {
@@ -333,7 +333,7 @@ func fanOutPolicy(i int) (filter.Filter, error) {
 	return redact.New(o, nil)
 }
 
-// written is how many bytes this process has handed to write(2).
+// written returns the number of bytes that this process passed to write(2).
 func written() int64 {
 	text, err := os.ReadFile("/proc/self/io")
 	if err != nil {

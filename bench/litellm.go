@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// The maskers of LiteLLM, imitated from a description of them (autumn 2026), since the
-// real ones are Python. Neither is on the way of an audit event but the first.
+// Imitations of LiteLLM's maskers, written from a description (autumn 2026), since the real
+// ones are in Python. Only the first one processes audit events.
 
-// auditMasker masks the members whose name, split at _ and -, has a segment key and
-// none cost: 4 + 4 characters stay, of 8 and fewer none. Numbers and booleans become
-// masked text, texts in a list under such a name are masked, objects are entered, ten
-// levels deep. It looks at the values before they are written as text, and inside no
-// text.
+// auditMasker masks members whose name, split at _ and -, has a segment key and no segment
+// cost. It keeps 4 + 4 characters, and none of values up to 8. Numbers and booleans become
+// masked text. Texts in a list under such a name are masked. Objects are entered up to ten
+// levels deep. It works on the values before they are encoded as text, and does not look inside
+// texts.
 func auditMasker(event []byte) ([]byte, error) {
 	var v map[string]any
 	if err := json.Unmarshal(event, &v); err != nil {
@@ -80,8 +80,8 @@ func fourAndFour(s string) string {
 	return s[:4] + strings.Repeat("*", len(s)-8) + s[len(s)-4:]
 }
 
-// logRedactor is one expression over a text, in any case, whose hits become REDACTED.
-// LiteLLM has it for logs and exceptions; audit events do not pass it.
+// logRedactor is one expression over a text, in any case. Matches become REDACTED. LiteLLM uses
+// it for logs and exceptions, not for audit events.
 var logRedactor = regexp.MustCompile(`(?i)` + strings.Join([]string{
 	`-----BEGIN[A-Z ]*PRIVATE KEY-----[\s\S]*?-----END[A-Z ]*PRIVATE KEY-----`,
 	`ya29\.[A-Za-z0-9_-]+`,

@@ -12,9 +12,8 @@ import (
 	"auditrelay/builtin/wasm"
 )
 
-// loadGroup measures how long a relay takes to load a module that it compiled
-// before: read, checked, rewritten, the compiled code looked up, a first instance
-// started. CPU time.
+// loadGroup measures the CPU time in which a relay loads a module compiled before: read, check,
+// rewrite, look up the compiled code, start a first instance.
 func loadGroup(dir string, n int) error {
 	large := filepath.Join(dir, "large.wasm")
 	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-trimpath", "-o", large, "./largeguest")

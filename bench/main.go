@@ -1,8 +1,7 @@
-// Bench measures auditrelay against floors: the least work that could do the
-// job. All figures of one table come from one run, interleaved, so that a
-// machine whose speed drifts tells the same ratios; each is the median of seven
-// with its spread. The first row of a group runs against itself: what differs by
-// less than that is noise.
+// Bench compares auditrelay with floors: the least work that could do the job. All figures of
+// one table come from one interleaved run, so changes in the machine's speed do not affect the
+// ratios. Each figure is the median of seven runs with its spread. The first row of a group
+// also runs against itself: smaller differences are noise.
 package main
 
 import (
@@ -49,7 +48,7 @@ func run(child, dir, only, fanOutRows, profile string, scale float64) error {
 		}
 		defer os.RemoveAll(dir)
 	}
-	n := int(150_000 * scale) // times seven: over a million for each row
+	n := int(150_000 * scale) // seven times, so over a million for each row
 	groups := []struct {
 		name string
 		run  func() error
@@ -74,14 +73,14 @@ func run(child, dir, only, fanOutRows, profile string, scale float64) error {
 	return nil
 }
 
-// row is one thing that is measured; higher is better where rate is set.
+// row is one measured thing. If rate is set, higher is better.
 type row struct {
 	name    string
 	measure func(run int) (float64, error)
 	values  []float64
 }
 
-// interleave runs all rows in turn, seven times, in an order that rotates.
+// interleave runs all rows in turn, seven times, in rotating order.
 func interleave(rows []*row) error {
 	for i := range runs {
 		for k := range rows {
@@ -101,7 +100,7 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// table prints rows with the ratio of each to the first, run by run.
+// table prints rows with their ratio to the first one, run by run.
 func table(title, unit string, rows []*row) {
 	fmt.Printf("\n%s\n  %-44s %14s %27s %22s\n", title, "", "median "+unit, "spread", "ratio to the first")
 	for _, r := range rows {
@@ -114,7 +113,7 @@ func table(title, unit string, rows []*row) {
 	}
 }
 
-// scratch gives fn an empty folder on the disk that is measured.
+// scratch gives fn an empty folder on the measured disk.
 func scratch(dir, name string, fn func(dir string) (float64, error)) (float64, error) {
 	path := filepath.Join(dir, name)
 	if err := os.MkdirAll(path, 0o700); err != nil {

@@ -15,11 +15,11 @@ import (
 	"auditrelay"
 )
 
-// A peer does the reference redaction in its own way: mask changed_by_api_key,
-// delete updated_values.password, drop what is blocked (nil).
+// A peer performs the reference redaction in its own way: mask changed_by_api_key, delete
+// updated_values.password, drop blocked events (nil).
 type peer struct {
 	name  string
-	share float64 // of the events that the guests get, since it is that much slower
+	share float64 // share of the guests' events that it gets, since it is that much slower
 	one   func(event []byte) ([]byte, error)
 	close func()
 }
@@ -106,8 +106,8 @@ func throughMap(event []byte) ([]byte, error) {
 	return json.Marshal(m)
 }
 
-// textPeers are the peers that can look into a string that holds JSON. gjson and sjson
-// take the text out, edit it and put it back; Bloblang parses and writes it.
+// textPeers are the peers that can edit JSON inside a string. gjson and sjson extract the text,
+// edit it and put it back; Bloblang parses and encodes it.
 func textPeers() []peer {
 	mapping, err := bloblang.Parse(`root = if this.action == "blocked" { deleted() } else { this }
 root.changed_by_api_key = if this.exists("changed_by_api_key") { "***" } else { deleted() }
@@ -183,8 +183,8 @@ func textThroughMap(event []byte) ([]byte, error) {
 	return json.Marshal(m)
 }
 
-// check holds a peer to the floor: the same events dropped, and the same event
-// otherwise, whatever the order of its members.
+// check compares a peer with the floor: it must drop the same events, and otherwise return the
+// same event, in any order of members.
 func (p *peer) check(events []auditrelay.Event, want func([]byte) ([]byte, bool)) error {
 	for i := range events[:min(len(events), 200)] {
 		got, err := p.one(events[i].Data)
@@ -206,12 +206,12 @@ func (p *peer) check(events []auditrelay.Event, want func([]byte) ([]byte, bool)
 }
 
 func canonical(event []byte) string {
-	var v any // numbers by value: peers write 100.0 as 100
+	var v any // compare numbers by value: peers write 100.0 as 100
 	if err := json.Unmarshal(event, &v); err != nil {
 		return "not JSON: " + string(event)
 	}
 	if m, ok := v.(map[string]any); ok {
-		if text, ok := m["updated_values"].(string); ok { // a peer may write it otherwise
+		if text, ok := m["updated_values"].(string); ok { // a peer may encode it differently
 			var inner any
 			if json.Unmarshal([]byte(text), &inner) == nil {
 				m["updated_values"] = inner

@@ -21,8 +21,8 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
 )
 
-// policyGroup measures the presets of the native filter, serialising included, and
-// shows what they and other ways of masking let through.
+// policyGroup measures the presets of the native filter, including serialisation, and shows
+// what they and other ways of masking miss.
 func policyGroup(n int) error {
 	if err := leaks(max(len(corpus.Kinds())*100, n/20)); err != nil {
 		return err
@@ -76,7 +76,7 @@ func policyGroup(n int) error {
 	return nil
 }
 
-// hostileEvent is full of what begins as a secret does and is none.
+// hostileEvent is full of texts that begin like a secret but are none.
 func hostileEvent(size int) []byte {
 	b := []byte(`{"id":"1","action":"created","updated_values":{"note":"`)
 	parts := []string{"sk-", "eyJ", "://a:", "AKIA", "-----BEGIN ", "ghp_", "password=", "Bearer ", "@", "xoxb-"}
@@ -86,7 +86,7 @@ func hostileEvent(size int) []byte {
 	return append(b, `"}}`...)
 }
 
-// preset is the native filter as a worker of the engine has it.
+// preset is the native filter in the form used by an engine worker.
 type preset struct {
 	instance filter.Instance
 	document document.Document
@@ -135,7 +135,7 @@ func (p *preset) redact(events []auditrelay.Event, n int) (float64, error) {
 	return float64(cpu()-begin) / float64(n), nil
 }
 
-// gated is what gate (a) takes beside the filters, of events that pass.
+// gated measures the additional cost of gate (a) for events that pass.
 func gated(events []auditrelay.Event, n int) (*row, error) {
 	g, err := gate.New(gate.Options{Detectors: []string{"secrets"}, Paths: []string{"**.~password"}})
 	if err != nil {
@@ -164,7 +164,7 @@ func gated(events []auditrelay.Event, n int) (*row, error) {
 	}}, nil
 }
 
-// receipted is what receipts take: two digests an event, and its share of a frame.
+// receipted measures the cost of receipts: two digests per event, and its share of a frame.
 func receipted(events []auditrelay.Event, n int) (*row, error) {
 	codec, err := receipts.NewCodec()
 	if err != nil {
@@ -189,14 +189,14 @@ func receipted(events []auditrelay.Event, n int) (*row, error) {
 	}}, nil
 }
 
-// A masker makes an event safe, as somebody thought.
+// A masker is somebody's way to make an event safe.
 type masker struct {
 	name string
 	mask func(event []byte) ([]byte, error)
 }
 
-// leaks counts which of n planted secrets are found in what each masker lets out,
-// decoded in any way.
+// leaks counts how many of n planted secrets occur in the output of each masker, in any
+// encoding.
 func leaks(n int) error {
 	all, err := maskers()
 	if err != nil {
@@ -279,9 +279,9 @@ root = this.apply("mask")`)
 	}, nil
 }
 
-// throughTree masks the members of an event for which mask returns something; with
-// parse also inside before_value and updated_values where those are texts, which
-// LiteLLM masks before it writes them.
+// throughTree masks the members of an event for which mask returns a value. With parse it also
+// masks inside text values of before_value and updated_values, which LiteLLM masks before
+// encoding them.
 func throughTree(event []byte, parse bool, mask func(key string, v any) any) ([]byte, error) {
 	var v any
 	if err := json.Unmarshal(event, &v); err != nil {

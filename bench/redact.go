@@ -18,8 +18,8 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// redactGroup compares the reference redaction by guests, through host functions,
-// with one pass over the bytes that trusts its input. CPU time an event.
+// redactGroup compares the reference redaction by guests, through host functions, with one pass
+// over the bytes that trusts its input. It measures CPU time per event.
 func redactGroup(dir string, n int) error {
 	events := make([]auditrelay.Event, 1000)
 	for i := range events {
@@ -90,9 +90,8 @@ func redactGroup(dir string, n int) error {
 	return textGroup(n)
 }
 
-// textGroup compares the same redaction where updated_values is a string that holds
-// JSON. The floor does not look into strings, nor does the SIMD guest or the plugin:
-// the Go guest comes first.
+// textGroup compares the same redaction if updated_values is a string with JSON. The floor, the
+// SIMD guest and the plugin do not look into strings, so the Go guest comes first.
 func textGroup(n int) error {
 	events := make([]auditrelay.Event, 1000)
 	for i := range events {
@@ -113,7 +112,8 @@ func textGroup(n int) error {
 		{name: "reference-go again (the noise)", measure: func(int) (float64, error) { return g.redact(events, n) }},
 		{name: "reference-c, document and serialising included", measure: func(int) (float64, error) { return c.redact(events, n) }},
 	}
-	// The guests are held to the floor on the same event with its values as an object.
+	// The guests' output must equal the floor's output for the same event with its values as an
+	// object.
 	want := func(text []byte) ([]byte, bool) {
 		for i := range events {
 			if string(events[i].Data) == string(text) {
@@ -141,14 +141,14 @@ func textGroup(n int) error {
 	return nil
 }
 
-// output is the event as the guest leaves it, nil where it drops it.
+// output returns the guest's output, or nil for a dropped event.
 func (g *runningGuest) output(event []byte) ([]byte, error) {
 	g.out = g.out[:0]
 	err := g.one(context.Background(), new(filter.Call), &auditrelay.Event{Data: event})
 	return g.out, err
 }
 
-// cpu returns the CPU time that the process has used.
+// cpu returns the CPU time used by the process.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -166,7 +166,7 @@ func scan(events []auditrelay.Event, n int) float64 {
 	return float64(cpu()-begin) / float64(n)
 }
 
-// runningGuest is one guest as a worker of the engine has it.
+// runningGuest is a guest in the form used by an engine worker.
 type runningGuest struct {
 	module   *wasm.Module
 	instance filter.Instance
@@ -222,7 +222,7 @@ func (g *runningGuest) redact(events []auditrelay.Event, n int) (float64, error)
 	return float64(cpu()-begin) / float64(n), nil
 }
 
-// allocations counts, and checks the output against the floor's on the way.
+// allocations counts allocations, and compares the output with the floor's meanwhile.
 func (g *runningGuest) allocations(events []auditrelay.Event) (float64, error) {
 	ctx := context.Background()
 	call := new(filter.Call)

@@ -19,12 +19,12 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// guestCommand is how this program is run as a worker of its own.
+// guestCommand is the command by which this program runs as its own worker.
 const guestCommand = "internal-guest"
 
-// workersGroup compares guests in this process with the same in worker processes: CPU
-// time of both processes an event, by events at a time; then the time to a first verdict,
-// and memory.
+// workersGroup compares guests in this process with the same guests in worker processes: CPU
+// time of both processes per event, by the number of events at a time; then the time to a first
+// verdict, and memory.
 func workersGroup(dir string, n int) error {
 	events := make([]auditrelay.Event, 1024)
 	for i := range events {
@@ -64,14 +64,14 @@ func workersGroup(dir string, n int) error {
 	return workerMemory(dir, n)
 }
 
-// workerOptions are those of a reference guest in a worker.
+// workerOptions returns the options of a reference guest in a worker.
 func workerOptions(dir, name string) wasm.Options {
 	return wasm.Options{Name: name, File: filepath.Join("../testdata/wasm", name, name+".wasm"), Grants: wasm.Grants{Write: []string{"**"}},
 		CacheDir: filepath.Join(dir, "compiled"), Logger: slog.New(slog.DiscardHandler), Worker: []string{"/proc/self/exe", guestCommand}}
 }
 
-// workerMemory compares the most resident memory of a process that delivers to a file
-// through guests in workers with that of one without guests. The workers' own is not in it.
+// workerMemory compares the maximum resident memory of two processes that deliver to a file:
+// with guests in workers, and without guests. It excludes the workers' own memory.
 func workerMemory(dir string, n int) error {
 	var rows []*row
 	for _, f := range []fanOut{{"none", 1, n, 750}, {"none", 1, n, 750}, {"worker", 1, n, 750}, {"worker", 4, n, 750}} {
@@ -87,7 +87,7 @@ func workerMemory(dir string, n int) error {
 	return nil
 }
 
-// workerStarts measures what a worker takes to begin, and what of memory.
+// workerStarts measures the time and memory of a worker's start.
 func workerStarts(o wasm.Options, events []auditrelay.Event) error {
 	rows := []*row{
 		{name: "load from the cache, and a first verdict", measure: func(int) (float64, error) {
@@ -143,7 +143,7 @@ func resident(pid int) auditrelay.ByteSize {
 	return auditrelay.ByteSize(pages * os.Getpagesize())
 }
 
-// batch judges events as a worker of the engine does.
+// batch processes events as an engine worker does.
 type batch struct {
 	module    *wasm.Module
 	instance  filter.Instance
@@ -167,7 +167,7 @@ func (b *batch) close() {
 	_ = b.module.Close()
 }
 
-// judge returns how many events were decided.
+// judge returns the number of events with a verdict.
 func (b *batch) judge(events []auditrelay.Event) (int, error) {
 	for len(b.documents) < len(events) {
 		b.documents = append(b.documents, document.Document{})
@@ -198,7 +198,7 @@ func (b *batch) judge(events []auditrelay.Event) (int, error) {
 	return decided, err
 }
 
-// cpu returns the CPU time an event of this process and of the worker.
+// cpu returns the CPU time of this process and the worker per event.
 func (b *batch) cpu(events []auditrelay.Event, at, n int) (float64, error) {
 	began := cpu() + b.workerCPU()
 	for done := 0; done < n; {
@@ -212,7 +212,7 @@ func (b *batch) cpu(events []auditrelay.Event, at, n int) (float64, error) {
 	return float64(cpu()+b.workerCPU()-began) / float64(n), nil
 }
 
-// workerCPU returns the CPU time that the worker has used.
+// workerCPU returns the CPU time used by the worker.
 func (b *batch) workerCPU() time.Duration {
 	total := time.Duration(0)
 	for _, w := range b.module.Workers() {

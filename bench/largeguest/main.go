@@ -1,8 +1,8 @@
 //go:build wasip1
 
-// Largeguest is a Go guest of some 3 MB, as one that leans on the standard library
-// becomes: it decodes the event itself and asks a regular expression of
-// its own about it. How long it takes to load is measured.
+// Largeguest is a Go guest of some 3 MB, the usual size with many packages of the standard
+// library. It decodes the event itself and applies its own regular expression. Its load time is
+// measured.
 package main
 
 import (

@@ -14,18 +14,18 @@ type mode int
 
 const (
 	healthy  mode = iota
-	flaky         // one request in five fails, in turn: 500, reset, answer lost, 429
+	flaky         // one request in five fails, in turn with: 500, reset, lost answer, 429
 	dead          // every connection is dropped
-	login         // a log-in page with status 200, as a proxy in front of it gives
-	rejected      // a record with poison is refused, with 400, and what is with it
+	login         // a log-in page with status 200, as from a proxy in front of it
+	rejected      // a request with a poison record is refused with 400
 )
 
 func (m mode) String() string {
 	return [...]string{"healthy", "flaky", "dead", "log-in page", "poison"}[m]
 }
 
-// destination takes arrays of events over HTTP and remembers what it has. It cannot tell
-// that a request comes again.
+// destination accepts arrays of events over HTTP and stores them. It cannot detect a repeated
+// request.
 type destination struct {
 	server *httptest.Server
 
@@ -49,7 +49,7 @@ func (d *destination) set(m mode) {
 	d.mode = m
 }
 
-// arrived is how many different events it has.
+// arrived returns the number of distinct events it has.
 func (d *destination) arrived() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -95,7 +95,7 @@ func (d *destination) serve(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// store takes a request's events: an array, or one.
+// store stores the events of a request: an array, or one event.
 func (d *destination) store(body []byte) bool {
 	var docs []json.RawMessage
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {

@@ -21,16 +21,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// hole takes everything and keeps nothing, but for its Kafka broker, which keeps records in
-// memory. It answers as each protocol wants it.
+// hole accepts everything and stores nothing, except its Kafka broker, which keeps records in
+// memory. It answers according to each protocol.
 type hole struct {
 	server *httptest.Server
 	stream net.Listener   // for lines over TCP
 	kafka  *kfake.Cluster // topic has three partitions
-	key    string         // a file: the key of a service account of Google's, whose tokens the hole gives
+	key    string         // a file with the key of a Google service account, whose tokens the hole issues
 }
 
-// topic is Kafka's.
+// topic is the Kafka topic.
 const topic = "audit"
 
 func newHole(dir string) (*hole, error) {
@@ -67,7 +67,7 @@ func newHole(dir string) (*hole, error) {
 		case r.URL.Path == "/api/v2/logs":
 			w.WriteHeader(http.StatusAccepted)
 			_, _ = io.WriteString(w, "{}")
-		case r.URL.Path == "/v1/logs": // 200 with nothing
+		case r.URL.Path == "/v1/logs": // 200 without content
 		case strings.HasSuffix(r.URL.Path, "/logs:import"):
 			_, _ = io.WriteString(w, "{}")
 		case strings.HasSuffix(r.URL.Path, "/token"):
@@ -110,7 +110,7 @@ func serviceAccount(file, at string) error {
 	return os.WriteFile(file, text, 0o600)
 }
 
-// bulk answers with a result for each item, as Elasticsearch does.
+// bulk answers with a result for each item, like Elasticsearch.
 func bulk(w http.ResponseWriter, r *http.Request) {
 	var body io.Reader = r.Body
 	if r.Header.Get("Content-Encoding") == "gzip" {
@@ -126,10 +126,10 @@ func bulk(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"errors":false,"items":[`+strings.TrimSuffix(strings.Repeat(`{"create":{"status":201}},`, n), ",")+"]}")
 }
 
-// checksumOf finds the checksum that an upload to Cloud Storage announces.
+// checksumOf finds the checksum announced by an upload to Cloud Storage.
 var checksumOf = regexp.MustCompile(`"crc32c":"([^"]*)"`)
 
-// upload answers as Cloud Storage does, with the checksum that it was told.
+// upload answers like Cloud Storage, with the announced checksum.
 func upload(w http.ResponseWriter, r *http.Request) {
 	data, _ := io.ReadAll(r.Body)
 	found := checksumOf.FindSubmatch(data[:min(len(data), 4096)])

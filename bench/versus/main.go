@@ -1,5 +1,5 @@
-// Versus runs one fault script against auditrelay and against Benthos with the same kind
-// of sinks, and tells what each accepted, lost, doubled and leaked, and what an event cost.
+// Versus runs one fault script against auditrelay and against Benthos with the same kind of
+// sinks. It reports accepted, lost, doubled and leaked events, and the cost of an event.
 package main
 
 import (
@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	planted = "planted-4c81" // begins each secret
+	planted = "planted-4c81" // the beginning of each secret
 	poison  = "poison-77"    // marks a record that the destination refuses
 	senders = 32
 	tries   = 3
-	dwell   = 3 * time.Second // the destination stays as it is after the last event
+	dwell   = 3 * time.Second // how long the destination keeps its state after the last event
 )
 
 func main() {
@@ -51,7 +51,7 @@ func run(n int, only, rows, postgres string) error {
 	for program, pkg := range map[string]string{ours: "./cmd/auditrelay", peer: "./versus/peer"} {
 		build := exec.Command("go", "build", "-o", program, pkg)
 		if program == ours {
-			build.Dir = ".." // it is of another module
+			build.Dir = ".." // it belongs to another module
 		}
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
@@ -69,7 +69,7 @@ func run(n int, only, rows, postgres string) error {
 	return sinkHoles(dir, ours, peer, 20*n, wanted, postgres)
 }
 
-// scripts runs the fault script against each.
+// scripts runs the fault script against each system.
 func scripts(dir, ours, peer string, n int) error {
 	fmt.Printf("The fault script, %d events of about 0.6 KB, %d senders that try an event %d times\n\n", n, senders, tries)
 	fmt.Println("| | accepted | lost | lost of the file | set aside | doubled | leaked | CPU an event, us |\n|---|---|---|---|---|---|---|---|")
@@ -96,9 +96,9 @@ func scripts(dir, ours, peer string, n int) error {
 	return nil
 }
 
-// script is the same for all: a sixth of the events each while the destination is
-// healthy; flaky; dead, with a kill -9 in the middle; refuses poison; gives a log-in page;
-// and is healthy again.
+// script is the same for all systems. A sixth of the events is sent while the destination is
+// healthy, flaky, dead (with a kill -9 in the middle), refusing poison, showing a log-in page,
+// and healthy again.
 func script(s *system, d *destination, n int) error {
 	if err := s.start(); err != nil {
 		return err
@@ -126,8 +126,8 @@ func script(s *system, d *destination, n int) error {
 	return nil
 }
 
-// quiet waits until nothing has arrived for a time that is longer than any pause between
-// retries: our callback that is misconfigured tries again after a minute.
+// quiet waits until nothing has arrived for longer than any pause between retries: a
+// misconfigured callback of ours retries after a minute.
 func quiet(d *destination) {
 	last, since := d.arrived(), time.Now()
 	for time.Since(since) < 75*time.Second {
@@ -163,7 +163,7 @@ func tell(s *system, d *destination, accepted *sent, aside int) {
 		float64(s.cpu.Microseconds())/float64(max(1, n)))
 }
 
-// inFile are the ids in a file, and those of events that leaked there.
+// inFile returns the ids in a file, and the ids of the events that leaked there.
 func inFile(name string) (ids, leaked map[string]bool) {
 	ids, leaked = map[string]bool{}, map[string]bool{}
 	text, err := os.ReadFile(name)
@@ -183,13 +183,13 @@ func inFile(name string) (ids, leaked map[string]bool) {
 	return ids, leaked
 }
 
-// sent is what was accepted: answered with 2xx.
+// sent contains the accepted events: those answered with 2xx.
 type sent struct {
 	mu  sync.Mutex
 	ids map[string]bool
 }
 
-// send sends events, each in a request of its own, and tries again as a sender would.
+// send sends events, one per request, and retries as a sender would.
 func (a *sent) send(s *system, from, to int) {
 	client := &http.Client{Timeout: 8 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: senders}}
 	defer client.CloseIdleConnections()
@@ -224,7 +224,7 @@ func (a *sent) send(s *system, from, to int) {
 
 func idOf(i int) string { return fmt.Sprintf("event-%07d", i) }
 
-// event makes the event with that number. Each holds a secret; where it stands differs.
+// event returns the event with this number. Each contains a secret, in varying places.
 func event(i int) []byte {
 	secret := fmt.Sprintf("%s-%07dQz", planted, i)
 	var values map[string]any

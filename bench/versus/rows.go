@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// rows are those of the sink-hole's table: the two without a sink first, then each sink of
-// ours, and the peer's output for the same protocol after it, where its core has one or
+// rows returns the rows of the sink-hole's table. The two without a sink come first. Then each
+// of our sinks is followed by the peer's output for the same protocol, if its core has one or
 // http_client with a mapping can write it.
 func (h *hole) rows(ours, peer, postgres string) []*sinkRow {
 	mine := func(name, sink string) *sinkRow {
@@ -35,8 +35,8 @@ func (h *hole) rows(ours, peer, postgres string) []*sinkRow {
 	return append(rows, way...)
 }
 
-// The whole way, of each: one action is dropped, a field masked and another deleted, which
-// stands in a text that holds JSON, and the rest goes into a file.
+// The whole way of each system: drop one action, mask a field, delete another one inside a text
+// with JSON, and write the rest to a file.
 const (
 	ourWay = `
 filters: {edit: {redact: {rules: [{paths: [changed_by_api_key], do: mask}, {paths: [updated_values.password], do: remove}]}}}
@@ -60,13 +60,13 @@ type row func(name, configuration string) *sinkRow
 // guard lets our sinks connect to this machine.
 const guard = `http: {allow_networks: [loopback], proxy: none}`
 
-// httpClient is the peer's output that posts requests of 1,000 events; processors make one
-// of each batch.
+// httpClient returns the peer's output that posts requests of 1,000 events. processors turn
+// each batch into one message.
 func (h *hole) httpClient(path, processors string) string {
 	return fmt.Sprintf(`http_client: {url: %q, verb: POST, max_in_flight: 4, batch_as_multipart: false, batching: {count: 1000, period: 1s, processors: [%s]}}`, h.server.URL+path, processors)
 }
 
-// collectors are the sinks of log stores and collectors.
+// collectors returns the sinks for log stores and collectors.
 func (h *hole) collectors(mine, theirs row) []*sinkRow {
 	url := h.server.URL
 	return []*sinkRow{
@@ -86,7 +86,7 @@ func (h *hole) collectors(mine, theirs row) []*sinkRow {
 	}
 }
 
-// clouds are the sinks of the clouds' stores and services.
+// clouds returns the sinks for the clouds' stores and services.
 func (h *hole) clouds(mine, theirs row) []*sinkRow {
 	url := h.server.URL
 	const rule, stream = "dcr-0123456789abcdef0123456789abcdef", "Custom-AuditRelay_CL"

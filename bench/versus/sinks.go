@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// rounds is how often each row of the sink-hole's table runs, in turns.
+// rounds is the number of runs of each row of the sink-hole's table, in turns.
 const rounds = 3
 
 // sinkRow is one sink of one system.
@@ -22,15 +22,14 @@ type sinkRow struct {
 	make  func(dir string) (*system, error)
 	ours  bool
 	base  int  // the row without a sink
-	floor bool // it is one
-	way   bool // a whole way: requests of 100, of whose events one in ten is dropped
+	floor bool // a row without a sink
+	way   bool // a whole way: requests of 100 events, one in ten dropped
 
-	rate, cpu []float64 // events a second; us an event
+	rate, cpu []float64 // events per second; us per event
 }
 
-// sinkHoles measures each sink whose row wanted matches against a local sink-hole, beside
-// the rows without a sink. postgres is the URL of a database; without one that sink has no
-// row.
+// sinkHoles measures each sink whose row matches wanted against a local sink-hole, beside the
+// rows without a sink. postgres is the URL of a database; without it that sink has no row.
 func sinkHoles(dir, ours, peer string, n int, wanted *regexp.Regexp, postgres string) error {
 	h, err := newHole(dir)
 	if err != nil {
@@ -68,7 +67,7 @@ func middle(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// relayTo is auditrelay with one callback without filters.
+// relayTo returns auditrelay with one callback and no filters.
 func relayTo(program, dir, sink string) (*system, error) {
 	if sink == "" {
 		return relayWith(program, dir, "callbacks: []\n")
@@ -89,7 +88,7 @@ func relayWith(program, dir, callbacks string) (*system, error) {
 	return s, os.WriteFile(config, fmt.Appendf(nil, "data_dir: %s/data\njournal: {reserve: 0}\n%s", dir, callbacks), 0o600)
 }
 
-// benthosTo is Benthos with one output: it answers when that has the events.
+// benthosTo returns Benthos with one output. It answers once the output has the events.
 func benthosTo(program, dir, output string) (*system, error) {
 	return benthosWith(program, dir, fmt.Sprintf("output: {%s}\n", output))
 }
@@ -198,7 +197,7 @@ func wholeWay(dir string, ours bool, expected int) error {
 	came := 0
 	for line := range bytes.Lines(text) {
 		if !bytes.Contains(line, []byte(`"id":"event-`)) {
-			continue // a record of the relay's own
+			continue // one of the relay's own records
 		}
 		came++
 		if !bytes.Contains(line, []byte(`"changed_by_api_key":"***"`)) || bytes.Contains(line, []byte("password")) || bytes.Contains(line, []byte(`"blocked"`)) {

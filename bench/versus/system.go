@@ -14,19 +14,18 @@ import (
 	"time"
 )
 
-// system is one of those compared: a program, its configuration, and where it takes
-// events.
+// system is one of the compared systems: a program, its configuration, and its input.
 type system struct {
 	name    string
 	program string
 	args    []string
 	events  string // URL
 	ready   string // URL that answers 200
-	account string // URL of an account, of ours alone
+	account string // URL of an account; ours only
 	file    string // its second sink
 
 	cmd *exec.Cmd
-	cpu time.Duration // of processes that have ended
+	cpu time.Duration // of ended processes
 	log bytes.Buffer
 }
 
@@ -39,7 +38,7 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// relay is auditrelay with the preset for LiteLLM's events, and both sinks.
+// relay returns auditrelay with the preset for LiteLLM's events and both sinks.
 func relay(program, dir, hook string) (*system, error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -63,8 +62,7 @@ callbacks:
 `, dir, hook, s.file), 0o600)
 }
 
-// mask is a policy as people write it for Benthos: a list of keys, also inside of texts
-// that hold JSON.
+// mask is a typical policy for Benthos: a list of keys, also inside texts with JSON.
 var mask = `
 map mask {
   root = match {
@@ -76,8 +74,8 @@ map mask {
 }
 root = this.apply("mask")`
 
-// benthos is the peer with the same two sinks; buffer is what stands between its input
-// and them.
+// benthos returns the peer with the same two sinks. buffer is placed between its input and
+// them.
 func benthos(program, dir, hook, buffer string) (*system, error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -134,7 +132,7 @@ func (s *system) start() error {
 // kill is kill -9.
 func (s *system) kill() { s.end(syscall.SIGKILL) }
 
-// stop ends it in order.
+// stop ends it in an orderly way.
 func (s *system) stop() { s.end(syscall.SIGTERM) }
 
 func (s *system) end(signal syscall.Signal) {
@@ -150,7 +148,7 @@ func (s *system) end(signal syscall.Signal) {
 	s.cpu += s.cmd.ProcessState.UserTime() + s.cmd.ProcessState.SystemTime()
 }
 
-// setAside is how many events of a callback are dead letters, each with its reason.
+// setAside returns the number of dead letters of a callback.
 func (s *system) setAside(callback string) int {
 	if s.account == "" {
 		return 0

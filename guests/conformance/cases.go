@@ -13,18 +13,17 @@ import (
 //go:embed modules/*.wasm
 var modules embed.FS
 
-// Case is one hostile module and what must come of it. A module judges events with
-// an odd sequence in its own way and keeps those with an even one, where it gets
-// so far.
+// Case is one hostile module with its required result. If a module gets that far, it misbehaves
+// on events with an odd sequence and keeps those with an even one.
 type Case struct {
 	Name string
-	What string // what it does
+	What string // what the module does
 	Wasm []byte
 
-	// Refused is part of the reason for which the module must not load; empty where
-	// it must.
+	// Refused is part of the reason for which the load must fail. Empty means it must succeed.
 	Refused string
-	// Cause is how an event must fail; CauseNone where it must be kept.
+	// Cause is the required cause of the event's failure. CauseNone means the event must be
+	// kept.
 	Cause auditrelay.Cause
 }
 
@@ -170,8 +169,8 @@ var fromFiles = []Case{
 	{Name: "reenter-itself", What: "runs its own event within it", Cause: auditrelay.CauseStack},
 }
 
-// pointers makes a module for every host function that takes a pointer, which hands
-// it one that lies outside its memory.
+// pointers creates a module for every host function that takes a pointer. The module passes a
+// pointer outside its memory.
 func pointers() []Case {
 	var all []Case
 	for _, table := range []struct {
@@ -181,7 +180,7 @@ func pointers() []Case {
 		for i := range table.funcs {
 			f := &table.funcs[i]
 			names := strings.Fields(f.Params)
-			if !slices.ContainsFunc(names, pointer) || f.Name == "args_get" || f.Name == "environ_get" { // which have nothing to write
+			if !slices.ContainsFunc(names, pointer) || f.Name == "args_get" || f.Name == "environ_get" { // they write nothing here
 				continue
 			}
 			for _, bad := range []struct {
@@ -190,7 +189,7 @@ func pointers() []Case {
 				len  int32
 			}{{"beyond", 65_530, 64}, {"negative", -8, 64}, {"huge", 16, -1}} {
 				if bad.len < 0 && table.module == hostfuncs.ModuleWASI {
-					continue // its counts have limits of their own, and errors to return
+					continue // its counts have their own limits and errors
 				}
 				c := Case{Name: fmt.Sprintf("pointer-%s-%s", f.Name, bad.name), Cause: auditrelay.CauseProtocol,
 					What: fmt.Sprintf("hands %s memory that is not its own", f.Name)}

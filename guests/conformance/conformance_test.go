@@ -14,7 +14,7 @@ import (
 	"auditrelay/guests/conformance"
 )
 
-// engine is this build's, compiling in this process.
+// engine is this build's engine, with compilation in this process.
 func engine(ctx context.Context, g conformance.Guest) (filter.Filter, error) {
 	return wasm.Load(ctx, wasm.Options{
 		Name: g.Name, Wasm: g.Wasm,
@@ -25,7 +25,7 @@ func engine(ctx context.Context, g conformance.Guest) (filter.Filter, error) {
 	})
 }
 
-// The engine of this build stands the whole kit.
+// The engine of this build passes the whole kit.
 func TestThisBuildConforms(t *testing.T) {
 	results, err := conformance.Run(t.Context(), engine)
 	if err != nil {
@@ -52,7 +52,7 @@ func TestThisBuildConforms(t *testing.T) {
 	t.Logf("%d cases; longest until stopped: %v (%s); longest collection beside one: %v (%s)", len(results), slowest.Stopped, slowest.Name, longest.GC, longest.Name)
 }
 
-// lax is an engine without a meter worth the name: the kit must find it out.
+// lax is an engine without a useful meter. The kit must detect that.
 func TestTheKitFindsWhatDoesNotConform(t *testing.T) {
 	lenient := func(ctx context.Context, g conformance.Guest) (filter.Filter, error) {
 		f, err := engine(ctx, g)

@@ -1,10 +1,10 @@
-// Package conformance is a kit of hostile modules that any build of the guest
-// engine can be held to: what loops, recurses, traps, floods, grows, hands over
-// nonsense or is none. Each must be refused with its reason or stopped with its
-// cause, for a bounded cost, and the event after it handled well.
+// Package conformance is a test kit of hostile modules for any build of the guest engine. The
+// modules loop, recurse, trap, flood, grow, pass invalid values or are invalid themselves. The
+// engine must refuse each with the right reason or stop it with the right cause, at a bounded
+// cost, and must handle the next event well.
 //
 //	results, err := conformance.Run(ctx, target)
 //
-// Most modules stand as text beside their binaries in modules/; those that are
-// large, or no modules at all, are made by this package.
+// The source text of most modules is beside their binaries in modules/. This package generates
+// the large and the invalid ones.
 package conformance

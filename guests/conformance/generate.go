@@ -10,7 +10,7 @@ import (
 	"auditrelay/hostfuncs"
 )
 
-// What of the binary format the generated modules need.
+// The parts of the binary format that the generated modules need.
 const (
 	opUnreachable, opBlock, opLoop, opEnd, opBr, opBrIf = 0x00, 0x02, 0x03, 0x0b, 0x0c, 0x0d
 	opCall, opReturnCall, opDrop                        = 0x10, 0x12, 0x1a
@@ -48,17 +48,17 @@ func list(items ...[]byte) []byte {
 
 const header = "\x00asm\x01\x00\x00\x00"
 
-// built is a module of a guest's form: one page of memory, one function more than
-// auditrelay_event where extra is given, whose code may call it as function 1.
+// built is a module in the form of a guest: one page of memory and, if extra is set, one more
+// function, which auditrelay_event may call as function 1.
 type built struct {
 	event  []byte // code of auditrelay_event
-	extra  []byte // a whole body of a function () -> (), its locals included
-	tail   []byte // sections put behind
-	module string // an import, where given: function 0
+	extra  []byte // the whole body of a function () -> (), including its locals
+	tail   []byte // sections to append
+	module string // an import, if set: function 0
 	name   string
 	params []byte
 	result []byte
-	start  bool // the code is auditrelay_init's, and the event is kept
+	start  bool // the code is that of auditrelay_init, and the event is kept
 	asks   string
 }
 
@@ -100,8 +100,8 @@ func (b built) wasm() []byte {
 	return out
 }
 
-// callWith makes a module that calls a host function with one bad pointer and
-// length for each that it takes.
+// callWith creates a module that calls a host function with one invalid pointer and length for
+// each of its pairs.
 func callWith(module string, f *hostfuncs.Function, names []string, ptr, length int32) []byte {
 	types := f.ParamTypes()
 	var code []byte
@@ -131,7 +131,7 @@ func callWith(module string, f *hostfuncs.Function, names []string, ptr, length 
 		asks: `{"name":"pointer","abi":"1.0","writes":["**"],"emits":true,"keys":["key"],"metrics":["metric"]}`}.wasm()
 }
 
-// generated makes what is too large, or too broken, to stand as text.
+// generated creates the modules that are too large or too broken to have a source text.
 func generated() []Case {
 	repeat := func(n int, code ...byte) []byte { return []byte(strings.Repeat(string(code), n)) }
 	kept := []byte{opI32Const, 1}
@@ -202,7 +202,7 @@ func generated() []Case {
 	return all
 }
 
-// joins is a body that moves n values where ways meet, at every trip round a loop.
+// joins returns a body that moves n values at a join of branches on every loop iteration.
 func joins(n int) []byte {
 	const opIf, opI64Load, opI64Store, opI32Eqz = 0x04, 0x29, 0x37, 0x45
 	code := list(append(unsigned(nil, n), typeI64), []byte{1, typeI32})
@@ -221,13 +221,13 @@ func joins(n int) []byte {
 	return append(code, opEnd)
 }
 
-// longName is a name section that gives one function a name of n bytes.
+// longName returns a name section with a name of n bytes for one function.
 func longName(function, n int) []byte {
 	names := named(append([]byte{1}, byte(function)), strings.Repeat("n", n))
 	return section(nil, 0, section(named(nil, "name"), 1, names))
 }
 
-// manyNames is a name section that gives names to n locals of a function, which has none.
+// manyNames returns a name section with names for n locals of a function that has none.
 func manyNames(function, n int) []byte {
 	locals := unsigned(unsigned(unsigned(nil, 1), function), n)
 	for i := range n {
@@ -236,7 +236,7 @@ func manyNames(function, n int) []byte {
 	return section(nil, 0, section(named(nil, "name"), 2, locals))
 }
 
-// signature is a module whose only exported function has a name and one of two
+// signature returns a module with only one exported function of a given name and one of two
 // types: 0 is () -> (i32), 1 is () -> ().
 func signature(name string, kind byte) []byte {
 	types := list([]byte{0x60, 0, 1, typeI32}, []byte{0x60, 0, 0})

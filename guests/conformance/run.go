@@ -16,23 +16,22 @@ import (
 	"auditrelay/filter"
 )
 
-// Guest is what a target is given to load.
+// Guest is the input of a Target.
 type Guest struct {
 	Name string
 	Wasm []byte
-	// Fuel, FuelPerByte, Memory and Stack are the budget that the kit holds the
-	// target to; Write, Emit, Key and Metric are to be granted.
+	// Fuel, FuelPerByte, Memory and Stack are the budget that the target must enforce. It must
+	// grant Write, Emit, Key and Metric.
 	Fuel, FuelPerByte int64
 	Memory, Stack     int64
 	Write, Emit       []string
 	Key, Metric       string
 }
 
-// Target loads a guest into the engine that is tested. An error means that the
-// module was refused.
+// Target loads a guest into the tested engine. An error means that the module was refused.
 type Target func(ctx context.Context, g Guest) (filter.Filter, error)
 
-// The budget that every module of the kit gets.
+// The budget of every module in the kit.
 const (
 	Fuel        = 4_000_000
 	FuelPerByte = 4_000
@@ -40,12 +39,11 @@ const (
 	Stack       = 2 << 20
 )
 
-// Overshoot is the most fuel beyond its budget that a module may be seen to have
-// used when it is stopped: what one host function may do before it is charged, and
-// what runs between two checks.
+// Overshoot is the maximum fuel that a stopped module may have used beyond its budget: the work
+// of one host function before it is charged, and the code between two checks.
 const Overshoot = 100_000
 
-// Result is what became of one case.
+// Result is the result of one case.
 type Result struct {
 	Name     string           `json:"name"`
 	What     string           `json:"what"`
@@ -55,23 +53,23 @@ type Result struct {
 	Problems []string         `json:"problems,omitempty"`
 	Cause    auditrelay.Cause `json:"cause,omitempty"`
 
-	Loaded  time.Duration `json:"load_ns"`           // until it was loaded, or refused
-	Stopped time.Duration `json:"stopped_ns"`        // from the event until the verdict or the failure
-	GC      time.Duration `json:"gc_ns"`             // the longest collection of the host's beside it
+	Loaded  time.Duration `json:"load_ns"`           // until it was loaded or refused
+	Stopped time.Duration `json:"stopped_ns"`        // from the event to the verdict or the failure
+	GC      time.Duration `json:"gc_ns"`             // the longest garbage collection of the host meanwhile
 	Fuel    int64         `json:"fuel,omitempty"`    // used
 	Over    int64         `json:"over,omitempty"`    // beyond its budget
-	Grown   int64         `json:"grown_bytes"`       // the process's resident memory after, against before
-	NextOK  bool          `json:"next_ok,omitempty"` // the event after it was handled well
+	Grown   int64         `json:"grown_bytes"`       // increase of the process's resident memory
+	NextOK  bool          `json:"next_ok,omitempty"` // the next event was handled well
 }
 
-// event is what the modules get: 1 KB.
+// event returns the event for the modules: 1 KB.
 func event() []byte {
 	return []byte(`{"id":"e-1","updated_at":"2026-01-02T03:04:05+00:00","action":"updated","table_name":"` + strings.Repeat("a", 500) +
 		`","object_id":"o-1","updated_values":"{\"alias\":\"` + strings.Repeat("b", 300) + `\"}"}`)
 }
 
-// Run runs every case against a target, one after the other. The error is the
-// kit's own or ctx's, never a case's.
+// Run runs every case against a target, one after the other. An error concerns the kit or ctx,
+// never a case.
 func Run(ctx context.Context, target Target) ([]Result, error) {
 	cases, err := Cases()
 	if err != nil {
@@ -142,8 +140,8 @@ func run(ctx context.Context, target Target, good filter.Filter, c *Case) (r Res
 	if r.Over = max(0, r.Fuel-(Fuel+FuelPerByte*int64(len(event())))); r.Over > Overshoot {
 		problem("it used %d units beyond its budget", r.Over)
 	}
-	// The next event, in a new instance: an innocent one is kept, and where the
-	// module knows of none it fails alike. A module beside it is not disturbed.
+	// The next event, in a new instance: a harmless one is kept. If the module treats all
+	// alike, it fails alike. Another module is not disturbed.
 	next, _, _, _ := judge(ctx, f, 2)
 	if r.NextOK = next == "keep" || next == r.Expected; !r.NextOK {
 		problem("the event after it: got %s", next)
@@ -161,7 +159,7 @@ func keeps(ctx context.Context, good filter.Filter, r *Result) bool {
 	return got == "keep"
 }
 
-// judge brings one event to a new instance.
+// judge passes one event to a new instance.
 func judge(ctx context.Context, f filter.Filter, sequence uint64) (got string, cause auditrelay.Cause, took time.Duration, fuel int64) {
 	instance, err := f.Open(ctx)
 	if err != nil {
@@ -185,8 +183,8 @@ func judge(ctx context.Context, f filter.Filter, sequence uint64) (got string, c
 	return string(cause), cause, took, call.Usage.Fuel
 }
 
-// collector runs the host's garbage collector over and over and remembers how long
-// the longest run took: a guest that does not come back to the host holds it up.
+// collector runs the host's garbage collector repeatedly and records the longest run: a guest
+// that does not return to the host delays it.
 type collector struct {
 	done    chan struct{}
 	wg      sync.WaitGroup
@@ -216,7 +214,7 @@ func (c *collector) stop() time.Duration {
 	return c.longest
 }
 
-// resident is the process's resident memory in bytes, 0 where that is not known.
+// resident returns the process's resident memory in bytes, or 0 if unknown.
 func resident() int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

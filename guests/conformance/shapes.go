@@ -9,23 +9,23 @@ import (
 	"auditrelay/hostfuncs"
 )
 
-// Handles of what a storm interns: the first of each kind.
+// Handles of interned values in a storm: the first of each kind.
 const (
 	firstPath     = 1
 	firstRegex    = 1<<16 + 1
 	firstDetector = 1<<17 + 1
 )
 
-// Where a storm's memory has what, and how long the long ones are.
+// The memory layout of a storm, and the lengths of its long values.
 const (
 	atPath, atRegex, atDetectors, atKey, atMetric, atQuery = 0, 16, 64, 96, 112, 128
 	atText, atJSON, atBuffer                               = 1 << 16, 5 << 16, 9 << 16
 	longText                                               = 200_000
 )
 
-// storms makes a module for every host function of an event that calls it for ever, with
-// what is dearest for it: texts of 200,000 bytes, all nodes in turn and some that there are
-// not, every value of the event at once.
+// storms creates a module for every host function for events. The module calls it endlessly
+// with its most expensive arguments: texts of 200,000 bytes, all nodes in turn including
+// missing ones, all values of the event at once.
 func storms() []Case {
 	var all []Case
 	table := hostfuncs.V1()
@@ -40,13 +40,13 @@ func storms() []Case {
 	return all
 }
 
-// stormEnds is how a storm ends: nearly all by their fuel.
+// stormEnds returns how a storm ends. Nearly all run out of fuel.
 func stormEnds(name string) auditrelay.Cause {
 	switch name {
 	case "set_json_all", "set_string_all":
 		return auditrelay.CauseRejectedOutput // more edits than limits.edit_bytes allows
 	case "each":
-		return auditrelay.CauseProtocol // behind a node that there is not
+		return auditrelay.CauseProtocol // after a missing node
 	}
 	return auditrelay.CauseFuel
 }
@@ -110,8 +110,8 @@ func storm(f *hostfuncs.Function) []byte {
 
 const stormQuery = `*a*.#(#(a==1)#)#.#`
 
-// stormArgument is what a storm of a function passes for a parameter: a number, or one
-// after the other.
+// stormArgument returns the argument of a function's parameter in a storm: a constant, or a
+// counter.
 func stormArgument(function, name string) (n int, counted bool) {
 	json := slices.Contains([]string{"set_json", "set_json_all", "put", "event_replace"}, function)
 	switch name {
@@ -164,8 +164,8 @@ func stormArgument(function, name string) (n int, counted bool) {
 	panic(fmt.Sprintf("a storm of %s knows no %s", function, name))
 }
 
-// labels is a body with one br_table of n labels, which leads out of or round a hundred
-// blocks, in a loop.
+// labels returns a body with one br_table of n labels, in a loop. Its targets leave or repeat a
+// hundred blocks.
 func labels(n int) []byte {
 	const opBrTable, blocks = 0x0e, 100
 	code := []byte{0, opLoop, noValue}
@@ -178,7 +178,7 @@ func labels(n int) []byte {
 	return append(code, opBr, 0, opEnd, opEnd)
 }
 
-// filled is a module whose memory of n pages is filled from its segments at each start.
+// filled returns a module that fills n pages of memory from its segments at each start.
 func filled(module []byte, at, size, pieces int) []byte {
 	var segments [][]byte
 	for i := range pieces {

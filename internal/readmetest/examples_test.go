@@ -21,11 +21,11 @@ import (
 
 func isLiteLLM(yaml string) bool { return strings.Contains(yaml, "litellm_settings:") }
 
-// Pages whose commands other tests run.
+// Pages whose commands are run by other tests.
 var runElsewhere = map[string]bool{"docs/operators/litellm.md": true}
 
-// TestCommands runs the commands of every page that starts no relay against one
-// that has delivered events, set one aside and quarantined another (testdata).
+// TestCommands runs the commands of every page that starts no relay. The relay in testdata has
+// delivered events, dead-lettered one and quarantined another.
 func TestCommands(t *testing.T) {
 	for _, page := range documents(t) {
 		f := newFolder(t)
@@ -41,8 +41,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// atWork starts the relay of testdata in the folder and waits until it is done with
-// its events.
+// atWork starts the relay of testdata in the folder and waits until it has processed its
+// events.
 func (f folder) atWork(t *testing.T) {
 	t.Helper()
 	s3Address := freeAddress(t)
@@ -88,12 +88,12 @@ func (f folder) atWork(t *testing.T) {
 	f.until(t, "auditrelay explain evt-2", `(?m)^siem +dead_lettered`)
 }
 
-// until polls a command.
+// until repeats a command until its output matches.
 func (f folder) until(t *testing.T, command, pattern string) {
 	t.Helper()
 	want := regexp.MustCompile(pattern)
 	var out string
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) { // polling another process
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) { // poll another process
 		if out = f.run(t, command+" 2>&1 || :"); want.MatchString(out) {
 			return
 		}
@@ -116,8 +116,8 @@ func documents(t *testing.T) []string {
 	return found
 }
 
-// TestConfigurations checks every YAML example of every page with the program. A
-// part of a configuration gets what it needs to stand alone.
+// TestConfigurations checks every YAML example of every page with the program. It completes
+// partial configurations.
 func TestConfigurations(t *testing.T) {
 	checked := 0
 	for _, page := range documents(t) {
@@ -132,7 +132,7 @@ func TestConfigurations(t *testing.T) {
 				f := newFolder(t)
 				f.write(t, "example.yaml", f.whole(t, b.text))
 				f.write(t, "people.key", valueOf("people"))
-				for _, file := range all { // that the example names
+				for _, file := range all { // named by the example
 					if file.language == "toml" && file.name != "" {
 						f.write(t, file.name, file.text)
 					}
@@ -168,7 +168,7 @@ func valueOf(name string) string {
 	return secretOf(name)
 }
 
-// certificate makes one in PEM.
+// certificate returns a certificate in PEM.
 func certificate(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewTLSServer(nil)
@@ -176,14 +176,14 @@ func certificate(t *testing.T) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 }
 
-// secretOf makes a secret that no check takes for guessable.
+// secretOf returns a secret that no check considers guessable.
 func secretOf(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:])
 }
 
-// whole makes a configuration of an example: a sink gets a callback, an
-// indented part loses its indentation, and what it names and does not have is added.
+// whole completes an example to a configuration: it adds a callback to a sink, removes the
+// indentation of an indented part, and adds named things that are missing.
 func (f folder) whole(t *testing.T, text string) string {
 	t.Helper()
 	text = dedent(text)
@@ -232,8 +232,8 @@ func dedent(text string) string {
 	return strings.TrimPrefix(strings.ReplaceAll("\n"+text, "\n"+text[:indent], "\n"), "\n")
 }
 
-// TestCommandsInSentences checks the commands that stand in sentences and tables: the
-// command exists, and so does each of its flags.
+// TestCommandsInSentences checks the commands in sentences and tables: the command and each of
+// its flags must exist.
 func TestCommandsInSentences(t *testing.T) {
 	inline := regexp.MustCompile("`auditrelay ([a-z][^`\n]*)`")
 	word, flag := regexp.MustCompile(`^[a-z][a-z-]*$`), regexp.MustCompile(`--[a-z-]+`)
@@ -279,7 +279,7 @@ func TestCommandsInSentences(t *testing.T) {
 	}
 }
 
-// TestEveryPageIsListed checks that docs/README.md leads to every page.
+// TestEveryPageIsListed checks that docs/README.md links to every page.
 func TestEveryPageIsListed(t *testing.T) {
 	index, err := os.ReadFile(filepath.Join(root, "docs", "README.md"))
 	if err != nil {

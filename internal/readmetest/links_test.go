@@ -16,8 +16,8 @@ var (
 	spoken  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestLinks checks every relative link of every Markdown file: the file exists,
-// and so does the heading after "#".
+// TestLinks checks every relative link in every Markdown file: the file must exist, and the
+// heading after "#" too.
 func TestLinks(t *testing.T) {
 	checked := 0
 	for _, file := range pages(t, "../..") {
@@ -76,7 +76,7 @@ func withoutCode(t *testing.T, file string) string {
 	return fenced.ReplaceAllString(string(text), "")
 }
 
-// anchors names a page's headings as forges do.
+// anchors returns the anchors of a page's headings, as forges generate them.
 func anchors(t *testing.T, file string) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}

@@ -16,8 +16,8 @@ import (
 
 const litellmGuide = "../../docs/operators/litellm.md"
 
-// standInForLiteLLM is the command that the guide starts: it resolves the callbacks
-// of its file by their dotted names, as LiteLLM does, and has one event for each.
+// standInForLiteLLM is the command that the guide starts. Like LiteLLM, it resolves the
+// callbacks in its file by their dotted names. It sends one event to each.
 const standInForLiteLLM = `#!/usr/bin/env python3
 import asyncio, importlib, re, sys
 
@@ -50,12 +50,12 @@ func TestLiteLLMGuide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// It brings LiteLLM's package along, as the real one does.
+	// It includes LiteLLM's package, like the real one.
 	if err := os.WriteFile(filepath.Join(f.dir, "litellm"), []byte(strings.Replace(standInForLiteLLM, "STANDIN", standin, 1)), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	script := f.configure(t, append(blocks(t, litellmGuide, "The relay"), blocks(t, litellmGuide, "Way 3: a logger class")...))
-	// What takes a person a moment is waited for.
+	// Wait where a person would need a moment.
 	const starts = "litellm --config litellm.yaml &\n"
 	if strings.Count(script, starts) != 1 {
 		t.Fatalf("the guide does not start LiteLLM once:\n%s", script)
@@ -70,8 +70,8 @@ func TestLiteLLMGuide(t *testing.T) {
 	}
 }
 
-// TestLiteLLMLosses holds the guide's table to the tests that it names: each is
-// there, is a test, and does not skip itself on the spot.
+// TestLiteLLMLosses checks the tests named in the guide's table: each must exist, be a test,
+// and not skip itself.
 func TestLiteLLMLosses(t *testing.T) {
 	text, err := os.ReadFile(litellmGuide)
 	if err != nil {
@@ -85,7 +85,7 @@ func TestLiteLLMLosses(t *testing.T) {
 	lossesIn(t, string(text), "versions", 9, 6)
 }
 
-// lossesIn checks the tests that a table's last column names.
+// lossesIn checks the tests in the last column of a table.
 func lossesIn(t *testing.T, text, name string, rows, columns int) {
 	t.Helper()
 	_, table, _ := strings.Cut(text, "<!-- table: "+name+" -->\n")
@@ -116,8 +116,8 @@ func lossesIn(t *testing.T, text, name string, rows, columns int) {
 	}
 }
 
-// runs looks for a test in a package's folder. What a helper skips for a tool that
-// is missing, or for -short, is not seen.
+// runs searches for a test in a package's folder. It does not see a skip in a helper, for a
+// missing tool or for -short.
 func runs(dir, name string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 	if err != nil || len(files) == 0 {

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// root is the repository, seen from this package.
+// root is the repository's path from this package.
 const root = "../.."
 
-// A block is one fenced example. Name is the file that its first line names, as in
-// "# auditrelay.yaml", if it names one.
+// A block is one fenced example. name is the file in its first line, such as "#
+// auditrelay.yaml", if there is one.
 type block struct{ language, name, text string }
 
 var (
@@ -85,7 +85,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// A folder is where one page's examples are run.
+// A folder is the place where one page's examples run.
 type folder struct{ dir, address string }
 
 func newFolder(t *testing.T) folder {
@@ -110,8 +110,8 @@ func (f folder) write(t *testing.T, name, text string) {
 	}
 }
 
-// run runs a script in one shell that stops at the first failure. Relays that it
-// starts in the background are waited for, and ended with the shell.
+// run runs a script in one shell that stops at the first failure. It waits for relays that the
+// script starts in the background, and ends them with the shell.
 func (f folder) run(t *testing.T, script string) string {
 	t.Helper()
 	wait := "\nfor i in {1..1200}; do if (exec 3<>/dev/tcp/" + strings.Replace(f.address, ":", "/", 1) + ") 2>/dev/null; then break; fi; read -t 0.05 <> <(:) || :; done"
@@ -120,7 +120,7 @@ func (f folder) run(t *testing.T, script string) string {
 	})
 	// Where a reader waits a moment, the test waits until nothing is pending.
 	script = strings.ReplaceAll(script, "\nsleep 1\n", "\nfor i in {1..600}; do if ! auditrelay callbacks --json | grep -q '\"pending\": [1-9]'; then break; fi; read -t 0.05 <> <(:) || :; done\n")
-	// Readers reach the default address; tests have one of their own.
+	// Readers use the default address; tests have their own.
 	script = strings.ReplaceAll(script, "localhost:8787", f.address)
 	cmd := exec.Command("bash", "-eu", "-o", "pipefail", "-c", "trap 'kill $(jobs -p) 2>/dev/null || :; wait' EXIT\n"+script)
 	cmd.Dir = f.dir
@@ -137,8 +137,8 @@ func (f folder) run(t *testing.T, script string) string {
 	return out.String()
 }
 
-// configure writes the named configurations among blocks and returns the commands.
-// The port is the test's own, so that tests may run beside a relay.
+// configure writes the named configurations in blocks and returns the commands. It uses the
+// test's own port, so tests can run beside a relay.
 func (f folder) configure(t *testing.T, examples []block) string {
 	t.Helper()
 	var script strings.Builder
@@ -159,8 +159,8 @@ func (f folder) configure(t *testing.T, examples []block) string {
 	return script.String()
 }
 
-// TestWalkthroughs runs the pages that start a relay of their own, from top to
-// bottom, in one shell, in an empty folder.
+// TestWalkthroughs runs the pages that start their own relay, from top to bottom, in one shell,
+// in an empty folder.
 func TestWalkthroughs(t *testing.T) {
 	for page, wants := range map[string][]string{
 		"README.md":                   {"1 accepted", "changes", "deleted"},
@@ -185,8 +185,8 @@ func TestWalkthroughs(t *testing.T) {
 	}
 }
 
-// targetsOnly leaves out the make targets of this repository, which other tests
-// run, after checking that they exist.
+// targetsOnly removes the repository's make targets, which other tests run, after checking that
+// they exist.
 func targetsOnly(t *testing.T, script string) string {
 	t.Helper()
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))

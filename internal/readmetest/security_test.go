@@ -11,8 +11,8 @@ import (
 
 var testName = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z][A-Za-z0-9]+`)
 
-// TestEveryClaimNamesItsTest: each claim of what holds on the page about security names a
-// test, and every test that any page names is there.
+// TestEveryClaimNamesItsTest checks that each claim on the security page names a test, and that
+// every test named on any page exists.
 func TestEveryClaimNamesItsTest(t *testing.T) {
 	there := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
@@ -51,7 +51,7 @@ func TestEveryClaimNamesItsTest(t *testing.T) {
 	}
 }
 
-// walk calls fn for each file below dir whose name ends so.
+// walk calls fn for each file below dir with this suffix.
 func walk(t *testing.T, dir, end string, fn func(name, text string)) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {

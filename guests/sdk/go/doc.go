@@ -1,5 +1,5 @@
-// Package guest is the Go SDK for guests of the audit event relay. A guest is a
-// package main that registers what it does and has an empty main:
+// Package guest is the Go SDK for guests of the audit event relay. A guest is a package main
+// with an empty main. It registers its functions at the start:
 //
 //	package main
 //
@@ -20,13 +20,11 @@
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags="-s -w" -trimpath -o guest.wasm .
 //
-// Paths and regular expressions are made in package variables, in init functions
-// or in OnInit; nodes are valid until the event's function returns. Functions
-// that are given something too long or not granted end the event as a failure,
-// so there is nothing to check: what an editing function returns is how much it
-// changed.
+// Create paths and regular expressions in package variables, in init functions or in OnInit.
+// Nodes are valid until the event's function returns. If an argument is too long or not
+// granted, the event fails, so there are no errors to check. Editing functions return the
+// number of changes.
 //
-// The package keeps to what TinyGo understands, but is only tested with Go. It
-// has one goroutine's worth of state: a guest must not touch it from goroutines
-// that outlive the event.
+// The package uses only what TinyGo supports, but is only tested with Go. Its state belongs to
+// one goroutine: goroutines that outlive the event must not use it.
 package guest

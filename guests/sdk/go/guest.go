@@ -2,18 +2,17 @@ package guest
 
 import "runtime"
 
-// Verdict is the decision on one event. The zero value is none, which is a
-// failure.
+// Verdict is the decision on one event. The zero value is no decision, which is a failure.
 type Verdict int32
 
 const (
-	Keep Verdict = 1 // the event goes on, with the edits made
+	Keep Verdict = 1 // the event continues with the edits made
 	Drop Verdict = 2 // the event ends here
 )
 
-// yieldEvery is how many events pass between two chances for the goroutines of
-// Go's runtime (sweeper, scavenger, finalizers) to run: in a reactor they get no
-// other, but for what an allocation that must wait gives them.
+// yieldEvery is the number of events between two chances to run for the goroutines of Go's
+// runtime (sweeper, scavenger, finalizers). In a reactor they otherwise run only when an
+// allocation must wait.
 const yieldEvery = 32
 
 var (
@@ -22,12 +21,11 @@ var (
 	events  uint32
 )
 
-// OnEvent registers the function that is called for every event.
+// OnEvent registers the function to call for every event.
 func OnEvent(f func() Verdict) { onEvent = f }
 
-// OnInit registers a function that is called once, before the first event: to
-// check the configuration, say. Its error fails the load and is shown to the
-// operator.
+// OnInit registers a function to call once before the first event, for example to check the
+// configuration. Its error fails the load and is shown to the operator.
 func OnInit(f func() error) { onInit = f }
 
 func handleInit() int32 {

@@ -1,7 +1,7 @@
-// Command configdoc writes docs/reference/configuration.md, the reference of the
-// configuration, from the Go source: the structs' yaml and range tags and their
-// doc comments; and config/defaults.txt, the defaults that these tell. It is run by go generate ./config; a test fails when the file is
-// stale.
+// Command configdoc writes docs/reference/configuration.md, the configuration reference, from
+// the Go source: the structs' yaml and range tags and their doc comments. It also writes
+// config/defaults.txt, the defaults in these comments. go generate ./config runs it. A test
+// fails if a file is stale.
 package main
 
 import (

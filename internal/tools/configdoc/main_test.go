@@ -28,8 +28,7 @@ func TestTheReferenceIsWhatTheSourceSays(t *testing.T) {
 	}
 }
 
-// What is listed is written as a sentence: an option without a word of its own
-// would be a hole in the reference.
+// Each option must have a description: one without would be a gap in the reference.
 func TestEveryOptionIsDocumented(t *testing.T) {
 	root, err := findRoot()
 	if err != nil {

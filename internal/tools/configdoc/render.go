@@ -43,7 +43,7 @@ The configuration is one YAML file, or a directory of several ([how they add up]
 References work in every value, in lists too. A key that is not on this page is an error.
 `
 
-// words says a type in YAML's terms; what is written in a way of its own is said
+// words are the names of types in YAML's terms. Types with their own notation are described
 // here.
 var words = map[string]string{
 	"string": "string", "bool": "true, false", "int": "whole number", "int64": "whole number", "float64": "number",
@@ -63,9 +63,9 @@ type renderer struct {
 	prefix   string // of the defaults' paths
 }
 
-// render returns the reference for the source under root, and the defaults: a line with a
-// section's path in brackets, and below it a line for each key: key, what it is if it is
-// not given, and the path of the section that it is, divided by tabs.
+// render returns the reference for the source under root, and the defaults. The defaults have a
+// line with a section's path in brackets, followed by one line for each key: the key, its
+// default, and the path of the section that it is, separated by tabs.
 func render(root string) (reference, defaults []byte, err error) {
 	config, err := read(root, filepath.Join(root, "config"))
 	if err != nil {
@@ -101,7 +101,7 @@ func render(root string) (reference, defaults []byte, err error) {
 	r.out.WriteString("\n## Sinks\n")
 	for _, dir := range dirs {
 		switch {
-		case dir == native, filepath.Base(dir) == "wasm": // filters; config documents the keys of guests
+		case dir == native, filepath.Base(dir) == "wasm": // filters; package config documents the keys of guests
 			continue
 		case filepath.Base(dir) == "internal":
 			continue
@@ -123,8 +123,8 @@ func render(root string) (reference, defaults []byte, err error) {
 	return r.out.Bytes(), r.defaults.Bytes(), nil
 }
 
-// pkg adds the options of one package, which are those of a type, under a path; the
-// defaults' path has a prefix.
+// pkg adds the options of a type in a package under a path. prefix is the prefix of the
+// defaults' path.
 func (r *renderer) pkg(root, dir, typ, path, title, prefix string) error {
 	pkg, err := read(root, dir)
 	if err != nil || pkg.types[typ] == nil {
@@ -164,7 +164,7 @@ func (r *renderer) section(typ, path, title string, level int) {
 	}
 }
 
-// defaultText is what a comment says of an option that is not given.
+// defaultText finds the default of an option in its comment.
 var defaultText = regexp.MustCompile(`Default(?: \([^)]*\))?: (.+?)(?:[;.](?: |$))`)
 
 func defaultOf(doc string) string {
@@ -174,7 +174,8 @@ func defaultOf(doc string) string {
 	return ""
 }
 
-// sectionOf is the path of the section that an option is, or whose names or items it lists.
+// sectionOf returns the path of the section that an option is, or whose names or items it
+// lists.
 func (r *renderer) sectionOf(path string, o option) string {
 	switch {
 	case nameOf(o.typ) == "httpsink.Options":
@@ -192,7 +193,7 @@ func label(key string) string {
 	return "`" + key + "`"
 }
 
-// child is the path of a struct's options.
+// child returns the path of a struct's options.
 func child(path string, o option) string {
 	at := o.key
 	if path != "" {
@@ -212,7 +213,7 @@ func isList(t ast.Expr) bool {
 	return ok && a.Len == nil
 }
 
-// nested names the struct whose options stand below an option, if any.
+// nested returns the name of the struct below an option, if there is one.
 func (r *renderer) nested(t ast.Expr) string {
 	switch t := t.(type) {
 	case *ast.StarExpr:
@@ -266,7 +267,7 @@ func (r *renderer) typeWord(t ast.Expr) string {
 	return "string"
 }
 
-// nameOf is a type's name as it is used: of the package itself, or qualified.
+// nameOf returns a type's name as used: unqualified in its own package, or qualified.
 func nameOf(t ast.Expr) string {
 	switch t := t.(type) {
 	case *ast.Ident:
@@ -299,5 +300,5 @@ func bounds(o option) string {
 	return fmt.Sprintf(" From %s to %s.", least, most)
 }
 
-// cell keeps what Markdown would take for its own.
+// cell escapes characters with a meaning in Markdown.
 func cell(text string) string { return strings.NewReplacer("|", `\|`, "*", `\*`).Replace(text) }

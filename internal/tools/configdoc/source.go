@@ -13,21 +13,21 @@ import (
 	"strings"
 )
 
-// vocabulary is the prefix of the root package's types, which all others use.
+// vocabulary is the prefix of the root package's types, which all other packages use.
 const vocabulary = "auditrelay."
 
-// source is what one package's files say of its types, and the root package's
-// beside them, under vocabulary.
+// source is the content of one package's files about its types. It includes the root package's
+// types, under vocabulary.
 type source struct {
 	types   map[string]*ast.StructType
 	docs    map[string]string
 	allowed map[string][]string // the values of types with a closed set
 }
 
-// option is one field that YAML sets.
+// option is one field set in YAML.
 type option struct {
 	key     string
-	named   bool // a mapping of names, kept as a list
+	named   bool // a mapping of names, stored as a list
 	forever bool
 	bounds  string
 	typ     ast.Expr
@@ -114,7 +114,7 @@ func qualify(st *ast.StructType, prefix string) {
 	}
 }
 
-// method takes the closed set of a type from its method allowed or Words.
+// method reads the closed set of a type from its method allowed or Words.
 func (s *source) method(d *ast.FuncDecl, prefix string) {
 	if d.Name.Name != "allowed" && d.Name.Name != "Words" || d.Recv == nil || len(d.Recv.List) != 1 {
 		return
@@ -133,7 +133,7 @@ func (s *source) method(d *ast.FuncDecl, prefix string) {
 	})
 }
 
-// options lists what YAML sets of a struct, nil where that is nothing by name.
+// options returns the options of a struct in YAML. It returns nil if none has a name.
 func (s *source) options(name string) []option {
 	st := s.types[name]
 	if st == nil {
@@ -165,11 +165,11 @@ func (s *source) options(name string) []option {
 	return options
 }
 
-// page is a page of the documentation that a comment names by its path.
+// page matches the path of a documentation page in a comment.
 var page = regexp.MustCompile(`docs/([a-z]+)/([a-z-]+)\.md`)
 
-// forReaders turns a doc comment into a description of the key: without the field's
-// name, which the table has beside it, and with links to the pages that it names.
+// forReaders converts a doc comment to a description of the key. It removes the field's name,
+// since the table shows the key, and links the pages that the comment names.
 func forReaders(doc, field, key string) string {
 	doc = page.ReplaceAllString(strings.Join(strings.Fields(doc), " "), "[$2](../$1/$2.md)")
 	rest, ok := strings.CutPrefix(doc, field+" ")

@@ -1,7 +1,7 @@
-// Command notices writes what a release says about the modules that are linked into
-// it: THIRD_PARTY_NOTICES.txt with their licences, and a software bill of materials,
-// sbom.cdx.json, in CycloneDX 1.6. make release runs it, with GOOS and GOARCH set as
-// for the build. With -provenance it writes the build's provenance instead. It fails on a module without a licence, or with one that is not
+// Command notices writes a release's files about its linked modules: THIRD_PARTY_NOTICES.txt
+// with their licences, and sbom.cdx.json, a software bill of materials in CycloneDX 1.6. make
+// release runs it, with GOOS and GOARCH set as for the build. With -provenance it writes the
+// build's provenance instead. It fails on a module without a licence, or with one that is not
 // permissive.
 package main
 
@@ -59,8 +59,8 @@ func run(target, version, out string) error {
 	)
 }
 
-// module is one linked module. Sum is its line in go.sum ("h1:..."), empty for the
-// standard library.
+// module is one linked module. Sum is its line in go.sum ("h1:..."), or empty for the standard
+// library.
 type module struct {
 	Path, Version, Dir string
 	sum                string
@@ -71,8 +71,8 @@ type module struct {
 // text is one licence file.
 type text struct{ name, content string }
 
-// linked lists the modules whose packages are linked into target, by path, and the
-// standard library, each with its licences.
+// linked returns the modules whose packages are linked into target, by path, and the standard
+// library, each with its licences.
 func linked(target string) ([]module, error) {
 	list, err := command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}", target)
 	if err != nil {
@@ -134,7 +134,7 @@ func readSums() (map[string]string, error) {
 	return sums, nil
 }
 
-// read finds the module's licence files and names their licences.
+// read finds the module's licence files and identifies their licences.
 func (m *module) read() error {
 	entries, err := os.ReadDir(m.Dir)
 	if err != nil {
@@ -164,7 +164,7 @@ func (m *module) read() error {
 	return nil
 }
 
-// The phrases that identify a permissive licence, and those of others.
+// The phrases that identify permissive licences, and those of others.
 var (
 	phrases = []struct{ phrase, id string }{
 		{"apache license version 2.0", "Apache-2.0"},
@@ -177,15 +177,15 @@ var (
 		{"this is free and unencumbered software", "Unlicense"},
 		{"the author disclaims copyright to this source code", "blessing"},
 	}
-	// With their version: the Mozilla licence mentions the GNU ones without being one.
+	// Include the version: the Mozilla licence mentions the GNU licences without being one.
 	refused = []string{
 		"gnu general public license version", "gnu lesser general public license version", "gnu affero general public license version",
 		"server side public license version", "business source license 1",
 	}
 )
 
-// identify names the licences of a text by SPDX identifier; bad is the phrase of one that
-// may not be linked.
+// identify returns the licences of a text as SPDX identifiers. bad is the phrase of a licence
+// that must not be linked.
 func identify(content string) (ids []string, bad string) {
 	plain := strings.Join(strings.Fields(strings.ToLower(content)), " ")
 	for _, phrase := range refused {
@@ -222,7 +222,7 @@ func notices(modules []module) []byte {
 	return b.Bytes()
 }
 
-// The parts of CycloneDX that are used here.
+// The parts of CycloneDX in use.
 type (
 	bom struct {
 		Format     string      `json:"bomFormat"`

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Every module that the program links has a permissive licence, and both files name it.
+// Every module linked into the program has a permissive licence, and both files name it.
 func TestEveryLinkedModuleIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	if err := run("auditrelay/cmd/auditrelay", "v0.0.0-test", dir); err != nil {

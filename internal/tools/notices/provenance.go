@@ -13,8 +13,8 @@ import (
 )
 
 // statement is an in-toto statement, v1, with a SLSA provenance, v1, as its predicate:
-// https://slsa.dev/spec/v1.0/provenance. It holds no times and no random ids, so that two
-// builds of one commit have one statement.
+// https://slsa.dev/spec/v1.0/provenance. It contains no times and no random ids, so two builds
+// of one commit have the same statement.
 type statement struct {
 	Type          string     `json:"_type"`
 	Subject       []resource `json:"subject"`
@@ -42,11 +42,11 @@ type provenance struct {
 	} `json:"runDetails"`
 }
 
-// release is what a provenance says of a release.
+// release is the input of a provenance.
 type release struct {
 	target, version, platforms string
 	sums                       string // the file SHA256SUMS
-	builder                    string // URI of who built it
+	builder                    string // URI of the builder
 }
 
 // describe returns the provenance of a release.
@@ -86,8 +86,7 @@ func describe(r release) ([]byte, error) {
 	return json.MarshalIndent(s, "", "  ")
 }
 
-// linkedOn lists the modules that are linked on one of the platforms, with their sums of
-// go.sum.
+// linkedOn returns the modules linked on any of the platforms, with their sums in go.sum.
 func linkedOn(target string, platforms []string) ([]resource, error) {
 	sums := map[string]string{}
 	for _, platform := range platforms {
@@ -102,7 +101,7 @@ func linkedOn(target string, platforms []string) ([]resource, error) {
 			return nil, err
 		}
 		for _, m := range modules {
-			if m.Path != "std" { // the compiler's version says it
+			if m.Path != "std" { // given by the compiler's version
 				sums[m.Path+"@"+m.Version] = m.sum
 			}
 		}
@@ -119,7 +118,7 @@ func linkedOn(target string, platforms []string) ([]resource, error) {
 	return all, nil
 }
 
-// subjectsOf reads a file as sha256sum writes it.
+// subjectsOf reads a file in the format of sha256sum.
 func subjectsOf(file string) (all []resource, err error) {
 	text, err := os.ReadFile(filepath.Clean(file))
 	if err != nil {

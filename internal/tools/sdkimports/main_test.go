@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The SDKs import what the host has: after a change of the table, go generate ./...
+// The SDKs import the host's functions. After a change of the table, run go generate ./...
 func TestTheSDKsImportTheTable(t *testing.T) {
 	files, err := generate("../../../guests/sdk")
 	if err != nil {
