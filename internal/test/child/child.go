@@ -1,4 +1,4 @@
-// Package child runs the servers of tests as processes that do not outlive them.
+// Package child runs servers for tests as processes that do not outlive them.
 package child
 
 import (
@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// Start starts cmd. It is killed when the test ends, and, on Linux, when the test's
-// process dies. ended is closed once it has ended.
+// Start starts cmd. It is killed when the test ends and, on Linux, when the test's process
+// dies. ended is closed once it has ended.
 func Start(t testing.TB, cmd *exec.Cmd) (ended <-chan struct{}, err error) {
 	t.Helper()
 	dieWithParent(cmd)
-	// A signal at the parent's death follows the thread that started the child: the thread
-	// is kept until the child has ended.
+	// The signal for the parent's death is tied to the thread that started the child. Keep that
+	// thread until the child has ended.
 	started, done := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()

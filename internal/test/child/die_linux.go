@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// dieWithParent ends the gateway also where the test process is killed.
+// dieWithParent ends the server too if the test process is killed.
 func dieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// golden is what seed 1 has given since five kinds of places were added. A change is a change
-// of every figure that was measured with the corpus: say so where it is made.
+// golden is the digest for seed 1 since five kinds of places were added. A change affects every
+// figure measured with the corpus, so mention it in the commit.
 const golden = "8713d58090561d8f6423283c354e1c1eb3cdf6155f0d876b91b08b868849ff7f"
 
 func TestSameSeedSameBytes(t *testing.T) {
@@ -95,8 +95,8 @@ func TestEventsAreLiteLLMs(t *testing.T) {
 	}
 }
 
-// Each kind is planted where it says, in an event that is accepted, and found
-// again in the event as it stands.
+// Each kind is planted at its stated place, in an accepted event, and is found in the unchanged
+// event.
 func TestEveryKindIsPlantedAndFound(t *testing.T) {
 	kinds := corpus.Kinds()
 	if len(kinds) < 12 {
@@ -237,7 +237,7 @@ func TestReferenceIsOneEvent(t *testing.T) {
 	}
 }
 
-// As text the reference event is the same event, its values held in a string.
+// The reference event as text is the same event with its values in a string.
 func TestReferenceAsText(t *testing.T) {
 	object, text := corpus.AppendReference(nil, 7), corpus.AppendReferenceText([]byte("x"), 7)[1:]
 	if !document.Equal(object, text) {

@@ -5,7 +5,7 @@ import (
 	"unicode/utf16"
 )
 
-// The values that append knows, beside string, int, float64, bool and nil.
+// The types that append supports, besides string, int, float64, bool and nil.
 type (
 	object []member
 	member struct {
@@ -14,15 +14,14 @@ type (
 	}
 	array   []any
 	held    struct{ value any } // as JSON text in a string
-	literal string              // written as it stands
+	literal string              // written unchanged
 )
 
-// escapedKey marks a member's key that is written with an escape for its first
-// character.
+// escapedKey marks a member whose key is written with an escape for its first character.
 const escapedKey = "\x00"
 
-// appendJSON writes v as Python's json.dumps does by default: a space after
-// comma and colon, ASCII only.
+// appendJSON encodes v like Python's json.dumps by default: a space after comma and colon,
+// ASCII only.
 func appendJSON(dst []byte, v any) []byte {
 	switch v := v.(type) {
 	case nil:

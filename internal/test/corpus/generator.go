@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Generator makes events, the same from the same seed on every machine. Not safe
+// Generator generates events. Equal seeds give equal events on every machine. It is not safe
 // for concurrent use.
 type Generator struct {
 	random *rand.Rand
 	now    time.Time
-	every  int    // one event in so many has a secret; 0: none
-	kinds  []Kind // taken in turn
+	every  int    // one event in this many has a secret; 0: none
+	kinds  []Kind // used in turn
 	made   int
-	minted int // secrets
+	minted int // number of secrets
 	turn   int
 	tables []table
 	users  []string
@@ -36,8 +36,8 @@ func New(seed uint64) *Generator {
 	return g
 }
 
-// Plant makes one event in every so many carry a secret (1: each; 0: none), of
-// the kinds in turn; of all Kinds where none are given.
+// Plant puts a secret in one event of every every events (1: each; 0: none). It uses the kinds
+// in turn; without kinds, all Kinds.
 func (g *Generator) Plant(every int, kinds ...Kind) {
 	if len(kinds) == 0 {
 		kinds = Kinds()
@@ -45,7 +45,7 @@ func (g *Generator) Plant(every int, kinds ...Kind) {
 	g.every, g.kinds = every, kinds
 }
 
-// Next returns the next event. Ids are distinct, and times grow.
+// Next returns the next event. Ids are distinct, and times increase.
 func (g *Generator) Next() Event {
 	g.now = g.now.Add(time.Duration(1+g.random.IntN(4_000_000)) * time.Microsecond)
 	if g.random.IntN(50) == 0 {
@@ -65,13 +65,13 @@ func (g *Generator) Next() Event {
 	return Event{ID: d.id, Action: d.action, Data: d.append(make([]byte, 0, 1024)), Planted: planted}
 }
 
-// draft is an event before it is written.
+// draft is an event before it is encoded.
 type draft struct {
 	id, updatedAt, changedBy, apiKey, action, table, objectID string
 	before, updated                                           object // nil: null
-	text                                                      bool   // the values are JSON text, as LiteLLM writes them
-	beforeAs, updatedAs                                       any    // in their place, where set
-	extra                                                     object // fields that the schema does not know, or knows since lately
+	text                                                      bool   // the values are encoded as JSON text, as LiteLLM does
+	beforeAs, updatedAs                                       any    // replace them if set
+	extra                                                     object // fields unknown to the schema, or recent ones
 }
 
 func (d *draft) append(dst []byte) []byte {
@@ -100,7 +100,7 @@ func (d *draft) value(o object, as any) any {
 	return o
 }
 
-// isoformat is Python's: microseconds only when there are any.
+// isoformat formats a time like Python: with microseconds only if there are any.
 func isoformat(t time.Time) string {
 	if t.Nanosecond() == 0 {
 		return t.Format("2006-01-02T15:04:05+00:00")
@@ -153,7 +153,7 @@ func (g *Generator) bytes(n int) []byte {
 	return b
 }
 
-// hash is a key as LiteLLM stores it: a SHA-256 in hexadecimal digits.
+// hash returns a key in LiteLLM's stored form: a SHA-256 in hexadecimal digits.
 func (g *Generator) hash() string { return hex.EncodeToString(g.bytes(32)) }
 
 func (g *Generator) uuid() string {

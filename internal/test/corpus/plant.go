@@ -2,13 +2,12 @@ package corpus
 
 import "strings"
 
-// Marker begins the part by which every planted secret is known; sixteen
-// characters follow that no other secret has.
+// Marker identifies every planted secret. Sixteen unique characters follow it.
 const Marker = "Zk9Plant"
 
 const tokenBytes = len(Marker) + 16
 
-// token is the marker and what follows: six characters of a count, ten at random.
+// token returns the marker and its characters: six of a count, ten random ones.
 func (g *Generator) token() string {
 	const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
 	b := []byte(Marker + "................")
@@ -36,31 +35,31 @@ func (g *Generator) pem() string {
 	return "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n" + g.token() + "0123456789\n-----END PRIVATE KEY-----\n"
 }
 
-// By says how a secret in a place can be known for what it is.
+// By is how a secret in a place can be recognised.
 type By string
 
 const (
-	ByField By = "field" // a field of the event itself, which as a rule holds a digest or an id
-	ByName  By = "name"  // it stands under a telling name
-	ByValue By = "value" // only its own form tells
+	ByField By = "field" // a field of the event itself, which usually contains a digest or an id
+	ByName  By = "name"  // it has a meaningful name
+	ByValue By = "value" // only by its own form
 )
 
-// Kind is one kind of place in which a secret may stand.
+// Kind is a kind of place for a secret.
 type Kind struct {
 	Name        string
 	Description string
 	By          By
-	// Key is the telling name as it is written there, decoded, for ByName; the
-	// field's for ByField.
+	// Key is the decoded name at the place: the meaningful name for ByName, the field's name
+	// for ByField.
 	Key string
-	// Opaque is set where the secret stands in a text that should be JSON and is
-	// not, so that no path reaches it.
+	// Opaque is set if the secret is in a text that should be JSON but is not, so no path
+	// reaches it.
 	Opaque bool
 
 	plant func(*Generator, *draft) []Plant
 }
 
-// Kinds returns every kind, in the order in which Plant takes them.
+// Kinds returns every kind, in the order in which Plant uses them.
 func Kinds() []Kind {
 	return []Kind{
 		{Name: "api_key_field", By: ByField, Key: "changed_by_api_key", Description: "a raw sk- key in changed_by_api_key",
@@ -207,7 +206,7 @@ func Kinds() []Kind {
 
 func at(path, secret string) []Plant { return []Plant{{Path: path, Secret: secret}} }
 
-// set adds a member to updated_values, in the place of an equal one.
+// set adds a member to updated_values, or replaces an equal one.
 func (d *draft) set(key string, value any) {
 	for i, m := range d.updated {
 		if m.key == key {
@@ -227,7 +226,7 @@ func under(key string, mint func(*Generator) string, text bool) func(*Generator,
 	}
 }
 
-// opaque makes updated_values a text that is no JSON.
+// opaque turns updated_values into a text that is no JSON.
 func opaque(before, after string) func(*Generator, *draft) []Plant {
 	return func(g *Generator, d *draft) []Plant {
 		secret := g.password()

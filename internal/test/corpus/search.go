@@ -38,17 +38,16 @@ type Hit struct {
 	Offset int    // of its token in that form
 }
 
-// maxDepth bounds how often escapes are undone and compression is opened.
+// maxDepth limits how often escapes are decoded and compressed data is opened.
 const maxDepth = 8
 
-// maxOpened bounds what one compressed piece may become.
+// maxOpened limits the size of one decompressed piece.
 const maxOpened = 1 << 30
 
-// Search looks for secrets in bytes that left the relay: as they are; with the
-// escapes of JSON undone, over and over, as for strings in strings; and
-// decompressed, where they are gzip or zstd. Each secret is told once, in the
-// first form in which it was found. The time does not depend on how many
-// secrets there are.
+// Search finds secrets in bytes that left the relay: unchanged; with JSON escapes decoded
+// repeatedly, for strings within strings; and decompressed, for gzip or zstd. It reports each
+// secret once, in the first form in which it was found. The time does not depend on the number
+// of secrets.
 func Search(delivered []byte, secrets *Secrets) []Hit {
 	s := search{secrets: secrets, seen: make(map[string]bool)}
 	s.all(delivered, "", maxDepth)
@@ -94,7 +93,7 @@ func (s *search) one(data []byte, form string) {
 	}
 }
 
-// open decompresses data, as far as it goes, if it is compressed.
+// open decompresses data, as far as possible, if it is compressed.
 func open(data []byte) (opened []byte, name string) {
 	var r io.Reader
 	switch {
@@ -114,12 +113,12 @@ func open(data []byte) (opened []byte, name string) {
 	default:
 		return nil, ""
 	}
-	opened, _ = io.ReadAll(io.LimitReader(r, maxOpened)) // what a damaged file still holds is searched too
+	opened, _ = io.ReadAll(io.LimitReader(r, maxOpened)) // search the readable part of a damaged file too
 	return opened, name
 }
 
-// unescape undoes JSON's escapes wherever they stand, in strings or not: nothing
-// is missed for want of knowing where a string begins.
+// unescape decodes JSON escapes everywhere, inside strings or not, so it does not depend on
+// finding the start of a string.
 func unescape(dst, b []byte) []byte {
 	for {
 		i := bytes.IndexByte(b, '\\')

@@ -1,12 +1,12 @@
 package corpus
 
-// table is one of LiteLLM's tables whose changes it audits.
+// table is one of LiteLLM's audited tables.
 type table struct {
 	name    string
 	weight  int
-	actions []string // as often as they occur
+	actions []string // in their real proportion
 	row     func(*Generator) (objectID string, row object)
-	change  func(*Generator) object // what an update sets
+	change  func(*Generator) object // the members that an update sets
 }
 
 func tables() []table {
@@ -194,7 +194,7 @@ func (g *Generator) email() string {
 	return g.pick([]string{"a.jansen", "m.okafor", "li.wei", "s.dubois", "r.patel", "k.nowak"}) + "@example.com"
 }
 
-// The words of which events are made.
+// The words in generated events.
 var (
 	modelNames = []string{"gpt-4o", "gpt-4o-mini", "o3-mini", "claude-sonnet-4", "claude-haiku-3-5", "gemini-2.0-flash", "mistral-large", "text-embedding-3-small"}
 	nouns      = []string{"search", "billing", "support", "ranking", "payments", "fraud", "catalogue", "translation", "analytics", "checkout"}

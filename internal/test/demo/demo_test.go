@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestDemo runs the demo with the real binary. With a guest in the redactor's
-// place that does not know the planted names it must end with an error: a demo
-// that cannot fail shows nothing.
+// TestDemo runs the demo with the real binary. With a guest that does not know the planted
+// names in place of the redactor, the demo must end with an error: a demo that cannot fail
+// shows nothing.
 func TestDemo(t *testing.T) {
 	t.Chdir("../../..")
 	binary := filepath.Join(t.TempDir(), "auditrelay")

@@ -1,8 +1,7 @@
-// Demo runs the main job of auditrelay with the real binary on embedded defaults:
-// generated LiteLLM audit events go in, a redacting guest (Go) and a dropping
-// guest (C) stand in between, files come out. It ends with an error when a secret
-// that the redacting guest names is found in what was delivered, or an account
-// does not balance.
+// Demo runs the main use of auditrelay with the real binary on embedded defaults. Generated
+// LiteLLM audit events pass a redacting guest (Go) and a dropping guest (C) and arrive in
+// files. It ends with an error if the delivered data contains a secret that the redacting guest
+// names, or if an account does not balance.
 package main
 
 import (
@@ -259,7 +258,7 @@ func (d *demo) settle(ctx context.Context) ([]account, error) {
 	}
 }
 
-// verdict shows what came of it and says whether it is good.
+// verdict prints the result and reports whether it is good.
 func (d *demo) verdict(accounts []account) error {
 	var problems []error
 	if len(accounts) == 0 {

@@ -1,7 +1,7 @@
-// Package faultproxy is an HTTP reverse proxy that misbehaves as a test tells
-// it to, in front of a real server.
+// Package faultproxy is an HTTP reverse proxy in front of a real server that causes the faults
+// a test specifies.
 //
-// The Host header goes through unchanged, so that signed requests stay valid.
+// It passes the Host header unchanged, so signed requests stay valid.
 package faultproxy
 
 import (
@@ -21,19 +21,19 @@ import (
 // Fault is what happens to one request.
 type Fault struct {
 	name string
-	// serve answers w, or calls forward to let the request through.
+	// serve answers w, or calls forward to pass the request.
 	serve func(w http.ResponseWriter, r *http.Request, forward http.Handler)
 }
 
 func (f Fault) String() string { return f.name }
 
-// Pass lets the request through.
+// Pass passes the request.
 var Pass = Fault{"pass", func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
 	forward.ServeHTTP(w, r)
 }}
 
-// Answer answers with a status, body and headers (name, value, ...) of the
-// test's own; the request does not reach the server.
+// Answer answers with the test's own status, body and headers (name, value, ...). The request
+// does not reach the server.
 func Answer(status int, body string, headers ...string) Fault {
 	return Fault{"answer " + strconv.Itoa(status), func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		io.Copy(io.Discard, r.Body)
@@ -45,7 +45,7 @@ func Answer(status int, body string, headers ...string) Fault {
 	}}
 }
 
-// S3Error answers as S3 does, with a code in XML.
+// S3Error answers like S3, with a code in XML.
 func S3Error(status int, code string, headers ...string) Fault {
 	f := Answer(status, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>`+code+
 		`</Code><Message>`+code+`</Message><RequestId>0</RequestId></Error>`,
@@ -54,8 +54,8 @@ func S3Error(status int, code string, headers ...string) Fault {
 	return f
 }
 
-// Echo answers with a status and quotes the request's body, which does not reach
-// the server: a client must not repeat it.
+// Echo answers with a status and quotes the request's body, which a client must not repeat. The
+// request does not reach the server.
 func Echo(status int) Fault {
 	return Fault{"echo " + strconv.Itoa(status), func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		body, _ := io.ReadAll(r.Body)
@@ -69,32 +69,29 @@ func Echo(status int) Fault {
 	}}
 }
 
-// The faults that S3 is known for.
+// The typical faults of S3.
 var (
 	InternalError = S3Error(http.StatusInternalServerError, "InternalError")
 	SlowDown      = S3Error(http.StatusServiceUnavailable, "SlowDown")
 	AccessDenied  = S3Error(http.StatusForbidden, "AccessDenied")
 )
 
-// LoseAnswer lets the request through, waits for the answer and drops the
-// connection instead of giving it: the server has done it, the client cannot
-// know.
+// LoseAnswer passes the request, waits for the answer, and drops the connection instead of
+// returning it. The server has acted, but the client cannot know.
 var LoseAnswer = Fault{"lose answer", func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
 	forward.ServeHTTP(httptest.NewRecorder(), r)
 	panic(http.ErrAbortHandler)
 }}
 
-// HangAfter lets the request through and then says nothing until the client
-// gives up.
+// HangAfter passes the request and then stays silent until the client gives up.
 var HangAfter = Fault{"hang after", func(_ http.ResponseWriter, r *http.Request, forward http.Handler) {
 	forward.ServeHTTP(httptest.NewRecorder(), r)
 	<-r.Context().Done()
 }}
 
-// Hang says nothing until the client gives up; the request does not reach the
-// server.
+// Hang stays silent until the client gives up. The request does not reach the server.
 var Hang = Fault{"hang", func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
-	io.Copy(io.Discard, r.Body) // else the server does not see the client go
+	io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the client left
 	<-r.Context().Done()
 }}
 
@@ -103,8 +100,8 @@ var Reset = Fault{"reset", func(http.ResponseWriter, *http.Request, http.Handler
 	panic(http.ErrAbortHandler)
 }}
 
-// Torn lets only the first n bytes of the request's body reach the server, then
-// drops both connections.
+// Torn passes only the first n bytes of the request's body to the server, then drops both
+// connections.
 func Torn(n int64) Fault {
 	return Fault{"torn", func(_ http.ResponseWriter, r *http.Request, forward http.Handler) {
 		r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, n), brokenReader{}))
@@ -116,16 +113,16 @@ func Torn(n int64) Fault {
 	}}
 }
 
-// SlowBody lets the request through at some 64 bytes every pause.
+// SlowBody passes the request at about 64 bytes every pause.
 func SlowBody(pause time.Duration) Fault {
 	return Fault{"slow body", func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
-		body, _ := io.ReadAll(r.Body) // else the server does not see the client go
+		body, _ := io.ReadAll(r.Body) // otherwise the server does not notice that the client left
 		r.Body = &slowReader{body: bytes.NewReader(body), pause: pause, done: r.Context().Done()}
 		forward.ServeHTTP(w, r)
 	}}
 }
 
-// Watched is f, and tells see the body of each request that it happens to, decompressed.
+// Watched is like f, and calls see with the decompressed body of each affected request.
 func Watched(f Fault, see func(body []byte)) Fault {
 	return Fault{f.name, func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
 		body, err := io.ReadAll(r.Body)
@@ -175,7 +172,7 @@ type Request struct {
 	Fault        string
 }
 
-// Proxy stands in front of one server. Safe for concurrent use.
+// Proxy is a proxy in front of one server. It is safe for concurrent use.
 type Proxy struct {
 	URL string
 
@@ -187,11 +184,10 @@ type Proxy struct {
 
 	every, count int
 	some         []Fault
-	forget       bool // no request is noted: there are many
+	forget       bool // requests are not recorded: there are many
 }
 
-// Start starts a proxy in front of target (http://host:port); it ends with the
-// test.
+// Start starts a proxy in front of target (http://host:port). It ends with the test.
 func Start(t testing.TB, target string) *Proxy {
 	t.Helper()
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -221,7 +217,7 @@ func Start(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Target changes the server that the proxy stands in front of.
+// Target changes the server behind the proxy.
 func (p *Proxy) Target(t testing.TB, target string) {
 	t.Helper()
 	u, err := url.Parse(target)
@@ -233,7 +229,7 @@ func (p *Proxy) Target(t testing.TB, target string) {
 	p.target = u
 }
 
-// next takes the request's fault off the script and notes the request.
+// next takes the request's fault from the script and records the request.
 func (p *Proxy) next(r *http.Request) Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -255,30 +251,29 @@ func (p *Proxy) next(r *http.Request) Fault {
 	return fault
 }
 
-// Script gives the next requests these faults, one each in order; what follows
-// passes, or gets the fault of Always.
+// Script sets the faults of the next requests, one each in this order. Later requests pass, or
+// get the fault of Always.
 func (p *Proxy) Script(faults ...Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.script = append(p.script, faults...)
 }
 
-// Always gives every request past the script's end this fault; Always(Pass)
-// heals.
+// Always sets the fault of every request after the script. Always(Pass) ends the faults.
 func (p *Proxy) Always(f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.always = &f
 }
 
-// Every gives one request in n past the script's end the next of these faults, in turn.
+// Every gives one of every n requests after the script the next of these faults, in turn.
 func (p *Proxy) Every(n int, faults ...Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.every, p.some, p.forget = n, faults, true
 }
 
-// Requests returns what the proxy has seen so far.
+// Requests returns the requests seen so far.
 func (p *Proxy) Requests() []Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -19,7 +19,7 @@ func TestFaults(t *testing.T) {
 	for _, tc := range []struct {
 		fault   faultproxy.Fault
 		status  int // 0: no answer
-		reached int // how many whole bodies the server got
+		reached int // number of whole bodies that the server received
 		answer  string
 	}{
 		{faultproxy.Pass, 200, 1, "host is kept"},

@@ -7,9 +7,8 @@ import (
 	"auditrelay/sinktest"
 )
 
-// Kit has the faults of a sink that speaks HTTP: build returns a sink for a destination's
-// URL, which is the proxy's. What is the destination's own is left to the caller: Read,
-// Refuse, limits and secrets.
+// Kit has the faults of an HTTP sink. build returns a sink for a destination's URL, which is
+// the proxy's. The caller adds the destination's own parts: Read, Refuse, limits and secrets.
 func (p *Proxy) Kit(build func(url string) auditrelay.Sink) sinktest.Kit {
 	always := func(f Fault) auditrelay.Sink {
 		p.Always(f)

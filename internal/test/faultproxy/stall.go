@@ -10,17 +10,17 @@ import (
 	"testing"
 )
 
-// Stalled starts a listener in front of target (http://host:port) and returns its URL. It
-// reads one byte of the first connection and no more, so that a request of 88 KiB is
-// stuck in the middle of its body. Later connections go through.
+// Stalled starts a listener in front of target (http://host:port) and returns its URL. It reads
+// only one byte of the first connection, so a request of 88 KiB is stuck in the middle of its
+// body. Later connections pass.
 func Stalled(t testing.TB, target string) string {
 	t.Helper()
 	u, err := url.Parse(target)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Small segments keep the sender's buffer small too, which a loopback connection
-	// would else have megabytes of.
+	// Small segments keep the sender's buffer small too. Otherwise a loopback connection has
+	// megabytes of buffer.
 	control := func(_, _ string, c syscall.RawConn) (err error) {
 		outer := c.Control(func(fd uintptr) {
 			if err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096); err == nil {
@@ -65,7 +65,7 @@ func Stalled(t testing.TB, target string) string {
 	return "http://" + l.Addr().String()
 }
 
-// pipe joins in with a connection to address until one side has ended.
+// pipe connects to address and copies both ways until one side has ended.
 func pipe(ctx context.Context, in net.Conn, address string) {
 	out, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {

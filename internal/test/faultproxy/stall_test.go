@@ -14,7 +14,8 @@ import (
 	"auditrelay/internal/test/faultproxy"
 )
 
-// TestStalled: the first connection takes less than a request of 88 KiB, the next is whole.
+// TestStalled: the first connection accepts less than a request of 88 KiB, the next one all of
+// it.
 func TestStalled(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	defer server.Close()

@@ -8,26 +8,25 @@ import (
 	"time"
 )
 
-// Cut is where a connection breaks.
+// Cut is the point at which a connection breaks.
 type Cut int
 
 const (
-	// CutRequest drops what the client sends, and the connection.
+	// CutRequest drops the client's data and the connection.
 	CutRequest Cut = iota + 1
-	// CutHalf lets half of what the client sends through, and then nothing more: the
-	// server waits for the rest.
+	// CutHalf passes half of the client's data and then nothing more: the server waits for the
+	// rest.
 	CutHalf
-	// CutAnswer lets what the client sends through, waits for the server's answer and
-	// drops it, and the connection: the server has done it, the client cannot know.
+	// CutAnswer passes the client's data, waits for the server's answer, and drops it together
+	// with the connection. The server has acted, but the client cannot know.
 	CutAnswer
-	// HangAnswer is CutAnswer on a connection that stays open and silent.
+	// HangAnswer is like CutAnswer, but the connection stays open and silent.
 	HangAnswer
 )
 
-// Stream is a proxy of connections that breaks them as a test tells it to, for protocols
-// other than HTTP.
+// Stream is a proxy that breaks connections as a test specifies, for protocols other than HTTP.
 type Stream struct {
-	Addr string // where it listens, on 127.0.0.1
+	Addr string // its listening address, on 127.0.0.1
 
 	network, target string
 	mu              sync.Mutex
@@ -35,12 +34,12 @@ type Stream struct {
 	marker          []byte
 	made            int
 	conns           map[net.Conn]bool
-	frozen          chan struct{} // closed by Thaw; nil: everything passes
+	frozen          chan struct{} // closed by Thaw; nil: all data passes
 	wg              sync.WaitGroup
 }
 
-// StartStream starts a proxy in front of target, on the network tcp or unix. It ends with
-// the test.
+// StartStream starts a proxy in front of target, on the network tcp or unix. It ends with the
+// test.
 func StartStream(t testing.TB, network, target string) *Stream {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,15 +65,15 @@ func StartStream(t testing.TB, network, target string) *Stream {
 	return s
 }
 
-// Script breaks the next connections on which a client sends marker, each at most once
-// for each cut, in this order.
+// Script breaks the next connections on which a client sends marker, each at most once per cut,
+// in this order.
 func (s *Stream) Script(marker string, cuts ...Cut) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.marker, s.cuts = []byte(marker), cuts
 }
 
-// Made is how many cuts were made.
+// Made returns the number of cuts made.
 func (s *Stream) Made() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,8 +89,8 @@ func (s *Stream) CloseAll() {
 	}
 }
 
-// Freeze is a network that is cut: nothing passes either way, and no connection breaks.
-// What was sent meanwhile arrives after Thaw.
+// Freeze simulates an interrupted network: no data passes either way, and no connection breaks.
+// Data sent meanwhile arrives after Thaw.
 func (s *Stream) Freeze() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,7 +109,7 @@ func (s *Stream) Thaw() {
 	}
 }
 
-// pass waits while the network is cut.
+// pass waits while the network is frozen.
 func (s *Stream) pass() {
 	s.mu.Lock()
 	frozen := s.frozen
@@ -130,7 +129,7 @@ func (s *Stream) track(c net.Conn, add bool) {
 	}
 }
 
-// next takes the cut for what a client sends, 0 for none.
+// next returns the cut for data sent by a client, or 0 if there is none.
 func (s *Stream) next(sent []byte) Cut {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,21 +19,21 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// Logger sends events as one version over one transport does. Safe for concurrent use.
+// Logger sends events like one version over one transport. It is safe for concurrent use.
 type Logger struct {
 	Version   Version
 	Transport Transport
-	// Endpoint, as in http://127.0.0.1:8788, with path-style buckets.
+	// Endpoint is the relay's address, such as http://127.0.0.1:8788, with path-style buckets.
 	Endpoint, Bucket, Prefix string
 	AccessKeyID, Secret      string
-	// Batch puts a flush's events into one object, named anew at each flush.
+	// Batch puts a flush's events into one object, with a new name at each flush.
 	Batch bool
-	// DropTerminal drops what is refused for good, where another of the flush got through
+	// DropTerminal drops a permanently refused object if another one of the flush succeeded
 	// (s3_drop_on_terminal_error).
 	DropTerminal bool
 	// Second is the unit of pauses. Default: 1 s.
 	Second time.Duration
-	// Timeout of one request. Default: 600 Seconds.
+	// Timeout limits one request. Default: 600 Seconds.
 	Timeout time.Duration
 
 	mu    sync.Mutex
@@ -49,10 +49,10 @@ type upload struct {
 	old         bool // it was queued again
 }
 
-// atOnce is how many uploads the present version makes at a time.
+// atOnce is the maximum number of simultaneous uploads of the present version.
 const atOnce = 16
 
-// Log queues an event. Its key is made now and stays over retries.
+// Log queues an event. It creates the key once, for all retries.
 func (l *Logger) Log(id, event string) {
 	now := time.Now().UTC()
 	name := strings.NewReplacer("/", "_").Replace(id)
@@ -62,7 +62,7 @@ func (l *Logger) Log(id, event string) {
 	l.queue = append(l.queue, u)
 }
 
-// LogRequest queues a request log, which shares the queue where the file has no
+// LogRequest queues a request log. Request logs share the queue if the file has no
 // s3_audit_callback_params.
 func (l *Logger) LogRequest(id, body string) {
 	now := time.Now().UTC()
@@ -80,13 +80,13 @@ func (l *Logger) folder(t time.Time) string {
 	return folder
 }
 
-// Done returns the ids of events that were acknowledged.
+// Done returns the ids of acknowledged events.
 func (l *Logger) Done() []string { l.mu.Lock(); defer l.mu.Unlock(); return slices.Clone(l.done) }
 
-// Lost returns the ids of events that were given up.
+// Lost returns the ids of abandoned events.
 func (l *Logger) Lost() []string { l.mu.Lock(); defer l.mu.Unlock(); return slices.Clone(l.lost) }
 
-// Waiting is how many events wait for the next flush.
+// Waiting returns the number of events that wait for the next flush.
 func (l *Logger) Waiting() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,8 +96,8 @@ func (l *Logger) Waiting() (n int) {
 	return n
 }
 
-// Run flushes at each tick until ctx ends. Seed and summer do not wait for a flush's
-// uploads; the present version does.
+// Run flushes at each tick until ctx ends. Seed and Summer do not wait for the uploads of a
+// flush; Present does.
 func (l *Logger) Run(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -117,13 +117,13 @@ func (l *Logger) Run(ctx context.Context, every time.Duration) {
 	}
 }
 
-// Flush sends what is queued and returns when each upload has its fate.
+// Flush sends the queue and returns when each upload has its fate.
 func (l *Logger) Flush(ctx context.Context) {
 	l.mu.Lock()
 	queue := l.queue
 	l.queue = nil
 	l.mu.Unlock()
-	slices.SortStableFunc(queue, func(a, b *upload) int { // new events go before those queued again
+	slices.SortStableFunc(queue, func(a, b *upload) int { // new events precede those queued again
 		switch {
 		case a.old == b.old:
 			return 0
@@ -166,7 +166,7 @@ func (l *Logger) Flush(ctx context.Context) {
 	}
 }
 
-// batch is one object of a queue's events, under a name of its own.
+// batch returns one object with a queue's events, under its own name.
 func (l *Logger) batch(queue []*upload) *upload {
 	now := time.Now().UTC()
 	var random [16]byte
@@ -195,7 +195,7 @@ func (l *Logger) send(ctx context.Context, u *upload) (fate Fate, terminal bool)
 	return Queued, terminal
 }
 
-// try is one PUT, and where the transport asks for it the POST.
+// try sends one PUT and, if the transport requires it, the POST.
 func (l *Logger) try(ctx context.Context, u *upload) (fate Fate, terminal bool) {
 	r := l.request(u)
 	a, broke := r.do(ctx, http.MethodPut, l.timeout())
@@ -223,7 +223,7 @@ func (l *Logger) timeout() time.Duration {
 	return l.Timeout
 }
 
-// request is a signed PUT, which may be sent as a POST too.
+// request returns a signed PUT, which may also be sent as a POST.
 func (l *Logger) request(u *upload) *request {
 	body, contentType, file := []byte(u.bodies[0]), "application/json", "audit-"+u.ids[0]+".json"
 	if l.Batch {

@@ -5,20 +5,20 @@ import "net/http"
 // Version is one of LiteLLM's s3_v2 loggers.
 type Version int
 
-// The versions. Seed and Summer differ in what they read of their configuration, not in
-// what becomes of an event.
+// The versions. Seed and Summer differ in the options they read, not in what happens to an
+// event.
 const (
 	Seed Version = iota
 	Summer
 	Present
 )
 
-// Versions are all of them.
+// Versions are all versions.
 var Versions = []Version{Seed, Summer, Present}
 
 func (v Version) String() string { return [...]string{"seed", "summer", "present"}[v] }
 
-// Transport is the HTTP client that LiteLLM was started with.
+// Transport is LiteLLM's HTTP client.
 type Transport int
 
 // The transports; AIOHTTP is LiteLLM's default.
@@ -27,20 +27,20 @@ const (
 	HTTPX
 )
 
-// Transports are both of them.
+// Transports are both transports.
 var Transports = []Transport{AIOHTTP, HTTPX}
 
 func (t Transport) String() string { return [...]string{"aiohttp", "httpx"}[t] }
 
-// Break is how a request ended that got no answer.
+// Break is how a request without an answer ended.
 type Break int
 
 // The breaks.
 const (
 	Refused Break = iota
 	Reset
-	ClosedAmid // the body, most of which is unsent
-	ClosedLate // amid the body, little of which is unsent
+	ClosedAmid // during the body, most of it unsent
+	ClosedLate // during the body, little of it unsent
 	ClosedAfter
 	TimedOut
 )
@@ -58,18 +58,18 @@ func (t Transport) Again(b Break) bool {
 	return false
 }
 
-// Fate is what becomes of an event after a try.
+// Fate is what happens to an event after a try.
 type Fate int
 
 // The fates.
 const (
 	Done Fate = iota
 	Lost
-	Retried // at once within the flush, if a try is left; else Queued
+	Retried // at once in the same flush, if a try is left; else Queued
 	Queued  // for the next flush
 )
 
-// Answered is what follows an answer.
+// Answered returns the fate after an answer.
 func (v Version) Answered(status int) Fate {
 	switch {
 	case status/100 == 2:
@@ -82,7 +82,7 @@ func (v Version) Answered(status int) Fate {
 	return Queued
 }
 
-// Broke is what follows a break after which nothing is sent again.
+// Broke returns the fate after a break without a second try.
 func (v Version) Broke() Fate {
 	if v == Present {
 		return Queued
@@ -90,9 +90,9 @@ func (v Version) Broke() Fate {
 	return Lost
 }
 
-// tries within one flush.
+// tries is the number of tries in one flush.
 const tries = 3
 
-// terminalCodes are the codes upon which the present version may drop an object, where
-// they come with 400 or 403.
+// terminalCodes are the codes with which the present version may drop an object if the status
+// is 400 or 403.
 var terminalCodes = []string{"EntityTooLarge", "InvalidArgument", "MalformedXML", "InvalidDigest", "KeyTooLongError", "BadDigest", "InvalidRequest"}

@@ -14,23 +14,23 @@ import (
 	"time"
 )
 
-// request is the bytes of a request, sent over a connection of its own: only so can it be
-// told how the connection broke.
+// request is the bytes of a request. It uses its own connection, to detect how the connection
+// breaks.
 type request struct {
 	address, path string
 	head, body    []byte
 }
 
-// answer is what LiteLLM reads of one.
+// answer is the part of an answer that LiteLLM reads.
 type answer struct {
 	status int
 	code   string
 }
 
-// piece is how much of a body is written at a time.
+// piece is the number of bytes of a body per write.
 const piece = 64 << 10
 
-// do sends the request once. Without an answer it says how the connection broke.
+// do sends the request once. Without an answer it returns how the connection broke.
 func (r *request) do(ctx context.Context, method string, timeout time.Duration) (*answer, Break) {
 	var d net.Dialer
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -48,7 +48,7 @@ func (r *request) do(ctx context.Context, method string, timeout time.Duration) 
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
 	defer stop()
 
-	// The real clients read while they write: an answer, or an end, may come amid the body.
+	// The real clients read while they write: an answer or an end may arrive during the body.
 	var written atomic.Int64
 	wrote := make(chan error, 1)
 	go func() {
@@ -88,7 +88,7 @@ func read(conn net.Conn) (*answer, error) {
 	return &answer{resp.StatusCode, code}, nil
 }
 
-// broke names the break by its error and by how much of the body was not sent.
+// broke classifies the break by its error and by the unsent part of the body.
 func broke(err error, unsent, size int) Break {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -1,6 +1,6 @@
-// Package logstore starts VictoriaLogs, a real log store that takes Splunk's and Datadog's
-// protocols, for tests: what arrived is queried there, never assumed. It answers success
-// to what it then drops, so that nothing but a query counts.
+// Package logstore starts VictoriaLogs, a real log store with the protocols of Splunk and
+// Datadog, for tests. Tests query what arrived. The store also answers success to data that it
+// then drops, so only a query is a proof.
 package logstore
 
 import (
@@ -27,8 +27,8 @@ type Store struct {
 	Syslog string // host:port of syslog over TCP
 }
 
-// Start starts a store with an empty folder; the test's end stops it. Without the program
-// (make .cache/bin/victoria-logs) the test is skipped, and fails under CI=true.
+// Start starts a store with an empty folder and stops it at the end of the test. If the program
+// is missing (make .cache/bin/victoria-logs), the test is skipped, or fails if CI=true.
 func Start(t testing.TB) *Store {
 	t.Helper()
 	program := filepath.Join(os.Getenv("AUDITRELAY_TEST_BIN"), binary)
@@ -59,7 +59,7 @@ func Start(t testing.TB) *Store {
 	}
 }
 
-// free is an unused address.
+// free returns an unused address.
 func free(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -70,7 +70,7 @@ func free(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// Await queries until at least n logs are there, and returns them.
+// Await repeats its query until there are at least n logs, and returns them.
 func (s *Store) Await(t testing.TB, n int) []map[string]string {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
@@ -84,8 +84,8 @@ func (s *Store) Await(t testing.TB, n int) []map[string]string {
 	}
 }
 
-// Count counts how often each value of a field is there. Values that are there are in the
-// result, however often: it waits until at least n are.
+// Count counts the occurrences of each value of a field. It waits until there are at least n
+// values.
 func (s *Store) Count(t testing.TB, field string, n int) map[string]int {
 	t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {

@@ -1,5 +1,4 @@
-// Package oidctest is an OpenID Connect issuer for tests: mockoidc, with tokens of any
-// content.
+// Package oidctest is an OpenID Connect issuer for tests: mockoidc, with tokens of any content.
 package oidctest
 
 import (
@@ -19,12 +18,12 @@ import (
 type Issuer struct {
 	*mockoidc.MockOIDC
 	t *testing.T
-	// Fetched counts the requests for its keys. Down: it answers with 503.
+	// Fetched counts the requests for its keys. If Down is set, it answers with 503.
 	Fetched atomic.Int64
 	Down    atomic.Bool
 }
 
-// New starts an issuer, which ends with the test.
+// New starts an issuer that ends with the test.
 func New(t *testing.T) *Issuer {
 	t.Helper()
 	server, err := mockoidc.NewServer(nil)
@@ -65,7 +64,7 @@ func New(t *testing.T) *Issuer {
 	return i
 }
 
-// Claims are those of a good token, with others instead or, where nil, without.
+// Claims returns the claims of a valid token, replaced by other or, for nil values, removed.
 func (i *Issuer) Claims(other map[string]any) map[string]any {
 	now := time.Now()
 	all := map[string]any{"iss": i.Issuer(), "aud": i.ClientID, "sub": "1234", "email": "alice@example.com", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
@@ -74,7 +73,7 @@ func (i *Issuer) Claims(other map[string]any) map[string]any {
 	return all
 }
 
-// Token is a token that the issuer signed.
+// Token returns a token signed by the issuer.
 func (i *Issuer) Token(other map[string]any) string {
 	i.t.Helper()
 	kid, err := i.Keypair.KeyID()
@@ -84,7 +83,7 @@ func (i *Issuer) Token(other map[string]any) string {
 	return i.Sign(jose.RS256, i.Keypair.PrivateKey, kid, i.Claims(other))
 }
 
-// Sign is a token by any key.
+// Sign returns a token signed by any key.
 func (i *Issuer) Sign(by jose.SignatureAlgorithm, key any, kid string, claims any) string {
 	i.t.Helper()
 	options := &jose.SignerOptions{}

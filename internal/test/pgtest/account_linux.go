@@ -8,8 +8,7 @@ import (
 	"syscall"
 )
 
-// become has a program run as another account, and end where the test process is
-// killed.
+// become makes a program run as another account, and end if the test process is killed.
 func become(cmd *exec.Cmd, as *account) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
 	if as != nil {

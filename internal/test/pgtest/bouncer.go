@@ -12,10 +12,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Bouncer starts a PgBouncer before the server, with lines of settings beside the defaults
-// of tests, and returns a role's connection string through it. It ends with the test.
+// Bouncer starts a PgBouncer in front of the server, with settings in addition to the defaults
+// of tests. It returns a role's connection string through it. It ends with the test.
 //
-// A test that needs it is skipped where there is none, and fails where CI=true.
+// If PgBouncer is missing, the test is skipped, or fails if CI=true.
 func (s *Server) Bouncer(t testing.TB, role, database string, settings ...string) (url string) {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")

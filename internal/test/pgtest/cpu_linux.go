@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// CPU is how much processor time the server has taken: that of its processes that live, and
-// of those that ended.
+// CPU returns the processor time of the server, including its ended processes.
 func (s *Server) CPU(t testing.TB) time.Duration {
 	t.Helper()
 	all, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -25,14 +24,14 @@ func (s *Server) CPU(t testing.TB) time.Duration {
 		if err != nil {
 			continue // it has ended
 		}
-		_, rest, _ := strings.Cut(string(text), ") ") // the name may hold anything
+		_, rest, _ := strings.Cut(string(text), ") ") // the name may contain anything
 		fields := strings.Fields(rest)
 		if len(fields) < 16 || fields[1] != own && filepath.Dir(file) != "/proc/"+own {
 			continue
 		}
 		from, to := 11, 13 // user and system time
 		if filepath.Dir(file) == "/proc/"+own {
-			to = 15 // and that of children that ended
+			to = 15 // and that of ended children
 		}
 		for _, f := range fields[from:to] {
 			var n int64

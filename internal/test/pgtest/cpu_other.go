@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// CPU is not known here.
+// CPU is unknown on this system.
 func (s *Server) CPU(testing.TB) time.Duration { return 0 }

@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// Host is what a server runs on, where that is not all of the test's machine. Its zero value
-// is all of it.
+// Host is the environment of a server, if it is not the whole test machine. The zero value is
+// the whole machine.
 type Host struct {
-	// Disk is the size in MiB of a file system of the server's own, which Fill fills.
+	// Disk is the size in MiB of the server's own file system, which Fill fills.
 	Disk int
-	// Clock is whether the server has a clock of its own, which StepClock sets.
+	// Clock gives the server its own clock, which StepClock sets.
 	Clock bool
 }
 
-// clockLibrary is where Debian's faketime has what changes a program's clock.
+// clockLibrary is the library in Debian's package faketime that changes a program's clock.
 const clockLibrary = "/usr/lib/*/faketime/libfaketime.so.1"
 
-// StartOn is Start on a host; the server's standbys are on hosts alike. A test whose host
-// cannot be made is skipped, and fails where CI=true.
+// StartOn is like Start, on a host. The server's standbys get the same kind of host. If the
+// host cannot be created, the test is skipped, or fails if CI=true.
 func StartOn(t testing.TB, host Host, settings ...string) *Server {
 	t.Helper()
 	if err := host.possible(); err != nil {
@@ -37,7 +37,7 @@ func StartOn(t testing.TB, host Host, settings ...string) *Server {
 	return start(t, host, settings)
 }
 
-// possible reports why a host cannot be made.
+// possible returns why a host cannot be created.
 func (h Host) possible() error {
 	if h.Clock {
 		if found, _ := filepath.Glob(clockLibrary); len(found) == 0 { // the pattern is right
@@ -77,7 +77,7 @@ func unmount(dir string) error {
 // ballast fills the disk.
 func (s *Server) ballast() string { return filepath.Join(s.dir, "ballast") }
 
-// Fill takes all room that a server's disk has, and keeps it taken until Free.
+// Fill fills the server's disk until Free.
 func (s *Server) Fill(t testing.TB) {
 	t.Helper()
 	f, err := os.OpenFile(s.ballast(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -95,8 +95,8 @@ func (s *Server) Fill(t testing.TB) {
 	}
 }
 
-// Free gives the disk's room back, and starts the server again if it has ended meanwhile. It
-// returns when the server answers.
+// Free frees the disk, and restarts the server if it has ended meanwhile. It returns when the
+// server answers.
 func (s *Server) Free(t testing.TB) {
 	t.Helper()
 	if err := os.Remove(s.ballast()); err != nil {
@@ -118,8 +118,8 @@ func (s *Server) Free(t testing.TB) {
 	t.Fatal("the server does not answer")
 }
 
-// StepClock sets a server's clock by that much from the true time. Sessions notice within
-// a second.
+// StepClock sets a server's clock to this distance from the true time. Sessions notice within a
+// second.
 func (s *Server) StepClock(t testing.TB, by time.Duration) {
 	t.Helper()
 	next := s.clock() + ".next"
@@ -133,7 +133,7 @@ func (s *Server) StepClock(t testing.TB, by time.Duration) {
 
 func (s *Server) clock() string { return filepath.Join(s.dir, "clock") }
 
-// clockEnv has a process read its time from the clock of its host.
+// clockEnv makes a process read its time from the clock of its host.
 func (s *Server) clockEnv(t testing.TB) []string {
 	if !s.host.Clock {
 		return nil
@@ -147,11 +147,11 @@ func (s *Server) clockEnv(t testing.TB) []string {
 
 // Processes of a server.
 const (
-	Receiver = "walreceiver" // takes the primary's log; stopped it makes a standby slow
-	Writer   = "walwriter"   // writes the log when nobody waits for that
+	Receiver = "walreceiver" // receives the primary's log; if stopped, it makes a standby slow
+	Writer   = "walwriter"   // writes the log if no session waits for it
 )
 
-// Signal signals a process of the server. It reports whether there is one.
+// Signal signals a process of the server. It reports whether the process exists.
 func (s *Server) Signal(t testing.TB, process string, signal os.Signal) bool {
 	t.Helper()
 	c := s.Connect(t, "owner", "postgres")

@@ -1,7 +1,7 @@
-// Package pgtest starts a real Postgres for tests, each on a folder of its own.
+// Package pgtest starts real Postgres servers for tests, each in its own folder.
 //
-// The programs are looked for in AUDITRELAY_TEST_PG, in Debian's folders and in PATH. A
-// test that needs them is skipped where there are none and fails where CI=true.
+// It searches the programs in AUDITRELAY_TEST_PG, in Debian's folders and in PATH. If they are
+// missing, the test is skipped, or fails if CI=true.
 package pgtest
 
 import (
@@ -22,25 +22,25 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Server is one running server; it ends with the test.
+// Server is one running server. It ends with the test.
 type Server struct {
 	dir     string // for data and socket
 	bin     string
-	as      *account // nil: as whoever runs the test
+	as      *account // nil: the user of the test
 	host    Host
 	process *exec.Cmd     // nil while it is stopped
 	ended   chan struct{} // closed when process has ended
 }
 
-// account is whom the server runs as, since it refuses to be root.
+// account is the user of the server, which refuses to run as root.
 type account struct{ uid, gid uint32 }
 
-// Table is LiteLLM's.
+// Table creates LiteLLM's table.
 const Table = `CREATE TABLE "LiteLLM_AuditLog" (id text PRIMARY KEY, updated_at timestamp(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 	changed_by text NOT NULL DEFAULT '', changed_by_api_key text NOT NULL DEFAULT '', action text NOT NULL, table_name text NOT NULL,
 	object_id text NOT NULL, before_value jsonb, updated_values jsonb)`
 
-// Start starts a server with lines of settings beside the defaults of tests.
+// Start starts a server with settings in addition to the defaults of tests.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	return start(t, Host{}, settings)
@@ -66,12 +66,12 @@ func start(t testing.TB, host Host, settings []string) *Server {
 	return s
 }
 
-// place makes the folder of a server, which ends with the test.
+// place creates the folder of a server, which is removed after the test.
 func place(t testing.TB, bin string, host Host) *Server {
 	t.Helper()
 	var err error
 	s := &Server{bin: bin, host: host}
-	// A socket's path is short, which t.TempDir's is not.
+	// A socket needs a short path, and t.TempDir's is too long.
 	if s.dir, err = os.MkdirTemp("", "pg"); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func place(t testing.TB, bin string, host Host) *Server {
 	return s
 }
 
-// Standby starts a server that follows s; Promote ends that.
+// Standby starts a server that follows s until Promote.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
 	standby := place(t, s.bin, s.host)
@@ -100,7 +100,7 @@ func (s *Server) Standby(t testing.TB) *Server {
 	return standby
 }
 
-// Follow makes a server that is stopped, whatever it held, the standby of another one.
+// Follow makes a stopped server, whatever its content, the standby of another one.
 func (s *Server) Follow(t testing.TB, primary *Server) {
 	t.Helper()
 	if err := os.RemoveAll(s.data()); err != nil {
@@ -111,7 +111,7 @@ func (s *Server) Follow(t testing.TB, primary *Server) {
 	s.Restart(t)
 }
 
-// Synchronous has each commit on s wait for the standby that follows.
+// Synchronous makes each commit on s wait for the standby.
 func (s *Server) Synchronous(t testing.TB) {
 	t.Helper()
 	db := s.Connect(t, "owner", "postgres")
@@ -122,13 +122,13 @@ func (s *Server) Synchronous(t testing.TB) {
 		if n := db.Exec("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"); n[0] == "1" {
 			return
 		}
-		db.Exec("SELECT pg_logical_emit_message(false, 'test', '')") // the standby answers, and is seen
+		db.Exec("SELECT pg_logical_emit_message(false, 'test', '')") // the standby answers and is detected
 		<-time.After(50 * time.Millisecond)
 	}
 	t.Fatal("the standby is not synchronous")
 }
 
-// Catch waits until a standby has replayed all that s has.
+// Catch waits until a standby has replayed everything in s.
 func (s *Server) Catch(t testing.TB, standby *Server) {
 	t.Helper()
 	at := s.Connect(t, "owner", "postgres").Exec("SELECT pg_current_wal_lsn()")[0]
@@ -142,7 +142,7 @@ func (s *Server) Catch(t testing.TB, standby *Server) {
 	t.Fatal("the standby does not catch up")
 }
 
-// Cut ends a standby's connection to its server: what commits from now on does not reach it.
+// Cut ends a standby's connection to its server. Later commits do not reach it.
 func (s *Server) Cut(t testing.TB) {
 	t.Helper()
 	c := s.Connect(t, "owner", "postgres")
@@ -157,7 +157,7 @@ func (s *Server) Cut(t testing.TB) {
 	t.Fatal("the standby still follows")
 }
 
-// Promote makes a standby the server that takes writes.
+// Promote makes a standby accept writes.
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()
 	if got := s.Connect(t, "owner", "postgres").Exec("SELECT pg_promote()"); got[0] != "t" {
@@ -266,7 +266,7 @@ func (s *Server) Restart(t testing.TB) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // an immediate stop is no good end
+		_ = cmd.Wait() // an immediate stop is no clean exit
 	}()
 	s.process, s.ended = cmd, ended
 	for range 300 {
@@ -284,7 +284,7 @@ func (s *Server) Restart(t testing.TB) {
 	t.Fatal("the server does not answer")
 }
 
-// Stop stops the server; mode is smart, fast or immediate.
+// Stop stops the server. mode is smart, fast or immediate.
 func (s *Server) Stop(t testing.TB, mode string) {
 	t.Helper()
 	if err := s.process.Process.Signal(stopSignals[mode]); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -294,13 +294,13 @@ func (s *Server) Stop(t testing.TB, mode string) {
 	s.process = nil
 }
 
-// Copy copies the data of a stopped server aside; Swap puts it back in its place.
+// Copy copies the data of a stopped server. Swap restores the copy.
 func (s *Server) Copy(t testing.TB) {
 	t.Helper()
 	s.cp(t, "-a", s.data(), filepath.Join(s.dir, "copy"))
 }
 
-// Swap puts what Copy kept in the place of the data of the server, which is stopped.
+// Swap replaces the data of a stopped server with the data of Copy.
 func (s *Server) Swap(t testing.TB) {
 	t.Helper()
 	if err := os.Rename(s.data(), filepath.Join(s.dir, "gone")); err != nil {
@@ -320,7 +320,7 @@ func (s *Server) cp(t testing.TB, args ...string) {
 	}
 }
 
-// Hosts is the connection string of a role on the server and others that may stand in for it.
+// Hosts returns a role's connection string for the server and others that may replace it.
 func (s *Server) Hosts(role, database string, others ...*Server) string {
 	hosts := s.dir
 	for _, other := range others {
@@ -329,21 +329,21 @@ func (s *Server) Hosts(role, database string, others ...*Server) string {
 	return fmt.Sprintf("host=%s user=%s dbname=%s target_session_attrs=read-write", hosts, role, database)
 }
 
-// URL is the connection string of a role.
+// URL returns the connection string of a role.
 func (s *Server) URL(role, database string) string {
 	return fmt.Sprintf("host=%s user=%s dbname=%s", s.dir, role, database)
 }
 
-// Socket is the path of the server's socket.
+// Socket returns the path of the server's socket.
 func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
 
-// Conn is one connection of a test's own.
+// Conn is one connection used directly by a test.
 type Conn struct {
 	t  testing.TB
 	pg *pgconn.PgConn
 }
 
-// Connect connects as a role; the connection ends with the test.
+// Connect connects as a role. The connection ends with the test.
 func (s *Server) Connect(t testing.TB, role, database string) *Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -357,7 +357,8 @@ func (s *Server) Connect(t testing.TB, role, database string) *Conn {
 	return c
 }
 
-// TryConnect is Connect where the server may have no place. The caller closes it.
+// TryConnect is like Connect, for a server that may have no free connection. The caller closes
+// it.
 func (s *Server) TryConnect(role, database string) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -372,7 +373,7 @@ func (c *Conn) Close() {
 	_ = c.pg.Close(ctx) // the server may be gone
 }
 
-// Exec runs statements, and returns the rows of the last one, values joined by "|".
+// Exec runs statements and returns the rows of the last one, with values joined by "|".
 func (c *Conn) Exec(sql string) []string {
 	c.t.Helper()
 	results, err := c.pg.Exec(context.Background(), sql).ReadAll()

@@ -1,6 +1,6 @@
-// Package producers has sample events, of our own making, in the forms in which producers
-// other than LiteLLM send them. A text that begins with planted- stands where such events
-// hold a secret; some are in base64.
+// Package producers contains our own sample events in the forms of producers other than
+// LiteLLM. Texts that begin with planted- mark the places of secrets in such events. Some are
+// in base64.
 package producers
 
 import (
@@ -12,14 +12,14 @@ import (
 //go:embed samples
 var files embed.FS
 
-// Sample is what one producer sends in one request.
+// Sample is one request of a producer.
 type Sample struct {
 	Schema string
 	Body   []byte
 	Events []Event
 }
 
-// Event is what the shipped schema reads of one event of a sample.
+// Event is what the shipped schema reads from one event of a sample.
 type Event struct {
 	ID, Action string
 	Time       time.Time
@@ -32,7 +32,7 @@ func at(offset time.Duration) time.Time {
 	return time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC).Add(offset)
 }
 
-// Samples are one of each shipped schema, by name in order.
+// Samples returns one sample for each shipped schema, ordered by name.
 func Samples() []Sample {
 	samples := []Sample{
 		{Schema: "cloudtrail", Events: []Event{

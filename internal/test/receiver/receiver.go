@@ -1,8 +1,8 @@
-// Package receiver are small HTTP endpoints that store what they are sent, for tests of
-// the sinks that speak HTTP: Splunk's event collector, Datadog's log intake, and a webhook
-// that remembers ids. They answer as the sinks' package comments say of the real ones, and
-// so prove no more than that belief; tests against real servers stand beside them
-// (TestARealStore, TestAcknowledgementsOfAnotherReceiver, TestTheOfficialVerifier).
+// Package receiver contains small HTTP endpoints that store requests, for tests of the HTTP
+// sinks: Splunk's event collector, Datadog's log intake, and a webhook that remembers ids. They
+// answer as the sinks' package comments describe the real ones, so they only prove conformity
+// with that description. Other tests use real servers (TestARealStore,
+// TestAcknowledgementsOfAnotherReceiver, TestTheOfficialVerifier).
 package receiver
 
 import (
@@ -19,16 +19,16 @@ import (
 	"testing"
 )
 
-// Receiver is an endpoint with what it stored.
+// Receiver is an endpoint with its stored data.
 type Receiver struct {
 	*httptest.Server
 	mu     sync.Mutex
 	secret string
-	refuse string // a record that is refused, and what holds it
+	refuse string // a record that is refused, together with its request
 	docs   [][]byte
 	ids    map[string]bool
-	// acks are the numbers that are outstanding, by channel, and next the numbers to come.
-	// They are held back while holding, and each is told once.
+	// acks are the outstanding numbers by channel, and next the next numbers. While holding,
+	// none is reported. Each is reported once.
 	acks    map[string]map[int64]bool
 	next    map[string]int64
 	holding bool
@@ -36,36 +36,36 @@ type Receiver struct {
 	posts   int
 }
 
-// Documents are the records that it stored, in order.
+// Documents returns the stored records in order.
 func (r *Receiver) Documents() [][]byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([][]byte(nil), r.docs...)
 }
 
-// Posts is how many requests with events it took.
+// Posts returns the number of accepted requests with events.
 func (r *Receiver) Posts() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.posts
 }
 
-// Polls is how often acknowledgements were asked for.
+// Polls returns the number of requests for acknowledgements.
 func (r *Receiver) Polls() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.polls
 }
 
-// Secret makes it ask for another secret from now on.
+// Secret makes the endpoint require another secret from now on.
 func (r *Receiver) Secret(secret string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.secret = secret
 }
 
-// Refuse makes it refuse a record for good from now on, as its protocol has it: HEC stores
-// the events before it and names it; the others refuse the whole request.
+// Refuse makes the endpoint refuse a record permanently from now on, according to its protocol:
+// HEC stores the events before it and names it; the others refuse the whole request.
 func (r *Receiver) Refuse(record string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,15 +74,15 @@ func (r *Receiver) Refuse(record string) {
 
 func (r *Receiver) refuses(doc []byte) bool { return r.refuse != "" && string(doc) == r.refuse }
 
-// Hold holds acknowledgements back, or gives those that were.
+// Hold withholds acknowledgements, or releases them.
 func (r *Receiver) Hold(on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.holding = on
 }
 
-// Restart is that of an event collector which had indexed nothing: the events are gone, and
-// so is the count of acknowledgements.
+// Restart simulates the restart of an event collector before indexing: the events are lost, and
+// the count of acknowledgements too.
 func (r *Receiver) Restart() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,7 +121,7 @@ func reply(w http.ResponseWriter, status int, body string) {
 	_, _ = io.WriteString(w, body)
 }
 
-// Splunk starts an event collector that asks for token; with ack it acknowledges.
+// Splunk starts an event collector that requires token. With ack it acknowledges.
 func Splunk(t testing.TB, token string, ack bool) *Receiver {
 	return start(t, token, func(r *Receiver, w http.ResponseWriter, q *http.Request, body []byte) {
 		fail := func(status, code int, text string) {
@@ -224,7 +224,7 @@ func (r *Receiver) acknowledge(w http.ResponseWriter, channel string, body []byt
 	reply(w, 200, string(text))
 }
 
-// Datadog starts a log intake that asks for key.
+// Datadog starts a log intake that requires key.
 func Datadog(t testing.TB, key string) *Receiver {
 	return start(t, key, func(r *Receiver, w http.ResponseWriter, q *http.Request, body []byte) {
 		if q.Header.Get("Dd-Api-Key") != r.secret {
@@ -260,8 +260,8 @@ func Datadog(t testing.TB, key string) *Receiver {
 	})
 }
 
-// Webhook starts an endpoint that takes each webhook-id once. verify is asked of each
-// request, nil: none is. split turns a body into records.
+// Webhook starts an endpoint that accepts each webhook-id once. verify, if not nil, checks each
+// request. split divides a body into records.
 func Webhook(t testing.TB, verify func(body []byte, h http.Header) error, split func(body []byte) [][]byte) *Receiver {
 	return start(t, "", func(r *Receiver, w http.ResponseWriter, q *http.Request, body []byte) {
 		if verify != nil {

@@ -1,5 +1,5 @@
-// Package relaytest runs the engine with one callback, for tests of what becomes of the
-// events that a destination refuses.
+// Package relaytest runs the engine with one callback, for tests about events that a
+// destination refuses.
 package relaytest
 
 import (
@@ -18,7 +18,7 @@ type Relay struct {
 	engine *runtime.Runtime
 }
 
-// Start starts one that delivers to sink. Pauses between attempts are short.
+// Start starts a relay that delivers to sink. Pauses between attempts are short.
 func Start(t testing.TB, sink auditrelay.Sink) *Relay {
 	t.Helper()
 	r, err := runtime.Open(t.Context(), runtime.Options{Logger: slog.New(slog.DiscardHandler), Callbacks: []runtime.Callback{{
@@ -32,8 +32,8 @@ func Start(t testing.TB, sink auditrelay.Sink) *Relay {
 	return &Relay{t, r}
 }
 
-// Submit has the engine accept n events, numbered from from, in one transaction; note goes
-// into each whose number is in noted.
+// Submit submits n events, numbered from from, in one transaction. Events with a number in
+// noted contain note.
 func (r *Relay) Submit(from, n int, note string, noted ...int) {
 	r.t.Helper()
 	marked := map[int]bool{}
@@ -53,7 +53,7 @@ func (r *Relay) Submit(from, n int, note string, noted ...int) {
 	}
 }
 
-// Await waits until the callback is as want says.
+// Await waits until the callback's status satisfies want.
 func (r *Relay) Await(want func(runtime.CallbackStatus) bool) runtime.CallbackStatus {
 	r.t.Helper()
 	var status runtime.CallbackStatus
@@ -71,8 +71,8 @@ func (r *Relay) Await(want func(runtime.CallbackStatus) bool) runtime.CallbackSt
 	}
 }
 
-// Isolates checks that of a destination that refuses an event with note the engine finds
-// that one: all others are delivered.
+// Isolates checks that the engine finds the event with note if a destination refuses it: all
+// others are delivered.
 func Isolates(t testing.TB, sink auditrelay.Sink, note string) {
 	t.Helper()
 	r := Start(t, sink)
@@ -83,8 +83,8 @@ func Isolates(t testing.TB, sink auditrelay.Sink, note string) {
 	}
 }
 
-// Stalls checks that a destination that refuses every request stalls the callback after at
-// most few dead letters, and that the events wait.
+// Stalls checks that a destination that refuses every request stalls the callback after at most
+// few dead letters, and that the other events wait.
 func Stalls(t testing.TB, sink auditrelay.Sink, few uint64) {
 	t.Helper()
 	r := Start(t, sink)

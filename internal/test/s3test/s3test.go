@@ -1,9 +1,8 @@
 // Package s3test starts a real S3 gateway (versitygw on a folder) for tests.
 //
-// The binary is looked for in the folder named by AUDITRELAY_TEST_BIN, then in
-// GOPATH/bin, then in PATH. A test that needs it is skipped where there is none
-// and fails where CI=true. internal/testservers pins the version and says how it
-// is built.
+// It searches the binary in the folder named by AUDITRELAY_TEST_BIN, then in GOPATH/bin, then
+// in PATH. If it is missing, the test is skipped, or fails if CI=true. internal/testservers
+// pins the version and describes the build.
 package s3test
 
 import (
@@ -31,12 +30,12 @@ const (
 	Region    = "us-east-1"
 )
 
-// Server is one running gateway, alone on its folder; it ends with the test.
+// Server is one running gateway with its own folder. It ends with the test.
 type Server struct {
 	Endpoint  string // http://127.0.0.1:port
 	SecretKey string
-	// Root is the folder under which a bucket is a folder and an object a file,
-	// so that tests read what was stored without a client.
+	// Root is the folder in which a bucket is a folder and an object a file, so tests read
+	// stored data without a client.
 	Root string
 
 	versions string // the folder of older versions
@@ -49,7 +48,7 @@ func Start(t testing.TB, buckets ...string) *Server {
 	return StartIn(t, Region, buckets...)
 }
 
-// StartIn is Start for a gateway in another region.
+// StartIn is like Start, for a gateway in another region.
 func StartIn(t testing.TB, region string, buckets ...string) *Server {
 	t.Helper()
 	binary := find(t)
@@ -67,8 +66,8 @@ func StartIn(t testing.TB, region string, buckets ...string) *Server {
 	return server
 }
 
-// Rotated starts a second gateway on the same folder, with the same access key
-// and another secret.
+// Rotated starts a second gateway on the same folder, with the same access key and another
+// secret.
 func (s *Server) Rotated(t testing.TB, secret string) *Server {
 	t.Helper()
 	other := &Server{SecretKey: secret, region: s.region, Root: s.Root, versions: s.versions}
@@ -76,7 +75,7 @@ func (s *Server) Rotated(t testing.TB, secret string) *Server {
 	return other
 }
 
-// Bucket makes an empty bucket.
+// Bucket creates an empty bucket.
 func (s *Server) Bucket(t testing.TB, name string) {
 	t.Helper()
 	if err := os.Mkdir(filepath.Join(s.Root, name), 0o700); err != nil {
@@ -86,7 +85,7 @@ func (s *Server) Bucket(t testing.TB, name string) {
 
 func (s *Server) run(t testing.TB, binary string) {
 	t.Helper()
-	// The port is free when it is chosen and may be taken a moment later.
+	// Another process may take the free port before the gateway does.
 	var err error
 	for range 5 {
 		if err = s.start(t, binary); err == nil {
@@ -171,7 +170,7 @@ func find(t testing.TB) string {
 	return ""
 }
 
-// Objects returns every object of a bucket by key, with its bytes as stored.
+// Objects returns every object of a bucket by key, with its stored bytes.
 func (s *Server) Objects(t testing.TB, bucket string) map[string][]byte {
 	t.Helper()
 	objects := map[string][]byte{}

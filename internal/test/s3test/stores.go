@@ -11,30 +11,30 @@ import (
 	"testing"
 )
 
-// Store says how a store differs from AWS, by its documentation or by its users'
+// Store describes how a store differs from AWS, according to its documentation or its users'
 // reports. It stands in front of a real gateway, which still verifies signatures.
 type Store struct {
 	Name   string
-	Region string // the only one that a signature may name; empty: any
+	Region string // the only region that a signature may name; empty: any
 	// RewritesAcceptEncoding: a front end changes the header before the store verifies
 	// the signature.
 	RewritesAcceptEncoding bool
-	// Refuses are headers of a put that it answers with an error: the name or the
-	// name's beginning, in lower case, and "STATUS CODE".
+	// Refuses are headers of a put that the store answers with an error: the name or its
+	// beginning, in lower case, with "STATUS CODE".
 	Refuses map[string]string
-	// ObjectLockAnswer is the answer to the question for the bucket's Object Lock, as
-	// "STATUS CODE"; empty: the gateway's own.
+	// ObjectLockAnswer is the answer to a request for the bucket's Object Lock, as "STATUS
+	// CODE". Empty means the gateway's own.
 	ObjectLockAnswer string
 }
 
-// The stores that the documentation has recipes for.
+// The stores with recipes in the documentation.
 var (
 	MinIO = Store{Name: "minio", ObjectLockAnswer: "404 ObjectLockConfigurationNotFoundError"}
 	// Ceph before Squid does not know the checksum headers.
 	Ceph = Store{Name: "ceph", Refuses: map[string]string{"x-amz-checksum-": "400 InvalidArgument"},
 		ObjectLockAnswer: "404 ObjectLockConfigurationNotFoundError"}
-	// R2 checks SHA-256 and CRC32C for the parts of an object alone; it has no tags, ACLs
-	// or lock headers.
+	// R2 checks SHA-256 and CRC32C only for the parts of an object. It has no tags, ACLs or
+	// lock headers.
 	R2 = Store{Name: "r2", Region: "auto", ObjectLockAnswer: "501 NotImplemented", Refuses: map[string]string{
 		"x-amz-checksum-sha256": "501 NotImplemented", "x-amz-checksum-crc32c": "501 NotImplemented",
 		"x-amz-tagging": "501 NotImplemented", "x-amz-acl": "501 NotImplemented", "x-amz-object-lock-": "501 NotImplemented",
@@ -43,7 +43,7 @@ var (
 	B2 = Store{Name: "b2", Refuses: map[string]string{
 		"x-amz-checksum-": "400 InvalidArgument", "if-none-match": "501 NotImplemented", "x-amz-tagging": "501 NotImplemented",
 	}, ObjectLockAnswer: "404 ObjectLockConfigurationNotFoundError"}
-	// GCS changes Accept-Encoding on the way, and has conditions of its own.
+	// GCS changes Accept-Encoding on the way, and has its own conditions.
 	GCS = Store{Name: "gcs", RewritesAcceptEncoding: true, Refuses: map[string]string{
 		"x-amz-checksum-": "400 InvalidArgument", "if-none-match": "400 InvalidArgument", "x-amz-tagging": "400 InvalidArgument",
 	}, ObjectLockAnswer: "400 InvalidArgument"}
@@ -85,7 +85,7 @@ func (s Store) Front(t testing.TB, gateway *Server) string {
 	return front.URL
 }
 
-// refusal is the answer in the store's own way, empty where the gateway answers.
+// refusal returns the store's own answer, or empty if the gateway answers.
 func (s Store) refusal(r *http.Request) string {
 	if s.Region != "" && !strings.Contains(r.Header.Get("Authorization"), "/"+s.Region+"/s3/") {
 		return "400 InvalidRegionName"

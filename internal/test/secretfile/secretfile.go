@@ -1,4 +1,4 @@
-// Package secretfile has the secrets in files that tests of sinks share.
+// Package secretfile contains helpers for sink tests with secrets in files.
 package secretfile
 
 import (
@@ -13,7 +13,7 @@ import (
 	"auditrelay/sinktest"
 )
 
-// Write writes a file that its owner alone may read.
+// Write writes a file that only its owner may read.
 func Write(t testing.TB, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -21,8 +21,8 @@ func Write(t testing.TB, name, text string) {
 	}
 }
 
-// Rotating gives kit a secret that expires and rotates: set makes the destination want
-// another one than file holds.
+// Rotating gives kit a secret that expires and rotates. set makes the destination require
+// another secret than the one in file.
 func Rotating(kit *sinktest.Kit, file, next string, set func(secret string)) {
 	kit.Expire = func(*testing.T) { set(next) }
 	kit.Rotate = func(t *testing.T) {
@@ -31,8 +31,8 @@ func Rotating(kit *sinktest.Kit, file, next string, set func(secret string)) {
 	}
 }
 
-// ServiceAccount writes the key, a new one, of a service account of Google's, whose tokens
-// come from the URL at.
+// ServiceAccount writes a new key of a Google service account, whose tokens come from the URL
+// at.
 func ServiceAccount(t testing.TB, file, at string) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

@@ -1,10 +1,10 @@
 package vectors
 
-// Attack are forms of tokens, a fourth check, written down apart from the rules: the kinds
-// that public detectors know at the ends of their lengths, in their rarer forms, and vendors
-// that no other list has.
+// Attack are token forms: a fourth check, written independently of the rules. They are kinds
+// known to public detectors, with extreme lengths and in rarer forms, and vendors that are in
+// no other list.
 var Attack = [][2]string{
-	// known kinds at the ends of their lengths and in their other forms
+	// known kinds with extreme lengths and in other forms
 	{"1password secret key, split", `A3-[A-Z0-9]{6}-[A-Z0-9]{6}-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}`}, {"1password service", `ops_eyJ[a-zA-Z0-9+/]{620}=`}, {"adobe capitals", `p8e-[A-Z0-9]{32}`}, {"alibaba short", `LTAI[a-z0-9]{20}`}, {"anthropic admin", `sk-ant-admin01-[a-zA-Z0-9_-]{93}AA`},
 	{"authress ext", `ext_[a-z0-9]{5}.[a-z0-9]{4}.acc_[a-z0-9-]{10}.[a-z0-9+/_=-]{30}`}, {"authress scauth", `scauth_[a-z0-9]{30}.[a-z0-9]{6}.acc-[a-z0-9-]{32}.[A-Za-z0-9+/_=-]{120}`}, {"aws asia", `ASIA[A-Z2-7]{16}`}, {"aws abia", `ABIA[A-Z2-7]{16}`}, {"aws acca", `ACCA[A-Z2-7]{16}`},
 	{"bedrock long", `ABSK[A-Za-z0-9+/]{109}`}, {"bedrock longest", `ABSK[A-Za-z0-9+/]{269}=`}, {"azure ad short", `[a-zA-Z0-9_~.]{3}8Q~[a-zA-Z0-9_~.-]{31}`}, {"azure ad long", `[a-zA-Z0-9]{3}7Q~[a-zA-Z0-9_~.-]{34}`}, {"clojars capitals", `CLOJARS_[A-Z0-9]{60}`}, {"databricks region", `dapi[a-f0-9]{32}-3`},
@@ -19,7 +19,7 @@ var Attack = [][2]string{
 	{"cerebras short", `csk-[a-z0-9]{40}`}, {"tavily dev", `tvly-dev-[A-Za-z0-9]{32}`}, {"tavily short", `tvly-[A-Za-z0-9-]{20}`}, {"pinecone short", `pcsk_[A-Za-z0-9]{6}_[A-Za-z0-9]{53}`}, {"voyage short", `pa-[A-Za-z0-9_-]{40}`}, {"fireworks short", `fw_[A-Za-z0-9]{22}`}, {"together short", `tgp_v1_[A-Za-z0-9_-]{40}`}, {"atlassian short", `ATATT3xFfGF0[A-Za-z0-9_=-]{174}`},
 	{"whsec short", `whsec_[A-Za-z0-9+/=]{24}`}, {"ya29 long", `ya29.a0A[A-Za-z0-9_-]{200}`}, {"mailchimp two digits", `[a-f0-9]{32}-us21`}, {"supabase secret", `sb_secret_[A-Za-z0-9_-]{31}`}, {"telegram ten", `[0-9]{10}:AA[A-Za-z0-9_-]{33}`}, {"jwt hs256", `eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx[A-Za-z0-9_-]{30}.[A-Za-z0-9_-]{43}`},
 	{"azure storage bare", `AccountKey=[A-Za-z0-9+/]{86}==`}, {"azure sas", `https://acct.blob.core.windows.net/c/b?sv=2024-11-04&sr=b&sp=r&sig=[A-Za-z0-9]{43}%3D`}, {"azure service bus", `Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=Root;SharedAccessKey=[A-Za-z0-9+/]{43}=`},
-	// vendors that no other list has
+	// vendors that are in no other list
 	{"tigerbeetle-like timescale", `tsdb_[A-Za-z0-9]{40}`}, {"timescale secret", `timescale_[A-Za-z0-9]{48}`}, {"fireworks service", `fpk_[A-Za-z0-9]{40}`}, {"hyperbolic", `hyperbolic_[A-Za-z0-9]{40}`}, {"glean", `glean_[A-Za-z0-9]{43}`}, {"exa", `exa_[A-Za-z0-9]{32}`}, {"parallel", `parallel_[A-Za-z0-9_-]{40}`}, {"letta", `sk-let-[A-Za-z0-9]{80}`}, {"e2b access", `sk_e2b_[a-f0-9]{40}`}, {"openpipe", `opk_[a-f0-9]{42}`},
 	{"braintrust", `sk-[A-Za-z0-9]{48}`}, {"galileo", `gal_[A-Za-z0-9_-]{43}`}, {"comet opik", `opik_[A-Za-z0-9]{40}`}, {"agentops", `agentops_UUID`}, {"lakera", `lk_[a-f0-9]{64}`}, {"deepgram", `dg_[a-f0-9]{40}`}, {"assemblyai", `aai_[a-f0-9]{32}`}, {"speechmatics", `smx_[A-Za-z0-9]{32}`}, {"rev", `revai_[A-Za-z0-9_-]{86}`}, {"vapi", `vapi_[A-Za-z0-9]{36}`},
 	{"retell", `key_[a-f0-9]{28}`}, {"tavus", `tavus_[a-f0-9]{32}`}, {"heygen", `sk_V2_hgu_[A-Za-z0-9]{10}_[A-Za-z0-9]{32}`}, {"d-id", `did_[A-Za-z0-9]{40}`}, {"pika", `pika_[A-Za-z0-9]{32}`}, {"ideogram", `ideo_[A-Za-z0-9_-]{86}`}, {"leonardo", `leo_[a-f0-9]{36}`}, {"replicate webhook", `whsec_[A-Za-z0-9+/]{44}`}, {"langflow", `sk-[A-Za-z0-9_-]{43}`}, {"flowise", `flw_[A-Za-z0-9]{43}`}, {"dify", `app-[A-Za-z0-9]{24}`},

@@ -1,6 +1,6 @@
 package vectors
 
-// AttackContexts are events like Contexts, a fourth list, written down apart from the rules.
+// AttackContexts are events like Contexts: a fourth list, written independently of the rules.
 var AttackContexts = []string{
 	// tables as JSON
 	`{"updated_values":{"table":[["user","password"],["bob","%s"]]}}`,

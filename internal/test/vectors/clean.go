@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// Clean makes values that are no secrets, of the kinds that audit events are full
-// of.
+// Clean generates values that are no secrets, of the kinds that fill audit events.
 var Clean = map[string]func(r *rand.Rand) string{
 	"uuid": func(r *rand.Rand) string {
 		h := hexDigits(r, 32)
@@ -165,5 +164,5 @@ func drawn(r *rand.Rand, alphabet string, n int) string {
 
 func pickOf(r *rand.Rand, from ...string) string { return from[r.IntN(len(from))] }
 
-// CleanKeys are names that say nothing of a secret, though some of their words do.
+// CleanKeys are names that do not mean a secret, although some of their words do.
 var CleanKeys = []string{"note", "id", "value", "team_alias", "key_alias", "key_name", "token_type", "api_key_id", "max_tokens", "public_key", "password_policy", "model", "created_by", "request_id", "sort_key", "etag", "image", "key_hash", "secret_name", "secret_version_id", "secret_rotation_date"}

@@ -1,9 +1,9 @@
 package vectors
 
-// Contexts are events in which only what stands around a value tells that it is a
-// secret: %s is the value, in JSON's quotes where %q.
+// Contexts are events in which only the surroundings identify a value as a secret. %s is the
+// value; %q is the value in JSON's quotes.
 var Contexts = []string{
-	// names as LiteLLM and people write them
+	// names as written by LiteLLM and by people
 	`{"updated_values":{"LITELLM_MASTER_KEY":%q}}`, `{"updated_values":{"LITELLM_SALT_KEY":%q}}`, `{"updated_values":{"AWS_BEARER_TOKEN_BEDROCK":%q}}`,
 	`{"updated_values":{"langfuse_secret":%q}}`, `{"updated_values":{"arize_space_key":%q}}`, `{"updated_values":{"azure_ad_token":%q}}`, `{"updated_values":{"vertex_credentials":%q}}`,
 	`{"updated_values":{"oci_key":%q}}`, `{"updated_values":{"oci_fingerprint":%q}}`, `{"updated_values":{"oci_tenancy":%q}}`, `{"updated_values":{"hf_token":%q}}`, `{"updated_values":{"litellm_license":%q}}`,
@@ -86,5 +86,5 @@ var Contexts = []string{
 	`{"updated_values":{"x":"ENV API_KEY %s"}}`,
 }
 
-// Weak are secrets that have no form of their own, for Contexts.
+// Weak are secrets without their own form, for Contexts.
 var Weak = []string{"q7Zk2mXv9TbL4wRy8nDs6HcP", "hunter2-Fall", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "Tr0ub4dor&3"}

@@ -1,8 +1,8 @@
 package vectors
 
-// Fresh are forms of tokens in none of the other lists, written down without a look at the
-// rules, from the vendors' documentation and from public lists of secret scanners as they
-// were in 2026: a third check of what the rules leave out.
+// Fresh are token forms that are in no other list. They were written without a look at the
+// rules, from the vendors' documentation and from public lists of secret scanners of 2026: a
+// third check of what the rules miss.
 var Fresh = [][2]string{
 	{"docker swarm join", `SWMTKN-1-[a-z0-9]{50}-[a-z0-9]{25}`}, {"docker swarm unlock", `SWMKEY-1-[A-Za-z0-9+/]{43}`}, {"cloudflare tunnel", `eyJhIjoi[A-Za-z0-9+/]{43}IiwidCI6I[A-Za-z0-9+/]{95}`},
 	{"akamai client", `akab-[a-z0-9]{16}-[a-z0-9]{16}`}, {"appveyor", `v2.[a-z0-9]{20}`}, {"sentry dsn", `https://[a-f0-9]{32}@o[0-9]{6}.ingest.sentry.io/[0-9]{7}`}, {"sentry integration", `sntryi_[a-f0-9]{64}`},
@@ -27,5 +27,5 @@ var Fresh = [][2]string{
 	{"cashapp-like square", `sq0idb-[A-Za-z0-9_-]{43}`}, {"hf oauth", `hf_oauth_eyJ[A-Za-z0-9_-]{80}`}, {"gitlab trigger", `glptt-[a-f0-9]{40}`}, {"github actions pat v2", `github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}`}, {"teleport", `tbot-[a-f0-9]{32}`}, {"wise", `wise_live_[a-f0-9]{32}`},
 }
 
-// Encodable are tokens that stand encoded as a whole: see Encodings.
+// Encodable are tokens that are encoded as a whole: see Encodings.
 var Encodable = []string{`sk-proj-[A-Za-z0-9_-]{74}T3BlbkFJ[A-Za-z0-9_-]{74}`, `ghp_[0-9a-zA-Z]{36}`, `AKIA[A-Z2-7]{16}`, `xoxb-[0-9]{12}-[0-9]{12}-[A-Za-z0-9]{24}`, `password=[A-Za-z0-9]{12}`, `postgres://relay:[A-Za-z0-9]{12}@db.example.com/audit`, `{"api_key":"[A-Za-z0-9]{32}"}`, `sk-[A-Za-z0-9_-]{22}`}

@@ -1,7 +1,6 @@
 package vectors
 
-// FreshContexts are events like Contexts, a third list, written down without a look at the
-// rules.
+// FreshContexts are events like Contexts: a third list, written without a look at the rules.
 var FreshContexts = []string{
 	// tables under a heading
 	`{"updated_values":{"csv":"user,password\nbob,%s\n"}}`, `{"updated_values":{"csv":"name;api_key;team\nsearch;%s;eu\n"}}`, `{"updated_values":{"csv":"user\tsecret\r\nbob\t%s\r\n"}}`, `{"updated_values":{"csv":"\"user\",\"password\"\n\"bob\",\"%s\""}}`,

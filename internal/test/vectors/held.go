@@ -1,10 +1,10 @@
 package vectors
 
-// Held are forms of tokens, a fifth check, written from memory of vendors' documentation and
-// of the lists of public secret scanners, without a look at the rules and without fetching a
-// source: lengths may differ from the vendors' own. Eight forms were put right after the first
-// run, where a vendor fixes a character that they left open. docs/reference/detectors.md has what was
-// found of them before the rules were mended with them at hand.
+// Held are token forms: a fifth check, written from memory of vendors' documentation and of
+// public secret scanners' lists, without a look at the rules or at any source. Lengths may
+// differ from the vendors' own. Eight forms were corrected after the first run, where a vendor
+// fixes a character that they left open. docs/reference/detectors.md states how many were found
+// before the rules were improved with this list.
 var Held = [][2]string{
 	// cloud and infrastructure
 	{"login with amazon", `Atza|[A-Za-z0-9_-]{220}`}, {"azure devops", `[A-Za-z0-9]{52}JQQJ99[A-Z0-9]{2}ACAAAAAAAAAAAA[A-Z0-9]{4}AZDO[A-Za-z0-9]{4}`}, {"azure cosmos", `[A-Za-z0-9+/]{76}ACDb[A-Za-z0-9+/]{5}Q==`}, {"azure storage", `[A-Za-z0-9+/]{76}+ASt[A-Za-z0-9+/]{6}==`},
@@ -29,7 +29,7 @@ var Held = [][2]string{
 	{"discord bot", `MT[A-Za-z0-9]{24}.G[A-Za-z0-9_-]{5}.[A-Za-z0-9_-]{38}`}, {"teams webhook", `https://acme.webhook.office.com/webhookb2/UUID@UUID/IncomingWebhook/[a-f0-9]{32}/UUID`}, {"google chat", `https://chat.googleapis.com/v1/spaces/AAAA[A-Za-z0-9]{7}/messages?key=x&token=[A-Za-z0-9_-]{43}`},
 	{"zapier", `https://hooks.zapier.com/hooks/catch/[0-9]{7}/[a-z0-9]{7}/`}, {"samsara", `samsara_api_[A-Za-z0-9]{30}`}, {"nightfall", `NF-[a-zA-Z0-9]{32}`},
 	{"logic app", `https://prod-12.westus.logic.azure.com:443/workflows/[a-f0-9]{32}/triggers/manual/paths/invoke?sp=x&sv=1.0&sig=[A-Za-z0-9_-]{43}`},
-	// what stores keep in the place of passwords
+	// stored forms of passwords
 	{"bcrypt", `$2b$12$[./A-Za-z0-9]{53}`}, {"sha512crypt", `$6$[A-Za-z0-9./]{16}$[A-Za-z0-9./]{86}`}, {"argon2", `$argon2id$v=19$m=65536,t=3,p=4$[A-Za-z0-9+/]{22}$[A-Za-z0-9+/]{43}`}, {"scram", `SCRAM-SHA-256$4096:[A-Za-z0-9+/]{22}==$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=`},
 	{"yescrypt", `$y$j9T$[A-Za-z0-9./]{22}$[A-Za-z0-9./]{43}`}, {"django", `pbkdf2_sha256$600000$[A-Za-z0-9]{22}$[A-Za-z0-9+/]{43}=`},
 	// more of all of these

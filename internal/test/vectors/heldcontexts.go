@@ -1,6 +1,6 @@
 package vectors
 
-// HeldContexts are events like Contexts, a fifth list, written down apart from the rules.
+// HeldContexts are events like Contexts: a fifth list, written independently of the rules.
 var HeldContexts = []string{
 	// tables by column, and other ways to write one
 	`{"updated_values":{"columns":["user","password"],"values":[["bob","ann"],["%s","n/a"]]}}`,

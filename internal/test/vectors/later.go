@@ -1,7 +1,7 @@
 package vectors
 
-// Later are forms of tokens that were written down after the rules, without a look at
-// them: a second check of what the rules leave out.
+// Later are token forms written after the rules without a look at them: a second check of what
+// the rules miss.
 var Later = [][2]string{
 	{"sk small letters", `sk-[a-z]{32}`}, {"sk capitals", `sk-[A-Z]{32}`}, {"sk digits", `sk-[0-9]{24}`}, {"sk dashed", `sk-[a-z0-9]{8}-[a-z0-9]{8}-[a-z0-9]{8}`}, {"openai session", `sess-[A-Za-z0-9]{40}`}, {"openai none", `sk-None-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}`},
 	{"requesty", `rqsty-sk-[A-Za-z0-9+/]{64}`}, {"novita", `sk_[A-Za-z0-9_-]{43}`}, {"predibase", `pb_[A-Za-z0-9_-]{22}`}, {"friendli", `flp_[A-Za-z0-9]{36}`}, {"portkey", `pk-live-[a-z0-9]{32}`},

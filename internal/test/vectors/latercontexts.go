@@ -1,8 +1,8 @@
 package vectors
 
-// LaterContexts are events like Contexts that were written down after the rules, without a
-// look at them; some hold what is known not to be found: values of a table whose heading
-// tells, and of commands that take a secret in a way of their own.
+// LaterContexts are events like Contexts, written after the rules without a look at them. Some
+// contain known misses: values of a table with a meaningful heading, and of commands with their
+// own way to take a secret.
 var LaterContexts = []string{
 	`{"updated_values":{"langfuse_secret_key": "%s"}}`, `{"updated_values":{"langsmith_api_key": "%s"}}`, `{"updated_values":{"arize_api_key": "%s"}}`,
 	`{"updated_values":{"posthog_api_key": "%s"}}`, `{"updated_values":{"aws_secret_access_key": "%s"}}`, `{"updated_values":{"aws_session_token": "%s"}}`,

@@ -1,6 +1,6 @@
 package vectors
 
-// Public are forms of tokens with the lengths that vendors issue, as public detectors have them.
+// Public are token forms known to public detectors, with the lengths that vendors issue.
 var Public = [][2]string{
 	{"1password-secret-key", `A3-[A-Z0-9]{6}-[A-Z0-9]{11}-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}`}, {"1password-service-account-token", `ops_eyJ[a-zA-Z0-9+/]{250}===`},
 	{"adobe-client-secret", `p8e-[a-zA-Z0-9]{32}`}, {"age-secret-key", `AGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}`}, {"alibaba-access-key-id", `LTAI[a-zA-Z0-9]{20}`},

@@ -1,5 +1,5 @@
-// Package vectors has values that are secrets, places that say so, and values that are
-// none: what redaction is measured by, apart from the shipped rules and their examples.
+// Package vectors contains secrets, places that identify secrets, and values that are no
+// secrets. They measure redaction independently of the shipped rules and their examples.
 package vectors
 
 import (
@@ -10,8 +10,8 @@ import (
 	"strconv"
 )
 
-// Services are forms of tokens of services of 2025 and 2026, written down from their
-// documentation apart from the shipped rules, so that one checks the other.
+// Services are token forms of services of 2025 and 2026. They were written from the
+// documentation, independently of the shipped rules, so each checks the other.
 var Services = [][2]string{
 	{"anthropic oauth", `sk-ant-oat01-[A-Za-z0-9_-]{93}AA`}, {"anthropic session", `sk-ant-sid01-[A-Za-z0-9_-]{86}AA`}, {"openai project", `sk-proj-[A-Za-z0-9_-]{74}T3BlbkFJ[A-Za-z0-9_-]{74}`},
 	{"deepseek", `sk-[a-f0-9]{32}`}, {"moonshot", `sk-[A-Za-z0-9]{48}`}, {"litellm virtual key", `sk-[A-Za-z0-9_-]{22}`}, {"helicone", `sk-helicone-[a-z0-9]{7}-[a-z0-9]{7}-[a-z0-9]{7}-[a-z0-9]{7}`},

@@ -1,8 +1,8 @@
 package vectors
 
-// SeventhContexts are events like Contexts, with @@ in the place of the value, written apart
-// from the rules while those were mended with another list at hand. At the first run, with no
-// rule changed for it, 93.1 in a hundred were found; 89.9 before that mending.
+// SeventhContexts are events like Contexts, with @@ in place of the value. They were written
+// independently of the rules, while the rules were improved with another list. On the first run
+// 93.1 % were found without changing a rule for this list; 89.9 % before those improvements.
 var SeventhContexts = []string{
 	`{"updated_values": {"comment": "[mysqld]\nuser=root\n[client]\npassword=@@"}}`, `{"updated_values": {"comment": "default-character-set=utf8\npassword=\"@@\""}}`,
 	`{"updated_values": {"comment": "grafana.ini: admin_password = @@"}}`, `{"updated_values": {"comment": "[auth.github]\nclient_secret = @@"}}`, `{"updated_values": {"comment": "server:\n  auth:\n    password: '@@'\n"}}`,

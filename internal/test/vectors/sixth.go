@@ -1,7 +1,7 @@
 package vectors
 
-// SixthPositions are events in which a token with a form of its own stands at %s, in places
-// that none of the other lists has. No name in them says secret.
+// SixthPositions are events in which a token with its own form is at %s, in places that are in
+// no other list. No name in them means a secret.
 var SixthPositions = []string{
 	`{"updated_values":{"a":[["x","%s"],["y","z"]]}}`,
 	`{"updated_values":{"a":"x=1&blob=%s&z=2"}}`,
@@ -25,8 +25,9 @@ var SixthPositions = []string{
 	`{"updated_values":{"%s":{"seen":true}}}`,
 }
 
-// SixthContexts are events like Contexts, a sixth list, written down apart from the rules:
-// values without a form, in places that tell. At the first run, with no rule changed for it, 3 of 342 passed.
+// SixthContexts are events like Contexts: a sixth list, written independently of the rules. The
+// values have no form; their places identify them. On the first run, without changing a rule
+// for this list, 3 of 342 were missed.
 var SixthContexts = []string{
 	// names in other languages
 	`{"updated_values":{"contraseña":"%s"}}`, `{"updated_values":{"clave_secreta":"%s"}}`, `{"updated_values":{"mot_de_passe":"%s"}}`,

@@ -1,5 +1,5 @@
-// Package witnesstest is a witness as c2sp.org/tlog-witness describes it, for tests. It
-// checks proofs with golang.org/x/mod, which shares no code with the relay's.
+// Package witnesstest is a witness according to c2sp.org/tlog-witness, for tests. It checks
+// proofs with golang.org/x/mod, which shares no code with the relay's.
 package witnesstest
 
 import (
@@ -39,7 +39,7 @@ type Witness struct {
 	asked   int
 }
 
-// Start starts a witness that knows the logs of a public key. It ends with the test.
+// Start starts a witness that accepts logs of a public key. It ends with the test.
 func Start(t testing.TB, logKey string) *Witness {
 	t.Helper()
 	log, err := note.NewVerifier(logKey)
@@ -56,7 +56,7 @@ func Start(t testing.TB, logKey string) *Witness {
 
 const name = "witness.example/w1"
 
-// NewKey gives the witness another key.
+// NewKey replaces the witness's key.
 func (w *Witness) NewKey(t testing.TB) {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -76,7 +76,7 @@ func (w *Witness) id() []byte {
 	return sum[:4]
 }
 
-// Know sets what the witness cosigned last of a log.
+// Know sets what the witness last cosigned for a log.
 func (w *Witness) Know(c proof.Checkpoint) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
