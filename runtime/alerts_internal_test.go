@@ -6,7 +6,7 @@ import (
 	"auditrelay"
 )
 
-// TestOnlyTheRelayMakesAlerts: what a sender or a guest writes passes no condition.
+// TestOnlyTheRelayMakesAlerts: no event of a sender or a guest passes as an alert.
 func TestOnlyTheRelayMakesAlerts(t *testing.T) {
 	alert := []byte(`{"id":"a","table_name":"auditrelay_alert"}`)
 	for _, c := range []struct {

@@ -22,7 +22,7 @@ func callbackOf(name string, from auditrelay.From) (runtime.Callback, *memorySin
 
 var now, beginning = auditrelay.From{}, auditrelay.From{Kind: auditrelay.FromBeginning}
 
-// TestWhereANewCallbackStarts: its account begins there.
+// TestWhereANewCallbackStarts: its account begins at the same place.
 func TestWhereANewCallbackStarts(t *testing.T) {
 	first, _ := callbackOf("first", now)
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{first}})
@@ -53,8 +53,8 @@ func TestWhereANewCallbackStarts(t *testing.T) {
 	}
 }
 
-// TestRemovingIsExplicit: a callback that holds something is given up only where
-// its name is listed; its dead letters stay until they are discarded.
+// TestRemovingIsExplicit: a callback with pending events is only removed if its name is listed.
+// Its dead letters stay until they are discarded.
 func TestRemovingIsExplicit(t *testing.T) {
 	dir := t.TempDir()
 	dead := &memorySink{deliver: func(p auditrelay.Payload) error {
@@ -111,8 +111,8 @@ func TestRemovingIsExplicit(t *testing.T) {
 	}
 }
 
-// TestNameMadeAgain: a callback that comes back goes on with its numbers, its
-// accounts and its dead letters, and gets nothing twice.
+// TestNameMadeAgain: a callback that returns continues its numbers, accounts and dead letters,
+// and gets nothing twice.
 func TestNameMadeAgain(t *testing.T) {
 	for _, from := range []auditrelay.From{now, beginning} {
 		c, first := callbackOf("archive", now)
@@ -137,7 +137,7 @@ func TestNameMadeAgain(t *testing.T) {
 
 		want := runtime.Account{Assigned: 3, Delivered: 1, DeadLettered: 1, Skipped: 1, Balanced: true}
 		outcome := auditrelay.Pending
-		if from == beginning { // of what it has not had yet, with the own record of its removal
+		if from == beginning { // only the missing ones, including the own record of its removal
 			want.Assigned, want.Delivered, outcome = 5, 3, auditrelay.Delivered
 		}
 		if got := account(t, r, "archive"); got != want {
@@ -185,7 +185,7 @@ func TestRename(t *testing.T) {
 		t.Fatal(err)
 	}
 	settle(t, r)
-	want := runtime.Account{Assigned: 5, Delivered: 4, DeadLettered: 1, Balanced: true} // with own records of pause and resume
+	want := runtime.Account{Assigned: 5, Delivered: 4, DeadLettered: 1, Balanced: true} // including own records of pause and resume
 	if got := account(t, r, "new"); got != want {
 		t.Errorf("account\n got %+v\nwant %+v", got, want)
 	}
@@ -201,8 +201,8 @@ func TestRename(t *testing.T) {
 	}
 }
 
-// A configuration that lost a callback is refused although the callback holds nothing
-// at that moment: what is accepted meanwhile would never reach it.
+// A configuration that omits a callback is refused even if the callback has nothing pending:
+// events accepted meanwhile would never reach it.
 func TestALostCallbackIsRefusedUnlessItIsRemoved(t *testing.T) {
 	dir := t.TempDir()
 	build := func(name string) runtime.Callback {
@@ -233,7 +233,7 @@ func TestALostCallbackIsRefusedUnlessItIsRemoved(t *testing.T) {
 	_, err := runtime.Open(t.Context(), runtime.Options{Dir: dir, Callbacks: []runtime.Callback{build("archive")}})
 	refused(err, "siem")
 	r = start(t, runtime.Options{Dir: dir, Callbacks: []runtime.Callback{build("archive")}, Removed: []string{"siem"}})
-	// Once removed it is known as such: removed need not name it for ever.
+	// Once removed, it need not stay in the list of removed callbacks.
 	if err := r.Apply(t.Context(), []runtime.Callback{build("archive")}, nil); err != nil {
 		t.Error(err)
 	}
@@ -267,7 +267,7 @@ func TestRenamesThatContradict(t *testing.T) {
 			if err := r.Apply(t.Context(), c.callbacks, c.removed); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("apply: %v", err)
 			}
-			for _, c := range c.callbacks { // what was brought is closed
+			for _, c := range c.callbacks { // the new sinks are closed
 				if _, closed := c.Sink.(*memorySink).count(); closed != 1 {
 					t.Errorf("the sink of %s was closed %d times", c.Name, closed)
 				}
@@ -275,15 +275,15 @@ func TestRenamesThatContradict(t *testing.T) {
 			// Nothing has changed.
 			submit(t, r, event("a", "created"))
 			settle(t, r)
-			if _, closed := sink.count(); closed != 0 || len(sink.lines()) != 2 { // with the own record of the removal
+			if _, closed := sink.count(); closed != 0 || len(sink.lines()) != 2 { // including the own record of the removal
 				t.Error("the running callback was disturbed")
 			}
 		})
 	}
 }
 
-// TestReceivesChanges: from then on another class of events is assigned; what was
-// taken keeps its outcome.
+// TestReceivesChanges: from then on another class of events is assigned. Earlier events keep
+// their outcome.
 func TestReceivesChanges(t *testing.T) {
 	r, _ := alerting(t, "")
 	submit(t, r, event("a", "blocked"), event("b", "created"))
@@ -294,7 +294,7 @@ func TestReceivesChanges(t *testing.T) {
 	}
 	submit(t, r, event("c", "created"))
 	settle(t, r)
-	if got, want := account(t, r, "alerts"), (runtime.Account{Assigned: 3, Delivered: 3, Balanced: true}); got != want { // with the own record of the removal
+	if got, want := account(t, r, "alerts"), (runtime.Account{Assigned: 3, Delivered: 3, Balanced: true}); got != want { // including the own record of the removal
 		t.Errorf("account\n got %+v\nwant %+v", got, want)
 	}
 	e, err := r.Event(t.Context(), 3)
@@ -309,8 +309,8 @@ func TestReceivesChanges(t *testing.T) {
 	}
 }
 
-// TestApplyLeavesTheUnchangedAlone: by digest; what comes for them is closed, what
-// runs is not, and nothing is closed twice.
+// TestApplyLeavesTheUnchangedAlone: Apply compares digests. For an unchanged callback it closes
+// the new sink, not the running one, and it closes nothing twice.
 func TestApplyLeavesTheUnchangedAlone(t *testing.T) {
 	shared := &closing{}
 	build := func(name, digest string, sink *memorySink) runtime.Callback {
@@ -352,14 +352,13 @@ func TestApplyLeavesTheUnchangedAlone(t *testing.T) {
 	}
 }
 
-// exclusiveSink holds its destination against any other, from its first delivery until
-// it is closed.
+// exclusiveSink locks its destination from its first delivery until it is closed.
 type exclusiveSink struct {
 	memorySink
 	holder *atomic.Pointer[exclusiveSink]
-	tried  chan bool // receives of the first delivery whether the destination was free
+	tried  chan bool // receives whether the destination was free at the first delivery
 	once   sync.Once
-	down   bool // the destination, so that what is sealed stays there for the next sink
+	down   bool // the destination is down, so sealed payloads wait for the next sink
 }
 
 func (s *exclusiveSink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
@@ -372,15 +371,15 @@ func (s *exclusiveSink) Deliver(ctx context.Context, p auditrelay.Payload) (audi
 }
 
 func (s *exclusiveSink) Close() error {
-	for range 1000 { // whoever does not wait for it gets the time to show
+	for range 1000 { // give a premature delivery time to happen
 		goruntime.Gosched()
 	}
 	s.holder.CompareAndSwap(s, nil)
 	return s.memorySink.Close()
 }
 
-// TestApplyClosesBeforeItStarts: a changed callback's sink finds its destination given
-// up by the sink before it.
+// TestApplyClosesBeforeItStarts: the previous sink of a changed callback releases the
+// destination before the new one uses it.
 func TestApplyClosesBeforeItStarts(t *testing.T) {
 	const rounds = 20
 	var holder atomic.Pointer[exclusiveSink]
@@ -405,8 +404,8 @@ func TestApplyClosesBeforeItStarts(t *testing.T) {
 	settle(t, r)
 }
 
-// TestApplyWhileEverythingRuns: no event is lost or doubled by it, and commands
-// given meanwhile reach the callback.
+// TestApplyWhileEverythingRuns: no event is lost or doubled, and commands given meanwhile reach
+// the callback.
 func TestApplyWhileEverythingRuns(t *testing.T) {
 	sink := &memorySink{}
 	build := func() runtime.Callback { return quick(runtime.Callback{Name: "archive", Sink: sink}) }
@@ -448,7 +447,7 @@ func TestApplyWhileEverythingRuns(t *testing.T) {
 	}
 }
 
-// TestCloseDuringEverything ends, whatever goes on.
+// TestCloseDuringEverything: Close ends during any activity.
 func TestCloseDuringEverything(t *testing.T) {
 	for range 10 {
 		r, _ := alerting(t, "")

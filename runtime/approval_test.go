@@ -19,7 +19,7 @@ func person(name string) runtime.By {
 	return runtime.By{Principal: name, Credential: "token 00000000", Reason: "TICKET-1"}
 }
 
-// asked is the request that an act made.
+// asked returns the request created by an act.
 func asked(t *testing.T, err error) runtime.Approval {
 	t.Helper()
 	needs, ok := errors.AsType[*runtime.NeedsApprovalError](err)
@@ -52,7 +52,7 @@ func openApprovals(t *testing.T, dir string, a runtime.Approvals) *runtime.Runti
 	return rt
 }
 
-// refusesAll makes dead letters of everything.
+// refusesAll makes every event a dead letter.
 type refusesAll struct{}
 
 func (refusesAll) Render(c auditrelay.Chunk) (all []auditrelay.Payload, err error) {
@@ -66,8 +66,8 @@ func (refusesAll) Deliver(context.Context, auditrelay.Payload) (auditrelay.Recei
 	return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New("no")}
 }
 
-// TestASecondPersonApproves: an act is not done before another principal approves it, and
-// then once. No credential of the one who asked approves it.
+// TestASecondPersonApproves: an act waits until another principal approves it, and then runs
+// once. No credential of the requester can approve it.
 func TestASecondPersonApproves(t *testing.T) {
 	rt := openApprovals(t, t.TempDir(), twice)
 	defer func() { _ = rt.Close() }()
@@ -120,8 +120,8 @@ func TestASecondPersonApproves(t *testing.T) {
 	}
 }
 
-// TestApprovedIsWhatRuns: dead letters that came after the request stay, and a callback that
-// changed meanwhile is not detached.
+// TestApprovedIsWhatRuns: dead letters created after the request stay, and a callback changed
+// meanwhile is not detached.
 func TestApprovedIsWhatRuns(t *testing.T) {
 	rt := openApprovals(t, t.TempDir(), twice)
 	defer func() { _ = rt.Close() }()
@@ -167,8 +167,8 @@ func TestApprovedIsWhatRuns(t *testing.T) {
 	}
 }
 
-// TestApprovalsOutliveTheProcess: requests are there after a restart; what was approved and
-// not done is done, and what needs no approval any more is void.
+// TestApprovalsOutliveTheProcess: requests survive a restart. An approved act that was not
+// executed is executed, and a request that needs no approval any more is void.
 func TestApprovalsOutliveTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	rt := openApprovals(t, dir, twice)
@@ -178,7 +178,7 @@ func TestApprovalsOutliveTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	item := asked(t, rt.DeleteQuarantineItem(ctx, person("alice"), 1))
-	// As a kill leaves it between the approval and the act.
+	// The state after a kill between the approval and the act.
 	if err := runtime.ApproveOnly(rt, item.ID, person("bob")); err != nil {
 		t.Fatal(err)
 	}
@@ -206,8 +206,8 @@ func TestApprovalsOutliveTheProcess(t *testing.T) {
 	}
 }
 
-// TestApprovalsEnd: by rejection and by time, on record; and of many who approve at once one
-// does it.
+// TestApprovalsEnd: rejection and expiry are recorded. Of many simultaneous approvals, one
+// executes the act.
 func TestApprovalsEnd(t *testing.T) {
 	rt := openApprovals(t, t.TempDir(), twice)
 	defer func() { _ = rt.Close() }()
@@ -246,8 +246,8 @@ func TestApprovalsEnd(t *testing.T) {
 	}
 }
 
-// TestAReplacementIsNoWayAroundApprovals: where deleting items needs approvals, none is
-// replayed with other content; what came in is replayed freely.
+// TestAReplacementIsNoWayAroundApprovals: if deleting items needs approvals, items cannot be
+// replayed with other content. Replaying the original content is free.
 func TestAReplacementIsNoWayAroundApprovals(t *testing.T) {
 	rt := openApprovals(t, t.TempDir(), runtime.Approvals{DeleteQuarantine: 2})
 	defer func() { _ = rt.Close() }()
@@ -287,8 +287,8 @@ func TestAReplacementIsNoWayAroundApprovals(t *testing.T) {
 	left(0)
 }
 
-// TestNobodyApproves: who calls without a credential of a principal may be who asked, and
-// neither asks nor approves.
+// TestNobodyApproves: a caller without a principal's credential could be the requester, and can
+// neither request nor approve.
 func TestNobodyApproves(t *testing.T) {
 	rt := openApprovals(t, t.TempDir(), twice)
 	defer func() { _ = rt.Close() }()
@@ -306,8 +306,8 @@ func TestNobodyApproves(t *testing.T) {
 	}
 }
 
-// TestNothingToDiscard: where there is nothing to discard, nothing is asked for and nothing
-// that comes is discarded.
+// TestNothingToDiscard: if there is nothing to discard, no request is created, and later dead
+// letters are not discarded.
 func TestNothingToDiscard(t *testing.T) {
 	rt := openApprovals(t, t.TempDir(), twice)
 	defer func() { _ = rt.Close() }()

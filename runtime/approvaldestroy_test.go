@@ -8,8 +8,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// approvedDestruction is a relay with three events in periods of their own, of which the
-// second is a dead letter.
+// approvedDestruction returns a relay with three events, each in its own period. The second is
+// a dead letter.
 func approvedDestruction(t *testing.T, a runtime.Approvals) (*runtime.Runtime, runtime.Options) {
 	t.Helper()
 	o := runtime.Options{Dir: t.TempDir(), Approvals: a, Journal: runtime.JournalOptions{Encryption: periods()}, Callbacks: []runtime.Callback{
@@ -22,7 +22,7 @@ func approvedDestruction(t *testing.T, a runtime.Approvals) (*runtime.Runtime, r
 	return r, o
 }
 
-// askDestroy asks for the destruction of an event's period, as ann.
+// askDestroy requests the destruction of an event's period, as ann.
 func askDestroy(t *testing.T, r *runtime.Runtime, sequence uint64, deadLetters bool) runtime.Approval {
 	t.Helper()
 	settle(t, r)
@@ -39,7 +39,7 @@ func erased(t *testing.T, r *runtime.Runtime, sequence uint64, want bool) {
 	}
 }
 
-// destructions are the own records of keys that were destroyed.
+// destructions returns the own records of destroyed keys.
 func destructions(t *testing.T, r *runtime.Runtime) (all []string) {
 	t.Helper()
 	for line := range strings.SplitSeq(approvalRecords(t, r), "\n") {
@@ -50,8 +50,9 @@ func destructions(t *testing.T, r *runtime.Runtime) (all []string) {
 	return all
 }
 
-// TestApprovedDestruction: a period's key is destroyed once, when another principal approved
-// it, and the record says who asked and who approved. Rejected or expired, nothing is.
+// TestApprovedDestruction: a period's key is destroyed once, after another principal approved
+// it. The record names the requester and the approver. A rejected or expired request destroys
+// nothing.
 func TestApprovedDestruction(t *testing.T) {
 	r, o := approvedDestruction(t, runtime.Approvals{DestroyPeriod: 2})
 	ctx := t.Context()
@@ -99,7 +100,7 @@ func TestApprovedDestruction(t *testing.T) {
 		}
 	}
 
-	// As a kill leaves it between the approval and the act.
+	// The state after a kill between the approval and the act.
 	a = askDestroy(t, r, 3, false)
 	if err := runtime.ApproveOnly(r, a.ID, person("bob")); err != nil {
 		t.Fatal(err)
@@ -115,7 +116,7 @@ func TestApprovedDestruction(t *testing.T) {
 	}
 }
 
-// TestApprovedDestructionDiscards: with dead letters it needs the approvals of discard, too,
+// TestApprovedDestructionDiscards: with dead letters it also needs the approvals of discard,
 // and none is discarded before.
 func TestApprovedDestructionDiscards(t *testing.T) {
 	for name, rules := range map[string]runtime.Approvals{

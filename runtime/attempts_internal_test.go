@@ -15,9 +15,9 @@ import (
 	"auditrelay"
 )
 
-// TestHistoryIsBounded: whatever fails for however long, and whatever a destination
-// answers, the history of a lane stays small, and keeps a stuck payload's first attempt
-// and its last ones.
+// TestHistoryIsBounded: the attempt history of a lane stays small, whatever fails for however
+// long, and whatever a destination answers. It keeps a stuck payload's first attempt and its
+// last ones.
 func TestHistoryIsBounded(t *testing.T) {
 	var h attempts
 	long := strings.Repeat("é\x00\u202e", 1<<16)
@@ -74,8 +74,8 @@ func numbers(list []Attempt) (out []int) {
 	return out
 }
 
-// TestAttemptOfAHealthyCallbackAllocatesNothing: the history costs a delivery that goes
-// well no memory.
+// TestAttemptOfAHealthyCallbackAllocatesNothing: the history allocates nothing for a successful
+// delivery.
 func TestAttemptOfAHealthyCallbackAllocatesNothing(t *testing.T) {
 	var h attempts
 	for range recentAttempts {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// backedUp is a backup of a journal with two events, and a file of the caller's own.
+// backedUp returns a backup of a journal with two events, and a file of the caller.
 func backedUp(t *testing.T) (dir string) {
 	t.Helper()
 	base := t.TempDir()
@@ -43,8 +43,8 @@ func backupFiles(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// A backup in which any file is missing, damaged, cut or too much is refused as a
-// whole, and nothing is restored of it.
+// A backup with a missing, damaged, truncated or additional file is refused as a whole, and
+// nothing is restored.
 func TestADamagedBackupIsRefused(t *testing.T) {
 	dir := backedUp(t)
 	if err := VerifyBackup(dir); err != nil {
@@ -101,7 +101,7 @@ func TestADamagedBackupIsRefused(t *testing.T) {
 	}
 }
 
-// A backup of an older version, without digests, is restored and named unverified.
+// A backup of an older version, without digests, is restored and marked unverified.
 func TestABackupWithoutDigestsIsUnverified(t *testing.T) {
 	dir := backedUp(t)
 	os.Remove(filepath.Join(dir, digestsName))
@@ -117,7 +117,7 @@ func TestABackupWithoutDigestsIsUnverified(t *testing.T) {
 	}
 }
 
-// A restore that was interrupted is refused by Open, and goes through once more.
+// Open refuses an interrupted restore, which can be repeated.
 func TestAnInterruptedRestoreIsRefused(t *testing.T) {
 	dir := backedUp(t)
 	into := filepath.Join(t.TempDir(), "data")
@@ -133,7 +133,7 @@ func TestAnInterruptedRestoreIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := begin(t, Options{Dir: into})
-	if n := r.Stats().Head - 1; n != 5 { // with own records of the backup and the restore
+	if n := r.Stats().Head - 1; n != 5 { // including own records of the backup and the restore
 		t.Errorf("%d events", n)
 	}
 	if err := Restore(dir, into, By{}, nil); err == nil {

@@ -14,10 +14,10 @@ import (
 	"auditrelay/runtime"
 )
 
-// wide is a filter that takes events by the dozen, or by fewer where it has no more room.
+// wide is a filter that accepts up to twelve events at a time, or fewer if room is smaller.
 type wide struct {
 	apply fn
-	room  int // events at a time; 0: one by one, by Apply alone
+	room  int // events at a time; 0: only one by one, with Apply
 
 	mu      sync.Mutex
 	batches []int
@@ -57,8 +57,8 @@ func (i *wideInstance) ApplyAll(ctx context.Context, calls []filter.Call, verdic
 	return min(len(calls), i.filter.room), nil
 }
 
-// TestABatchIsAsEventByEvent: events that pass the steps side by side end as they do one
-// by one, whatever a step makes of each.
+// TestABatchIsAsEventByEvent: events processed side by side end as they do one by one, whatever
+// a step does to each.
 func TestABatchIsAsEventByEvent(t *testing.T) {
 	run := func(room int) (out []string, f *wide) {
 		first := func(c *filter.Call) (auditrelay.Verdict, error) {

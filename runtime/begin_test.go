@@ -9,8 +9,8 @@ import (
 	"auditrelay"
 )
 
-// TestActsThatACrashInterrupts: after a crash between the record of a destruction, a
-// reading, an export or a test and its end, the next start says how it ended, once.
+// TestActsThatACrashInterrupts: after a crash between the first and the last record of a
+// destruction, a reading, an export or a test, the next start records its end once.
 func TestActsThatACrashInterrupts(t *testing.T) {
 	for _, test := range []struct {
 		name, table, probe string

@@ -8,8 +8,9 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// TestNobodyIsBlockedBehind: who looks whether a callback is at its limit says so under the
-// same lock. Otherwise an older look could be said last, and refuse events for ever.
+// TestNobodyIsBlockedBehind: the check whether a callback is at its limit and its publication
+// use the same lock. Otherwise an older result could be published last, and refuse events for
+// ever.
 func TestNobodyIsBlockedBehind(t *testing.T) {
 	p := &pump{callback: &callback{Callback: Callback{Name: "a"}}}
 	r := &Runtime{pumps: map[string]*pump{"a": p}}
@@ -29,8 +30,7 @@ func TestNobodyIsBlockedBehind(t *testing.T) {
 			}
 		})
 		time.Sleep(2 * time.Millisecond) // and this one behind it
-		// A mutex whose waiters wait that long, while others are faster, hands itself from
-		// one to the next.
+		// A mutex whose waiters wait that long passes directly from one waiter to the next.
 		r.mu.Unlock()
 		r.mu.Lock()
 		time.Sleep(2 * time.Millisecond)

@@ -8,7 +8,7 @@ import (
 	"auditrelay"
 )
 
-// heldSink holds what it is told to.
+// heldSink holds the payloads it is told to.
 type heldSink struct {
 	noSink
 	held string
@@ -18,8 +18,8 @@ func (s *heldSink) ReadBack(context.Context, auditrelay.Payload, auditrelay.Rece
 	return []byte(s.held), nil
 }
 
-// TestACanaryKeepsTheWorst: of several payloads with the canary, one that was found with a
-// secret at the destination counts, in whatever order they come.
+// TestACanaryKeepsTheWorst: if one of several payloads with the canary contains a secret at the
+// destination, that one counts, in any order.
 func TestACanaryKeepsTheWorst(t *testing.T) {
 	for _, order := range [][]CanaryResult{{CanaryExposed, CanaryMasked}, {CanaryMasked, CanaryExposed}, {CanaryMissing, CanaryMasked}, {CanaryExposed, CanaryMissing}} {
 		c := newCanary(time.Now())

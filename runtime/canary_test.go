@@ -16,7 +16,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// binarySink writes what is no text, as a sink that encrypts does.
+// binarySink writes binary data, like a sink that encrypts.
 type binarySink struct{ *memorySink }
 
 func (s binarySink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -27,7 +27,7 @@ func (s binarySink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return payloads, err
 }
 
-// readSink is a sink whose destination holds what back says.
+// readSink is a sink whose destination contains what back returns.
 type readSink struct {
 	*memorySink
 	back func(p auditrelay.Payload) ([]byte, error)
@@ -37,7 +37,7 @@ func (s readSink) ReadBack(_ context.Context, p auditrelay.Payload, _ auditrelay
 	return s.back(p)
 }
 
-// Where the destination is read, what stands there counts: not what was sent to it.
+// If the destination is read back, its content counts, not the sent bytes.
 func TestCanaryIsReadBack(t *testing.T) {
 	var sent atomic.Pointer[runtime.Canary]
 	same := func(p auditrelay.Payload) ([]byte, error) { return p.Body, nil }
@@ -96,8 +96,8 @@ func TestCanaryIsReadBack(t *testing.T) {
 	}
 }
 
-// A policy may hide the event's id. What was sent is then told by its sequence: the canary
-// arrived masked, or exposed, all the same, and the destination can still be read.
+// A policy may hide the event's id. Then the sequence identifies the sent payload. The canary
+// still arrives masked or exposed, and the destination can still be read.
 func TestCanaryWithoutItsID(t *testing.T) {
 	hides := func(c *filter.Call) (auditrelay.Verdict, error) {
 		for _, name := range []string{"id", "object_id"} {
@@ -145,7 +145,7 @@ func TestCanaryWithoutItsID(t *testing.T) {
 	}
 }
 
-// canaryMasks takes the canary's secrets out.
+// canaryMasks removes the canary's secrets.
 func canaryMasks(c *filter.Call) (auditrelay.Verdict, error) {
 	path, err := document.ParsePath("updated_values")
 	if err != nil {
@@ -159,9 +159,9 @@ func canaryMasks(c *filter.Call) (auditrelay.Verdict, error) {
 	return auditrelay.Keep, nil
 }
 
-// Each way in which a canary can fare is told as what it is: masked, exposed, in a payload
-// that cannot be searched, filtered, still on its way; and after a restart, delivered unseen
-// or still on its way until it arrives.
+// Each result of a canary is reported: masked, exposed, in a payload that cannot be searched,
+// filtered, still on its way; and after a restart, delivered unseen, or still on its way until
+// it arrives.
 func TestCanaryResults(t *testing.T) {
 	dir := t.TempDir()
 	held := &memorySink{deliver: func(auditrelay.Payload) error { return errDown }}

@@ -9,13 +9,13 @@ import (
 	"auditrelay/runtime"
 )
 
-// Each day says how many events came, and which callbacks still have some of it open; each
-// log is held against its checkpoint.
+// Each day shows how many events were accepted, and which callbacks have pending ones of that
+// day. Each log is compared with its checkpoint.
 func TestCompleteness(t *testing.T) {
 	r, _, _ := proving(t, runtime.Options{})
 	submit(t, r, event("e1", "created"), event("e2", "created"))
 	settle(t, r)
-	if _, err := r.Prove(t.Context(), "", "e2", ""); err != nil { // which signs
+	if _, err := r.Prove(t.Context(), "", "e2", ""); err != nil { // creates a signature
 		t.Fatal(err)
 	}
 	got, err := r.Completeness(t.Context(), 30)
@@ -70,7 +70,7 @@ func TestCompletenessOfWhatIsLeft(t *testing.T) {
 	}
 }
 
-// A checkpoint that does not fit the log, as one of another key, is told.
+// A checkpoint that does not fit the log, such as one of another key, is reported.
 func TestCompletenessTellsOfCheckpointsThatDoNotFit(t *testing.T) {
 	dir := t.TempDir()
 	r, _, _ := proving(t, runtime.Options{Dir: dir})

@@ -7,8 +7,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestCompletenessReadsNoLogForItsSize: a relay that runs knows how long its logs are. To look
-// each time reads the newest leaf hashes of each callback, up to 320 KiB.
+// TestCompletenessReadsNoLogForItsSize: a running relay knows the length of its logs. Reading
+// it each time would cost the newest leaf hashes of each callback, up to 320 KiB.
 func TestCompletenessReadsNoLogForItsSize(t *testing.T) {
 	t.Parallel()
 	const callbacks = 30
@@ -20,7 +20,7 @@ func TestCompletenessReadsNoLogForItsSize(t *testing.T) {
 	submit(t, r, event("a", "created"))
 	settle(t, r)
 	read := ^uint64(0)
-	for range 5 { // the relay's own work is counted too
+	for range 5 { // the count includes the relay's own work
 		before := runtime.Scanned(r)
 		got, err := r.Completeness(t.Context(), 1)
 		if err != nil || len(got.Logs) != callbacks+1 {

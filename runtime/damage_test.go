@@ -11,17 +11,17 @@ import (
 	"testing"
 )
 
-// damage is what somebody may do to the files of a place.
+// damage is a change that an attacker can make to the files of a place.
 type damage struct {
 	what string
 	do   func(p place)
 }
 
-// soaking reports whether all is tried, not samples.
+// soaking reports whether to try all damages instead of samples.
 func soaking() bool { return os.Getenv("AUDITRELAY_SOAK") != "" }
 
-// damagesTo returns what may be done to a file of whole: as one, with another one, with its
-// earlier content in early, by lines, and by blocks of so many bytes.
+// damagesTo returns the damages to a file of whole: as one unit, with another file, with its
+// earlier content in early, by lines, and by blocks of block bytes.
 func damagesTo(whole, early place, name, next string, block int) []damage {
 	data := whole[name]
 	write := func(what string, content ...[]byte) damage {
@@ -65,7 +65,7 @@ func damagesTo(whole, early place, name, next string, block int) []damage {
 	return slices.DeleteFunc(all, func(d damage) bool { return maps.EqualFunc(d.applied(whole), whole, bytes.Equal) })
 }
 
-// applied is the place with the damage.
+// applied returns the place with the damage.
 func (d damage) applied(whole place) place {
 	p := whole.clone()
 	d.do(p)
@@ -86,8 +86,8 @@ func flips(name string, data []byte, step int) (all []damage) {
 	return all
 }
 
-// TestEveryObjectMayBeAnyOther does to each object of a bucket, and to each file, what
-// somebody might who can write there. Each is named, or changes nothing.
+// TestEveryObjectMayBeAnyOther damages each object of a bucket, and each file, as an attacker
+// with write access could. Each damage is reported, or changes nothing.
 func TestEveryObjectMayBeAnyOther(t *testing.T) {
 	for _, compression := range []string{"gzip", "none"} {
 		d := deliverAll(t, compression)
@@ -115,7 +115,7 @@ func testDamages(t *testing.T, d *delivered, where string, whole place) {
 			if r.FaultCount > 0 {
 				continue
 			}
-			// Bundles overlap: one may be gone, or have another name, if its leaves are in the next.
+			// Bundles overlap: one may be missing or renamed if the next one has its leaves.
 			same := r.Records == full.Records && maps.Equal(r.Outcomes, full.Outcomes) && r.Logs[0].Size == full.Logs[0].Size && r.Logs[0].Last == full.Logs[0].Last
 			covered := len(r.Unattested) > 0 && strings.Contains(r.Verdict(), "no checkpoint covers")
 			if !same || !(strings.Contains(name, "proofs/") || covered) {

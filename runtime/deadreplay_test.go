@@ -12,8 +12,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// refusing is a sink that refuses everything until it is mended, and counts from then on
-// how often each sequence is delivered.
+// refusing is a sink that refuses everything until it is repaired. Then it counts the
+// deliveries of each sequence.
 type refusing struct {
 	*memorySink
 	mu    sync.Mutex
@@ -32,7 +32,7 @@ func (s *refusing) mend() {
 		defer s.mu.Unlock()
 		lines := strings.Split(string(p.Body), "\n")
 		for i, sequence := range p.Sequences {
-			if !strings.Contains(lines[i], `"table_name":"auditrelay_`) { // no own record
+			if !strings.Contains(lines[i], `"table_name":"auditrelay_`) { // not an own record
 				s.times[sequence]++
 			}
 		}
@@ -46,7 +46,7 @@ func (s *refusing) delivered() int {
 	return len(s.times)
 }
 
-// twice returns a sequence that was delivered more than once, 0 if there is none.
+// twice returns a sequence delivered more than once, or 0.
 func (s *refusing) twice() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,8 +79,8 @@ func jobDone(t *testing.T, r *runtime.Runtime, id string) runtime.DeadReplay {
 	}
 }
 
-// TestDeadLettersAreReplayedByFilter: what is chosen is given again, all else stays; a dry
-// run counts and starts nothing; what is set aside later is not the job's.
+// TestDeadLettersAreReplayedByFilter: selected dead letters are replayed, all others stay. A
+// dry run counts and starts nothing. Later dead letters do not belong to the job.
 func TestDeadLettersAreReplayedByFilter(t *testing.T) {
 	cases := []struct {
 		name   string
@@ -146,7 +146,7 @@ func TestDeadLettersAreReplayedByFilter(t *testing.T) {
 	}
 }
 
-// TestDeadReplayKeepsItsRateAndSurvivesARestart: a job goes on where it was, and gives
+// TestDeadReplayKeepsItsRateAndSurvivesARestart: a job continues at its position and replays
 // each dead letter once.
 func TestDeadReplayKeepsItsRateAndSurvivesARestart(t *testing.T) {
 	const letters, rate = 30, 50
@@ -179,17 +179,17 @@ func TestDeadReplayKeepsItsRateAndSurvivesARestart(t *testing.T) {
 	if job.State != runtime.DeadReplayDone || job.Given != letters || sink.delivered() != letters || sink.twice() != 0 {
 		t.Errorf("%+v: %d delivered, %d twice", job, sink.delivered(), sink.twice())
 	}
-	// At most what the rate allows, and the allowance of one tick in each life.
+	// At most the configured rate, plus one tick's allowance in each life.
 	if took, least := time.Since(began), (letters-2*rate/5)*time.Second/rate; took < least {
 		t.Errorf("%d were given within %v, want at least %v at %d/s", letters, took, least, rate)
 	}
-	if got := account(t, r, "archive"); got.DeadLettered != 0 || got.Delivered != letters+1 { // with the own record of the job
+	if got := account(t, r, "archive"); got.DeadLettered != 0 || got.Delivered != letters+1 { // including the own record of the job
 		t.Errorf("the account: %+v", got)
 	}
 }
 
-// TestDeadReplayIsCancelled: what a job gave and nobody processes yet is a dead letter as
-// before; a second cancellation changes nothing.
+// TestDeadReplayIsCancelled: events that the job submitted but nobody has processed become dead
+// letters again. A second cancellation changes nothing.
 func TestDeadReplayIsCancelled(t *testing.T) {
 	sink := newRefusing()
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})

@@ -11,8 +11,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestAttemptsAreSeen: each attempt at a payload is there with what came back, also after
-// a reload, where the event is explained and where the callback is shown.
+// TestAttemptsAreSeen: each attempt at a payload is shown with its answer, also after a reload,
+// both for the event and for the callback.
 func TestAttemptsAreSeen(t *testing.T) {
 	var tries atomic.Int64
 	answers := func(auditrelay.Payload) error {
@@ -76,8 +76,8 @@ func TestAttemptsAreSeen(t *testing.T) {
 	}
 }
 
-// TestDeliveriesByState: what waits, fails, was delivered, refused and given up is found by
-// its state; a payload that was refused is listed with what took its place.
+// TestDeliveriesByState: waiting, failing, delivered, refused and abandoned payloads are found
+// by state. A refused payload is listed with its replacements.
 func TestDeliveriesByState(t *testing.T) {
 	sink := &memorySink{deliver: func(p auditrelay.Payload) error {
 		if p.Sequences[0] <= 3 && len(p.Sequences) > 0 {
@@ -154,8 +154,7 @@ func TestDeliveriesByState(t *testing.T) {
 	}
 }
 
-// TestDeliveriesOutliveARestart: what is durable of a payload is listed without its
-// attempts.
+// TestDeliveriesOutliveARestart: the durable part of a payload is listed, without its attempts.
 func TestDeliveriesOutliveARestart(t *testing.T) {
 	dir := t.TempDir()
 	for life := range 2 {

@@ -10,20 +10,20 @@ import (
 	"auditrelay/runtime"
 )
 
-// noise is text that does not compress.
+// noise returns incompressible text.
 func noise() string {
 	b := make([]byte, 450<<10)
 	rand.Read(b)
 	return hex.EncodeToString(b)
 }
 
-// What senders get a 503 for stands in the log once, whoever asks and however often.
+// The reason of a sender's 503 is logged once, for any number of requests.
 func TestRefusingIsToldOnce(t *testing.T) {
 	var log logs
 	r := start(t, runtime.Options{Logger: log.logger(), Journal: runtime.JournalOptions{Quota: 16 << 20}})
 	var unavailable *runtime.UnavailableError
 	refused := uint64(0)
-	for i := 0; refused < 4; i++ { // compaction makes room for some between two refusals
+	for i := 0; refused < 4; i++ { // compaction may free space between two refusals
 		_, err := r.Submit(t.Context(), runtime.Submission{Data: fmt.Appendf(nil, `{"id":"%d","action":"created","object_id":%q}`, i, noise())})
 		if errors.As(err, &unavailable) {
 			refused++

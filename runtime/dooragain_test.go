@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestAcceptingAgainIsToldOnce: after refusals the log says once that events are accepted
-// again, with the reason that is over and how long it lasted; not before accepting has
-// held for a while, and once for each turn.
+// TestAcceptingAgainIsToldOnce: after refusals, the log reports once that events are accepted
+// again, with the past reason and its duration. It does so only after accepting has lasted for
+// a while, and once for each change.
 func TestAcceptingAgainIsToldOnce(t *testing.T) {
 	var log bytes.Buffer
 	now := time.Unix(0, 0)
@@ -34,7 +34,7 @@ func TestAcceptingAgainIsToldOnce(t *testing.T) {
 	step(time.Second, failed, 1, 0)
 	step(time.Second, failed, 1, 0)
 	step(time.Second, nil, 1, 0)    // small events pass between two refusals
-	step(time.Second, failed, 1, 0) // and the pause begins anew
+	step(time.Second, failed, 1, 0) // and the pause restarts
 	step(doorPause-1, nil, 1, 0)
 	step(1, nil, 1, 1)
 	if !strings.Contains(log.String(), "reason=journal after=13s") {
@@ -44,7 +44,7 @@ func TestAcceptingAgainIsToldOnce(t *testing.T) {
 	if reason, refused := d.state(); reason != "" || refused[refusedJournal] != 3 {
 		t.Errorf("state: %q, %v", reason, refused)
 	}
-	step(time.Second, ErrClosed, 1, 1) // closing is no turn
+	step(time.Second, ErrClosed, 1, 1) // closing is no change
 	step(time.Second, failed, 2, 1)
 	step(doorPause, nil, 2, 2)
 }

@@ -10,8 +10,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// emitting keeps every event and emits one record to target for those blocked, or
-// emitted.
+// emitting keeps every event and, for the blocked ones or for emitted ones, emits one record to
+// target.
 func emitting(target string) fn {
 	return func(c *filter.Call) (auditrelay.Verdict, error) {
 		if c.Event.Action == auditrelay.ActionBlocked {
@@ -56,7 +56,7 @@ func TestEmittedRecordsAreEventsOfTheirOwn(t *testing.T) {
 	}
 }
 
-// TestEmitsAreNotDoubledByARestart: a chunk is sealed with what it emits.
+// TestEmitsAreNotDoubledByARestart: a chunk is sealed together with its emitted records.
 func TestEmitsAreNotDoubledByARestart(t *testing.T) {
 	dir := t.TempDir()
 	r, _ := alerting(t, dir)
@@ -74,8 +74,7 @@ func TestEmitsAreNotDoubledByARestart(t *testing.T) {
 	}
 }
 
-// TestCallbackWithoutASinkOnlyEmits: what it keeps counts as delivered with the
-// seal.
+// TestCallbackWithoutASinkOnlyEmits: kept events count as delivered with the seal.
 func TestCallbackWithoutASinkOnlyEmits(t *testing.T) {
 	alerts := &memorySink{}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{
@@ -102,8 +101,8 @@ func TestCallbackWithoutASinkOnlyEmits(t *testing.T) {
 	}
 }
 
-// TestManyEmitsFitInTheirTransactions: what one chunk emits may be more than one
-// transaction takes; the chunk is cut shorter.
+// TestManyEmitsFitInTheirTransactions: if a chunk emits more than fits in one transaction, the
+// chunk is shortened.
 func TestManyEmitsFitInTheirTransactions(t *testing.T) {
 	many := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 		for i := range 1000 {
@@ -161,7 +160,7 @@ func TestEmitsMustFormNoCycle(t *testing.T) {
 	}
 }
 
-// TestHopsAreBounded: a chain of callbacks that is too long ends in dead letters.
+// TestHopsAreBounded: too long a chain of callbacks ends in dead letters.
 func TestHopsAreBounded(t *testing.T) {
 	var callbacks []runtime.Callback
 	for i := range 10 {

@@ -8,8 +8,8 @@ import (
 	"auditrelay"
 )
 
-// Whoever asks, in whatever order, gets the event's own sum; one that comes first is
-// remembered for the others.
+// Every caller gets the event's own sum, in any order. The first result is cached for the
+// others.
 func TestEventSums(t *testing.T) {
 	var sums eventSums
 	event := func(sequence uint64) *auditrelay.Event {
@@ -21,7 +21,7 @@ func TestEventSums(t *testing.T) {
 			t.Errorf("event %d has another's sum", sequence)
 		}
 	}
-	forgotten := &auditrelay.Event{Sequence: 2} // its bytes are not looked at again
+	forgotten := &auditrelay.Event{Sequence: 2} // its bytes are not read again
 	if sums.of(forgotten) != sha256.Sum256(event(2).Data) {
 		t.Error("event 2 was hashed again")
 	}

@@ -13,10 +13,10 @@ import (
 	"auditrelay/runtime"
 )
 
-// printer is a sink of one's own: it prints what it delivers.
+// printer is a custom sink: it prints what it delivers.
 type printer struct{}
 
-// Render puts all of a chunk in one payload.
+// Render puts all records of a chunk into one payload.
 func (printer) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	p := auditrelay.Payload{Key: fmt.Sprintf("%s-%d", c.Journal, c.From)}
 	for _, r := range c.Records {
@@ -48,7 +48,7 @@ func ExampleOpen() {
 		log.Fatal(err)
 	}
 	fmt.Println("durable as sequence", results[0].Sequence)
-	if err := r.Drain(ctx); err != nil { // deliver what is left, and close
+	if err := r.Drain(ctx); err != nil { // deliver the rest and close
 		log.Fatal(err)
 	}
 	// Output:
@@ -62,7 +62,7 @@ type hideNames struct{ path *document.Path }
 func (f hideNames) Open(context.Context) (filter.Instance, error) { return f, nil }
 func (f hideNames) Close() error                                  { return nil }
 
-// Apply edits the event, or drops it. An error sets it aside: it never goes on.
+// Apply edits the event or drops it. An error dead-letters it: it never continues.
 func (f hideNames) Apply(_ context.Context, c *filter.Call) (auditrelay.Verdict, error) {
 	if c.Event.Action == auditrelay.ActionCreated {
 		c.Reason = "not of interest"
@@ -76,7 +76,7 @@ func (f hideNames) Apply(_ context.Context, c *filter.Call) (auditrelay.Verdict,
 	return auditrelay.Keep, nil
 }
 
-// A filter written in Go stands before a sink like a guest.
+// A filter written in Go is placed before a sink like a guest.
 func ExampleOpen_nativeFilter() {
 	path, err := document.ParsePath("changed_by")
 	if err != nil {

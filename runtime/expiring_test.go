@@ -8,7 +8,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// aging is a sink whose destination keeps no old events.
+// aging is a sink whose destination rejects old events.
 type aging struct {
 	*memorySink
 	max time.Duration
@@ -16,9 +16,8 @@ type aging struct {
 
 func (a aging) MaxAge() time.Duration { return a.max }
 
-// TestAgeLimitsAreWarnedAbout: while events wait for a destination that keeps none beyond
-// an age, the status says so once three quarters of it are over, and no longer once they
-// are through.
+// TestAgeLimitsAreWarnedAbout: if events wait for a destination with an age limit, the status
+// shows a warning after three quarters of the limit, until the events are through.
 func TestAgeLimitsAreWarnedAbout(t *testing.T) {
 	down := func(auditrelay.Payload) error { return errDown }
 	soon, late := &memorySink{deliver: down}, &memorySink{deliver: down}

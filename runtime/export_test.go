@@ -5,13 +5,13 @@ import "time"
 // Trim applies the journal's retention.
 var Trim = (*Runtime).trim
 
-// ApproveOnly approves a request and leaves it there, as a kill does before the act.
+// ApproveOnly approves a request without executing it, like a kill before the act.
 func ApproveOnly(r *Runtime, id string, by By) error {
 	_, err := r.approve(id, by)
 	return err
 }
 
-// AwaitApprovals waits until what was approved in the life before is done.
+// AwaitApprovals waits until the approvals of the previous life are executed.
 func AwaitApprovals(r *Runtime) {
 	for {
 		waits := false
@@ -27,12 +27,12 @@ func AwaitApprovals(r *Runtime) {
 	}
 }
 
-// PassTime moves the clock of requests for approval.
+// PassTime advances the clock of approval requests.
 func PassTime(r *Runtime, d time.Duration) {
 	r.approvals.mu.Lock()
 	defer r.approvals.mu.Unlock()
 	r.approvals.now = func() time.Time { return time.Now().Add(d) }
 }
 
-// Scanned is how many values of the journal were read.
+// Scanned returns the number of values read from the journal.
 func Scanned(r *Runtime) uint64 { return r.journal.Scanned() }

@@ -8,8 +8,7 @@ import (
 	"auditrelay/internal/gate"
 )
 
-// What detectors find is counted by detector, in the filters and in the gate, and
-// nothing else is.
+// Findings are counted by detector, in the filters and in the gate. Nothing else is counted.
 func TestFindingsAreCounted(t *testing.T) {
 	var f findings
 	f.touched([]filter.Touch{

@@ -10,8 +10,8 @@ import (
 	"auditrelay/filter"
 )
 
-// TestRetentionDestroysKeys: the keys of what retention has forgotten are destroyed, but
-// for those that dead letters still need.
+// TestRetentionDestroysKeys: the keys of everything that retention removed are destroyed,
+// except those that dead letters still need.
 func TestRetentionDestroysKeys(t *testing.T) {
 	c := Callback{Name: "archive", Sink: &bucket{}, Chunk: auditrelay.Chunking{Age: time.Millisecond}, Steps: []Step{{Name: "f", Filter: failing{}}}}
 	r := begin(t, Options{Callbacks: []Callback{c}, Journal: JournalOptions{
@@ -63,13 +63,13 @@ func (failing) Apply(_ context.Context, c *filter.Call) (auditrelay.Verdict, err
 	return auditrelay.Keep, nil
 }
 
-// TestRetentionGoesOnPastWhatIsErased: the last chunk that retention looks at may be of
-// an erased period.
+// TestRetentionGoesOnPastWhatIsErased: the last chunk that retention checks may belong to an
+// erased period.
 func TestRetentionGoesOnPastWhatIsErased(t *testing.T) {
 	c := Callback{Name: "archive", Sink: &bucket{}, Chunk: auditrelay.Chunking{Age: time.Millisecond}, Steps: []Step{{Name: "f", Filter: failing{}}}}
 	r := begin(t, Options{Callbacks: []Callback{c}, Journal: JournalOptions{
 		Encryption: Encryption{Key: auditrelay.Secret(strings.Repeat("k", 32)), Period: time.Nanosecond}}})
-	for _, id := range []string{"a", "fails", "c", "d"} { // each a chunk of its own
+	for _, id := range []string{"a", "fails", "c", "d"} { // each in its own chunk
 		accept(t, r, id)
 		if err := r.Settled(t.Context()); err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 
 var ocsf = auditrelay.Format{OCSF: &auditrelay.OCSF{}}
 
-// record is the part of an OCSF record that these tests look at.
+// record is the part of an OCSF record used by these tests.
 type record struct {
 	Class    int    `json:"class_uid"`
 	Activity string `json:"activity_name"`
@@ -37,14 +37,14 @@ func asRecord(t *testing.T, line string) record {
 	return r
 }
 
-// row is an event about an object.
+// row returns an event about an object.
 func row(id, action, object, more string) string {
 	return `{"id":"` + id + `","updated_at":"2026-01-02T03:04:05+00:00","changed_by":"u","action":"` + action +
 		`","table_name":"LiteLLM_TeamTable","object_id":"` + object + `"` + more + `}`
 }
 
-// TestAFormatWritesWhatTheFiltersLeft: what a filter took out is nowhere in the record,
-// and the record in place of an event that was set aside is of the format too.
+// TestAFormatWritesWhatTheFiltersLeft: a removed value occurs nowhere in the record. The record
+// in place of a dead-lettered event has the same format.
 func TestAFormatWritesWhatTheFiltersLeft(t *testing.T) {
 	hide := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 		if c.Event.ID == "bad" {
@@ -83,14 +83,14 @@ func TestAFormatWritesWhatTheFiltersLeft(t *testing.T) {
 	if got := asRecord(t, lines[3]); got.Activity != "Disable" {
 		t.Errorf("an event: %s", lines[3])
 	}
-	// A dead letter that is replayed is formatted as it goes out.
+	// A replayed dead letter is formatted on its way out.
 	if got, want := account(t, r, "siem"), (runtime.Account{Assigned: 3, Delivered: 2, DeadLettered: 1, Balanced: true}); got != want {
 		t.Errorf("account\n got %+v\nwant %+v", got, want)
 	}
 }
 
-// TestTheGateChecksTheRecord: a path of the record, and a path of the event, both hold.
-// What a filter took as a secret may stand in the fields that say who did what.
+// TestTheGateChecksTheRecord: paths of the record and paths of the event both apply. A value
+// that a filter took as a secret may occur in the fields about who did what.
 func TestTheGateChecksTheRecord(t *testing.T) {
 	for name, tt := range map[string]struct {
 		gate auditrelay.MustNotLeave
@@ -135,7 +135,8 @@ func TestTheGateChecksTheRecord(t *testing.T) {
 	}
 }
 
-// TestRecordsOfGuestsAndOfTheRelayAreFormatted, the receipts' digests are of what left.
+// TestRecordsOfGuestsAndOfTheRelayAreFormatted: the digests in receipts are those of the
+// delivered bytes.
 func TestRecordsOfGuestsAndOfTheRelayAreFormatted(t *testing.T) {
 	all, plain := &memorySink{}, &memorySink{}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{
@@ -173,7 +174,7 @@ func TestRecordsOfGuestsAndOfTheRelayAreFormatted(t *testing.T) {
 	}
 }
 
-// TestAFormatIsChecked at the door of Go programs too.
+// TestAFormatIsChecked: Go programs get the check too.
 func TestAFormatIsChecked(t *testing.T) {
 	bad := auditrelay.Format{OCSF: &auditrelay.OCSF{Original: 9}, CloudEvents: &auditrelay.CloudEvents{Source: "a b"}}
 	_, err := runtime.Open(t.Context(), runtime.Options{Callbacks: []runtime.Callback{{Name: "siem", Sink: &memorySink{}, Format: bad}}})

@@ -11,13 +11,12 @@ import (
 	"auditrelay/runtime"
 )
 
-// spoilingSink fails the first attempt at each payload after it overwrote the body that it
-// was given.
+// spoilingSink overwrites the body of each payload on the first attempt, and then fails it.
 type spoilingSink struct {
 	memorySink
 	seen     sync.Mutex
-	rendered map[string]*byte // where each body began
-	own      int              // first attempts that were given Render's memory
+	rendered map[string]*byte // address of each body
+	own      int              // number of first attempts with Render's memory
 	first    map[string][]byte
 }
 
@@ -45,8 +44,8 @@ func (s *spoilingSink) Deliver(ctx context.Context, p auditrelay.Payload) (audit
 	return auditrelay.Receipt{}, errDown
 }
 
-// TestFirstAttemptIsNotReadBack: the first attempt after a seal is given what was sealed,
-// without a read; the next one is given what is stored, whatever became of that memory.
+// TestFirstAttemptIsNotReadBack: the first attempt after a seal gets the sealed bytes without a
+// read. The next one gets the stored bytes, whatever happened to that memory.
 func TestFirstAttemptIsNotReadBack(t *testing.T) {
 	sink := &spoilingSink{rendered: map[string]*byte{}, first: map[string][]byte{}}
 	c := quick(runtime.Callback{Name: "archive", Sink: sink})

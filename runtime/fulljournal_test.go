@@ -11,8 +11,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestOnAFullJournal: acts that free space, or lead to that, work with their records. All
-// others are refused with the reason, and so are readings, which could not be recorded.
+// TestOnAFullJournal: acts that free space, or lead to that, work and are recorded. All others
+// are refused with the reason, and so are readings, which could not be recorded.
 func TestOnAFullJournal(t *testing.T) {
 	sink := &memorySink{}
 	sink.set(refuseID("bad", refuse(auditrelay.Refused)))
@@ -24,7 +24,7 @@ func TestOnAFullJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	random := rand.NewChaCha8([32]byte{})
-	fill := func(size int) { // through the quarantine, which writes what it is given
+	fill := func(size int) { // through the quarantine, which writes its input
 		for {
 			data := make([]byte, size)
 			random.Read(data)
@@ -54,7 +54,7 @@ func TestOnAFullJournal(t *testing.T) {
 		"a change":                 func() error { return r.Record(t.Context(), runtime.Change{By: by, Act: "look up", Table: "x"}) },
 	} {
 		refused := false
-		for range 200 { // now and then the storage engine gives a little back
+		for range 200 { // the storage engine sometimes frees a little space
 			fill(64)
 			err := do()
 			if _, refused = errors.AsType[*runtime.UnavailableError](err); refused {

@@ -14,13 +14,13 @@ import (
 	"auditrelay/runtime"
 )
 
-// shut is a gate for what event() has under secret, unless it was redacted.
+// shut is a gate for the member secret of event(), unless it was redacted.
 var shut = auditrelay.MustNotLeave{Paths: []string{"**.~secret"}}
 
-// masking redacts secret, but for the event with the id leaky.
+// masking redacts secret, except in the event with the id leaky.
 var masking = fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 	if c.Event.ID == "leaky" {
-		return auditrelay.Keep, nil // and claims that all is well
+		return auditrelay.Keep, nil // and claims success
 	}
 	for n := c.Document.Child(0, -1); n != -1; n = c.Document.Child(0, n) {
 		if string(c.Document.AppendKey(nil, n)) == "secret" {
@@ -30,8 +30,8 @@ var masking = fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 	return auditrelay.Keep, nil
 })
 
-// leakedOnce checks that of three events the second, leaky, was set aside and left
-// a tombstone in its place.
+// leakedOnce checks that of three events the second one, leaky, was dead-lettered and left a
+// tombstone.
 func leakedOnce(t *testing.T, r *runtime.Runtime, sink *memorySink, rule string) {
 	t.Helper()
 	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 3, Delivered: 2, DeadLettered: 1, Balanced: true}); got != want {
@@ -50,7 +50,7 @@ func leakedOnce(t *testing.T, r *runtime.Runtime, sink *memorySink, rule string)
 	}
 }
 
-// TestTheGateHoldsBackWhatFiltersLeft goes red without gate (a).
+// TestTheGateHoldsBackWhatFiltersLeft fails without gate (a).
 func TestTheGateHoldsBackWhatFiltersLeft(t *testing.T) {
 	for name, at := range map[string]string{
 		"top level":        `"secret":"s3cr3t"`,
@@ -89,8 +89,8 @@ func TestTheGateHoldsBackWhatFiltersLeft(t *testing.T) {
 	}
 }
 
-// TestACallbackWithoutFiltersHasItsGate: nothing else stands between the event and
-// the destination.
+// TestACallbackWithoutFiltersHasItsGate: only the gate is between the event and the
+// destination.
 func TestACallbackWithoutFiltersHasItsGate(t *testing.T) {
 	sink := &memorySink{}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink, MustNotLeave: shut})}})
@@ -113,11 +113,11 @@ func TestDetectorsHoldBack(t *testing.T) {
 	leakedOnce(t, r, sink, "detector ")
 }
 
-// deriving is a sink that makes more of its records than they are.
+// deriving is a sink that adds data to its records.
 type deriving struct {
 	*memorySink
 	derive func(r auditrelay.Record, p *auditrelay.Payload)
-	each   bool // one payload a record
+	each   bool // one payload per record
 }
 
 func (s deriving) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -146,8 +146,8 @@ func (s deriving) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay
 	return s.memorySink.Deliver(ctx, p)
 }
 
-// TestTheGateHoldsBackWhatTheSinkDerives goes red without gate (b): the documents
-// are clean, and what the sink makes of one of them is not.
+// TestTheGateHoldsBackWhatTheSinkDerives fails without gate (b): the documents are clean, but
+// the sink's output for one of them is not.
 func TestTheGateHoldsBackWhatTheSinkDerives(t *testing.T) {
 	const key = "AKIAIOSFODNN7ABCDEFG"
 	for name, derive := range map[string]func(r auditrelay.Record, p *auditrelay.Payload){
@@ -182,8 +182,8 @@ func TestTheGateHoldsBackWhatTheSinkDerives(t *testing.T) {
 	}
 }
 
-// TestAFileNamedByTheEventsIDIsLookedAt: the document no longer holds the id, but
-// the object's key does.
+// TestAFileNamedByTheEventsIDIsLookedAt: the document no longer contains the id, but the
+// object's key does.
 func TestAFileNamedByTheEventsIDIsLookedAt(t *testing.T) {
 	sink := deriving{memorySink: &memorySink{}, each: true, derive: func(r auditrelay.Record, p *auditrelay.Payload) {
 		p.Key = "audit_logs/" + strings.ReplaceAll(r.ID, "/", "_") + ".json"
@@ -205,8 +205,7 @@ func TestAFileNamedByTheEventsIDIsLookedAt(t *testing.T) {
 	}
 }
 
-// TestWhatNobodyIsToBlameForIsHeld: nothing of the chunk leaves, and the callback
-// says so.
+// TestWhatNobodyIsToBlameForIsHeld: nothing of the chunk leaves, and the callback reports it.
 func TestWhatNobodyIsToBlameForIsHeld(t *testing.T) {
 	var sane atomic.Bool
 	for name, spoil := range map[string]func(p *auditrelay.Payload){
@@ -220,7 +219,7 @@ func TestWhatNobodyIsToBlameForIsHeld(t *testing.T) {
 			sink, l := &memorySink{}, &logs{}
 			r := start(t, runtime.Options{Logger: l.logger(), Callbacks: []runtime.Callback{
 				quick(runtime.Callback{Name: "archive", Sink: spoiling{sink, func(p *auditrelay.Payload) {
-					if len(p.Sequences) > 1 && !sane.Load() { // alone each of them is well
+					if len(p.Sequences) > 1 && !sane.Load() { // each alone is accepted
 						spoil(p)
 					}
 				}}, MustNotLeave: auditrelay.MustNotLeave{Detectors: []string{"secrets"}}, Chunk: auditrelay.Chunking{Events: 3}})}})
@@ -242,7 +241,7 @@ func TestWhatNobodyIsToBlameForIsHeld(t *testing.T) {
 	}
 }
 
-// spoiling changes what a sink rendered.
+// spoiling changes a sink's rendered output.
 type spoiling struct {
 	*memorySink
 	spoil func(p *auditrelay.Payload)
@@ -256,8 +255,8 @@ func (s spoiling) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return payloads, err
 }
 
-// TestEmittedRecordsInheritTheGate: what the event may not tell, no record of it
-// may tell, wherever it goes.
+// TestEmittedRecordsInheritTheGate: a value that must not leave in the event must not leave in
+// any record emitted from it, to any destination.
 func TestEmittedRecordsInheritTheGate(t *testing.T) {
 	for _, onError := range []auditrelay.OnError{auditrelay.OnErrorDeadLetter, auditrelay.OnErrorDiscard} {
 		sink, alerts := &memorySink{}, &memorySink{}
@@ -288,8 +287,8 @@ func TestEmittedRecordsInheritTheGate(t *testing.T) {
 	}
 }
 
-// TestAnObserverThatTellsFailsAlone: it may change nothing for the event, and tells
-// nothing either.
+// TestAnObserverThatTellsFailsAlone: an observer must not change the event, and must not emit a
+// value that must not leave.
 func TestAnObserverThatTellsFailsAlone(t *testing.T) {
 	sink, alerts := &memorySink{}, &memorySink{}
 	telling := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
@@ -309,8 +308,8 @@ func TestAnObserverThatTellsFailsAlone(t *testing.T) {
 	}
 }
 
-// TestWordsOfFiltersPassTheGate: reasons are kept, and shown to those who may not
-// see contents.
+// TestWordsOfFiltersPassTheGate: reasons are stored, and shown to users who may not see
+// contents.
 func TestWordsOfFiltersPassTheGate(t *testing.T) {
 	const key = "AKIAIOSFODNN7ABCDEFG"
 	var asked, leaks atomic.Int64
@@ -344,7 +343,7 @@ func TestWordsOfFiltersPassTheGate(t *testing.T) {
 	}
 }
 
-// TestReplayedDeadLettersPassTheGateAgain: setting aside is no way round it.
+// TestReplayedDeadLettersPassTheGateAgain: dead-lettering does not bypass the gate.
 func TestReplayedDeadLettersPassTheGateAgain(t *testing.T) {
 	var mended atomic.Bool
 	f := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
@@ -407,7 +406,7 @@ func TestTryShowsTheGatesVerdict(t *testing.T) {
 	}
 }
 
-// TestAGateThatIsNotUnderstoodIsRefused: it is never left open instead.
+// TestAGateThatIsNotUnderstoodIsRefused: it is never treated as open.
 func TestAGateThatIsNotUnderstoodIsRefused(t *testing.T) {
 	_, err := runtime.Open(t.Context(), runtime.Options{Callbacks: []runtime.Callback{
 		{Name: "archive", Sink: &memorySink{}, MustNotLeave: auditrelay.MustNotLeave{Detectors: []string{"sekrets"}, Paths: []string{"a..b"}}}}})

@@ -16,8 +16,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// await polls a callback until it is as ok says. The runtime tells nobody of a
-// change of state, so that a short tick is what is left.
+// await polls a callback until its status satisfies ok. The runtime does not announce changes
+// of state.
 func await(t *testing.T, r *runtime.Runtime, name, what string, ok func(runtime.CallbackStatus) bool) runtime.CallbackStatus {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -40,10 +40,10 @@ func inState(want runtime.State) func(runtime.CallbackStatus) bool {
 	return func(s runtime.CallbackStatus) bool { return s.State == want }
 }
 
-// keep is a filter that keeps everything as it is.
+// keep is a filter that keeps everything unchanged.
 func keep(*filter.Call) (auditrelay.Verdict, error) { return auditrelay.Keep, nil }
 
-// ending finds where an event is on a callback, and fails where it is not there.
+// ending returns the end of an event on a callback. It fails if there is none.
 func ending(t *testing.T, r *runtime.Runtime, id, callback string) runtime.Ending {
 	t.Helper()
 	x, err := r.Explain(t.Context(), "", id)
@@ -59,7 +59,7 @@ func ending(t *testing.T, r *runtime.Runtime, id, callback string) runtime.Endin
 	return runtime.Ending{}
 }
 
-// tombstone is what stands for an event at the destination.
+// tombstone is the record in place of an event at the destination.
 type tombstone struct {
 	Tombstone bool   `json:"auditrelay_tombstone"`
 	Sequence  uint64 `json:"sequence"`
@@ -96,7 +96,7 @@ func (l *logs) Write(p []byte) (int, error) {
 
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(io.Writer(l), nil)) }
 
-// count returns how many lines hold all of what.
+// count returns the number of lines that contain all of what.
 func (l *logs) count(what ...string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,10 +12,9 @@ import (
 	"auditrelay/runtime"
 )
 
-// Where an event cannot be judged for now, by whatever is the host's condition or
-// a module's rest, nothing is decided on it: what stands before it goes on, it
-// stays pending, and once the filter works again it and all behind it arrive as
-// they should.
+// If an event cannot be judged for now, because of the host's condition or a module's pause,
+// nothing is decided about it. Earlier events continue, and it stays pending. Once the filter
+// works again, it and all later events arrive normally.
 func TestWhatCannotBeJudgedForNowIsHeld(t *testing.T) {
 	for _, cause := range []auditrelay.Cause{auditrelay.CauseWallTime, auditrelay.CauseInit, auditrelay.CauseBreaker} {
 		t.Run(string(cause), func(t *testing.T) {
@@ -55,8 +54,8 @@ func TestWhatCannotBeJudgedForNowIsHeld(t *testing.T) {
 	}
 }
 
-// An observer sees events as they stand, on a document of its own, and whatever it
-// does or fails to do changes nothing for them.
+// An observer sees events in their current state, on its own document. Nothing it does or fails
+// to do changes them.
 func TestAnObserverChangesNothing(t *testing.T) {
 	scrub := func(c *filter.Call) (auditrelay.Verdict, error) {
 		return auditrelay.Keep, c.Document.Replace([]byte(`{"scrubbed":true}`))

@@ -18,8 +18,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// before is a filter before the journal that masks "secret", drops what has the
-// action "deleted" and fails on "blocked".
+// before is a filter before the journal that masks "secret", drops events with the action
+// "deleted" and fails on "blocked".
 func before(tb testing.TB) runtime.Step {
 	tb.Helper()
 	secret, err := document.ParsePath("secret")
@@ -75,7 +75,7 @@ func TestFiltersBeforeTheJournal(t *testing.T) {
 			}
 		}
 	}
-	// Both are found by the id that their producer knows.
+	// Both are found by their producer's id.
 	if end := ending(t, r, "dropped", "archive"); end.Outcome != auditrelay.Filtered || end.Cause != auditrelay.CauseIngest {
 		t.Errorf("dropped ended as %+v", end)
 	}
@@ -87,8 +87,8 @@ func TestFiltersBeforeTheJournal(t *testing.T) {
 	}
 }
 
-// A filter that emits there has broken its contract: nothing it emits is lost without
-// a word.
+// A filter that emits before the journal breaks its contract: no emitted record may be lost
+// silently.
 func TestAFilterBeforeTheJournalMayNotEmit(t *testing.T) {
 	step := runtime.Step{Name: "emits", Emits: []string{"alerts"}, Filter: fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 		c.Emitted = append(c.Emitted, filter.Emit{Target: "alerts", Data: []byte(`{}`)})
@@ -106,7 +106,7 @@ func TestAFilterBeforeTheJournalMayNotEmit(t *testing.T) {
 	}
 }
 
-// Where a filter cannot judge nothing is stored, and the same call may be made again.
+// If a filter cannot judge, nothing is stored, and the same call may be repeated.
 func TestAFilterBeforeTheJournalThatCannotJudge(t *testing.T) {
 	sink := &memorySink{}
 	r := start(t, runtime.Options{Ingest: []runtime.Step{before(t)}, Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
@@ -128,7 +128,7 @@ func TestAFilterBeforeTheJournalThatCannotJudge(t *testing.T) {
 	}
 }
 
-// Whether two events are the same is decided by what came, not by what filters left.
+// Two events are the same if their received bytes are, not their filtered bytes.
 func TestIdentityIsOfWhatCame(t *testing.T) {
 	const (
 		first  = `{"id":"e","updated_at":"2026-03-01T10:00:00.123456+00:00","action":"created","secret":"one","updated_values":{"a":1.0}}`
@@ -139,7 +139,7 @@ func TestIdentityIsOfWhatCame(t *testing.T) {
 	)
 	for _, c := range []struct {
 		name          string
-		before, after bool // filters at the first, and at the second
+		before, after bool // filters for the first, and for the second
 		second        string
 		duplicate     bool
 	}{
@@ -180,7 +180,7 @@ func TestIdentityIsOfWhatCame(t *testing.T) {
 	}
 }
 
-// What filters take out before the journal is in no file; without them it is.
+// A value that a filter before the journal removes is in no file. Without the filter it is.
 func TestWhatIsTakenOutTouchesNoDisk(t *testing.T) {
 	const marker = "Zk9PlantQ7h2Vd5Xw8Lr3T"
 	found := func(steps ...runtime.Step) bool {

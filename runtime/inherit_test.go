@@ -12,11 +12,11 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestEmittedRecordsInheritTheKnowledge: what is known of an event to be a secret stands in
-// no record that a guest emits of it, under whatever name, whether the filter that knows it
-// comes before or after the guest, and with or without a gate.
+// TestEmittedRecordsInheritTheKnowledge: a value known to be a secret in an event occurs in no
+// record that a guest emits from it, under any name, whether the filter that knows it comes
+// before or after the guest, and with or without a gate.
 func TestEmittedRecordsInheritTheKnowledge(t *testing.T) {
-	const secret = "hunter2-in-the-Fall" // that nothing but its name tells
+	const secret = "hunter2-in-the-Fall" // identified only by its name
 	masking, err := redact.New(redact.Options{Rules: []redact.Rule{{Names: []string{"favourite"}, Do: redaction.Masked}}}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +24,7 @@ func TestEmittedRecordsInheritTheKnowledge(t *testing.T) {
 	for _, tt := range []struct {
 		name, field string
 		gate        auditrelay.MustNotLeave
-		policy      string // where the filter that masks stands: before, after, or nowhere
+		policy      string // position of the filter that masks: before, after, or none
 		refused     bool
 	}{
 		{"the gate's detectors know it by its name", "password", auditrelay.MustNotLeave{Detectors: []string{"secrets"}}, "", true},

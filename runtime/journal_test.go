@@ -16,7 +16,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// bucket counts what it is sent, and can be down.
+// bucket counts the payloads sent to it, and can be down.
 type bucket struct {
 	down  atomic.Bool
 	sent  atomic.Int64
@@ -51,7 +51,7 @@ func begin(t *testing.T, o Options) *Runtime {
 	return r
 }
 
-// happens polls until ok: there is nothing to wait on.
+// happens polls until ok returns true: there is no signal.
 func happens(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
@@ -71,8 +71,8 @@ func accept(t *testing.T, r *Runtime, ids ...string) {
 	}
 }
 
-// TestTrimKeepsWhatCallbacksNeed: retention forgets what every callback has taken
-// and nothing else; a replay that is done holds nothing back.
+// TestTrimKeepsWhatCallbacksNeed: retention removes everything that all callbacks have taken,
+// and nothing else. A finished replay retains nothing.
 func TestTrimKeepsWhatCallbacksNeed(t *testing.T) {
 	sink, behind := &bucket{}, &bucket{}
 	quick := Callback{Name: "archive", Sink: sink, Chunk: auditrelay.Chunking{Age: time.Millisecond}, Backoff: auditrelay.Backoff{Initial: time.Millisecond, Max: time.Millisecond}}
@@ -137,8 +137,8 @@ func TestTrimKeepsWhatCallbacksNeed(t *testing.T) {
 	}
 }
 
-// TestJournalThatCannotRecord: a destination is not sent the same payload again
-// and again while its receipt cannot be made durable, and Close still ends.
+// TestJournalThatCannotRecord: a payload is not sent repeatedly while its receipt cannot be
+// made durable, and Close still ends.
 func TestJournalThatCannotRecord(t *testing.T) {
 	sink := &bucket{}
 	r := begin(t, Options{Callbacks: []Callback{{Name: "archive", Sink: sink, Chunk: auditrelay.Chunking{Age: time.Millisecond}}}})
@@ -151,7 +151,7 @@ func TestJournalThatCannotRecord(t *testing.T) {
 	}
 	sink.down.Store(false)
 	before := sink.sent.Load()
-	<-time.After(300 * time.Millisecond) // of what must not happen there is no sign to wait for
+	<-time.After(300 * time.Millisecond) // nothing signals the absence of an action
 	if n := sink.sent.Load() - before; n > 4 {
 		t.Errorf("%d deliveries in 300 ms", n)
 	}
@@ -164,8 +164,8 @@ func TestJournalThatCannotRecord(t *testing.T) {
 	}
 }
 
-// TestRestAfterACommitThatFails: the lane goes on from what is durable, after a
-// pause, whatever its backoff is.
+// TestRestAfterACommitThatFails: the lane continues from the durable state after a pause,
+// whatever its backoff.
 func TestRestAfterACommitThatFails(t *testing.T) {
 	sink := &bucket{}
 	sink.down.Store(true)
@@ -192,8 +192,8 @@ func TestRestAfterACommitThatFails(t *testing.T) {
 	}
 }
 
-// TestRestoredBackupGoesOn with what the original had accepted, under an
-// incarnation of its own.
+// TestRestoredBackupGoesOn: it continues with the events accepted by the original, under its
+// own incarnation.
 func TestRestoredBackupGoesOn(t *testing.T) {
 	base := t.TempDir()
 	sink := &bucket{}
@@ -216,7 +216,7 @@ func TestRestoredBackupGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := again.Callback("archive")
-	if err != nil || s.Account.Delivered != 5 || !s.Account.Balanced || fresh.taken.Load() != 5 { // with own records of the backup and the restore
+	if err != nil || s.Account.Delivered != 5 || !s.Account.Balanced || fresh.taken.Load() != 5 { // including own records of the backup and the restore
 		t.Errorf("restored: %+v, %v", s, err)
 	}
 	if one, two := r.Stats().Journal, again.Stats().Journal; one == two || strings.Split(one, ".")[0] != strings.Split(two, ".")[0] {

@@ -16,12 +16,12 @@ import (
 	"auditrelay/runtime"
 )
 
-// periods is encryption in which every submission begins a period.
+// periods returns encryption in which every submission begins a period.
 func periods() runtime.Encryption {
 	return runtime.Encryption{Key: auditrelay.Secret(strings.Repeat("k", 32)), Period: time.Nanosecond}
 }
 
-// periodOf finds the period that an event is of.
+// periodOf returns the period of an event.
 func periodOf(t *testing.T, r *runtime.Runtime, sequence uint64) runtime.Period {
 	t.Helper()
 	for _, p := range r.Keyring() {
@@ -72,7 +72,7 @@ func TestAnErasedPeriod(t *testing.T) {
 		t.Errorf("what was refused left an audit event: %v", sink.lines())
 	}
 
-	// The dead letter is discarded, and the account holds.
+	// The dead letter is discarded, and the account balances.
 	p, err := r.DestroyPeriod(t.Context(), periodOf(t, r, 2).Number, runtime.By{Principal: "ann"}, true)
 	if err != nil || p.State != runtime.PeriodDestroyed {
 		t.Fatalf("%+v, %v", p, err)
@@ -120,7 +120,7 @@ func TestAnErasedPeriod(t *testing.T) {
 		if end := ending(t, r, "later", "archive"); end.Outcome != auditrelay.Delivered {
 			t.Errorf("explain later: %+v", end)
 		}
-		// Of what comes again nobody can say whether it is the same.
+		// For a repeated event nobody can say whether it is the same.
 		results, err := r.Submit(t.Context(), runtime.Submission{Data: []byte(event("good", "created"))})
 		if err != nil || !errors.Is(results[0].Err, runtime.ErrConflict) {
 			t.Errorf("the erased event once more: %+v, %v", results, err)
@@ -128,7 +128,7 @@ func TestAnErasedPeriod(t *testing.T) {
 		r = reopen(t, r, o)
 	}
 
-	// A replay passes over it, and so does a callback that begins at the beginning.
+	// A replay skips it, and so does a callback that begins at the beginning.
 	if _, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "archive", From: 1, To: 4, By: runtime.By{Principal: "ann"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -187,9 +187,9 @@ func TestWhatIsPendingIsNotErased(t *testing.T) {
 	}
 }
 
-// TestNothingOfAnErasedPeriodIsInACopy: a copy of the data directory, with the master
-// key, has nothing of an erased period, and no file of the directory has anything of an
-// event in the clear: what is pending, dead letters and receipts included.
+// TestNothingOfAnErasedPeriodIsInACopy: a copy of the data directory, together with the master
+// key, contains nothing of an erased period. No file of the directory contains any plain text
+// of an event, including pending ones, dead letters and receipts.
 func TestNothingOfAnErasedPeriodIsInACopy(t *testing.T) {
 	const planted, later = "planted-alice", "planted-bob"
 	for _, test := range []struct {
@@ -249,7 +249,7 @@ func TestNothingOfAnErasedPeriodIsInACopy(t *testing.T) {
 	}
 }
 
-// grep reports whether a file below dir holds text.
+// grep reports whether a file below dir contains text.
 func grep(t *testing.T, dir, text string) (found bool) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
@@ -269,8 +269,8 @@ func grep(t *testing.T, dir, text string) (found bool) {
 	return found
 }
 
-// A dead letter that is judged and delivered again is of its event's period, and dead
-// letters of several periods are not judged together.
+// A replayed dead letter belongs to its event's period. Dead letters of several periods are not
+// processed together.
 func TestDeadLettersOfSeveralPeriods(t *testing.T) {
 	sink := &memorySink{}
 	failing := true
@@ -332,8 +332,8 @@ func TestAKeyIsNeeded(t *testing.T) {
 	}
 }
 
-// TestEncryptionIsTurnedOnOverWhatIsPending: what is sealed, set aside and waits in the
-// clear goes on, and the keyring is the owner's alone.
+// TestEncryptionIsTurnedOnOverWhatIsPending: plain-text payloads, dead letters and pending
+// events continue, and only the owner can read the keyring.
 func TestEncryptionIsTurnedOnOverWhatIsPending(t *testing.T) {
 	sink := &memorySink{}
 	sink.set(func(auditrelay.Payload) error { return refuse(auditrelay.Transient) })

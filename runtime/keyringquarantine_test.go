@@ -7,8 +7,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// What is in quarantine is encrypted as events are, in the period in which it came, and
-// keeps that from being erased.
+// Items in quarantine are encrypted like events, in the period of their arrival, and prevent
+// its erasure.
 func TestTheQuarantineIsOfAPeriod(t *testing.T) {
 	const planted = "planted-alice"
 	for _, test := range []struct {

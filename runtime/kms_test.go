@@ -14,7 +14,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// kmsKey is a key that stays elsewhere.
+// kmsKey is a key stored elsewhere.
 type kmsKey struct {
 	public  string
 	private ed25519.PrivateKey
@@ -31,8 +31,8 @@ func (k *kmsKey) Sign(_ context.Context, message []byte) ([]byte, error) {
 	return ed25519.Sign(k.private, message), nil
 }
 
-// TestAKMSSigns: a key of a KMS signs in place of the key before, and the change of keys
-// is on record. While it fails, deliveries go on.
+// TestAKMSSigns: a key of a KMS replaces the previous signing key, and the change of keys is
+// recorded. While it fails, deliveries continue.
 func TestAKMSSigns(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -68,7 +68,7 @@ func TestAKMSSigns(t *testing.T) {
 	if err := r.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// Who has the former key alone learns of the new one from the journal.
+	// An auditor with only the former key learns the new one from the journal.
 	report, err := runtime.VerifyJournal(dir, runtime.Encryption{}, verify.Options{Keys: []string{formerPublic}})
 	if err != nil || report.FaultCount > 0 || report.ValidCheckpoints == 0 {
 		t.Errorf("%s %v, %v", report.Verdict(), report.Faults, err)

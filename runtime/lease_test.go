@@ -11,11 +11,11 @@ import (
 	"auditrelay/runtime"
 )
 
-// leaseSink says what it is given, and waits in the middle of a delivery if it is told to.
+// leaseSink reports its payloads, and can wait in the middle of a delivery.
 type leaseSink struct {
 	memorySink
 	hang  chan struct{} // not nil: Deliver waits until its context ends
-	ended chan error    // why it did
+	ended chan error    // the reason
 }
 
 func (s *leaseSink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Receipt, error) {
@@ -31,8 +31,8 @@ func (s *leaseSink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrel
 	return s.memorySink.Deliver(ctx, p)
 }
 
-// TestNothingLeavesWithoutTheLease: a relay that cannot renew its lease of the journal
-// breaks a delivery off and begins none, until it can again.
+// TestNothingLeavesWithoutTheLease: a relay that cannot renew its lease of the journal aborts a
+// delivery and begins none until it can renew again.
 func TestNothingLeavesWithoutTheLease(t *testing.T) {
 	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
 	sink := &leaseSink{hang: make(chan struct{}, 1), ended: make(chan error, 1)}
@@ -54,14 +54,14 @@ func TestNothingLeavesWithoutTheLease(t *testing.T) {
 	}
 	submit("a")
 	db := server.Connect(t, "owner", "postgres")
-	db.Exec("BEGIN; SELECT FROM auditrelay.lease FOR UPDATE") // it cannot be renewed
+	db.Exec("BEGIN; SELECT FROM auditrelay.lease FOR UPDATE") // renewal is blocked
 	select {
 	case <-sink.ended:
 	case <-time.After(10 * time.Second):
 		t.Fatal("the delivery goes on without a lease")
 	}
 	submit("b")
-	time.Sleep(300 * time.Millisecond) // deliveries would take one
+	time.Sleep(300 * time.Millisecond) // longer than a delivery takes
 	if writes, _ := sink.count(); writes > 0 {
 		t.Errorf("%d payloads left without a lease", writes)
 	}

@@ -13,11 +13,11 @@ import (
 	"auditrelay/runtime"
 )
 
-// nested is a value that is n levels deep.
+// nested returns a value of n levels.
 func nested(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
-// TestTheGreatestBoundsAreKept: what the maxima of the root package promise, the
-// engine does; a test of the program holds the configuration's maxima against them.
+// TestTheGreatestBoundsAreKept: the engine supports the maxima of the root package. A test of
+// the program compares the configuration's maxima with them.
 func TestTheGreatestBoundsAreKept(t *testing.T) {
 	t.Run("one event emits the most records, as deep as events may be", func(t *testing.T) {
 		const depth = 512
@@ -120,8 +120,8 @@ func TestTheGreatestBoundsAreKept(t *testing.T) {
 	})
 }
 
-// What filters emit beyond the bounds is the failure of the one that went over, and
-// the callback goes on.
+// If filters emit more than the limits, the filter that exceeds them fails, and the callback
+// continues.
 func TestEmittingBeyondTheBoundsFailsTheFilter(t *testing.T) {
 	half := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 		for range auditrelay.MaxEmitCount/2 + 1 {
@@ -159,8 +159,8 @@ func TestBoundsThatTheEngineCannotKeepAreRefused(t *testing.T) {
 	}
 }
 
-// A submission that is larger than the whole quota can never pass: it is not told to
-// come again.
+// A submission larger than the whole quota can never succeed, so the sender is not told to
+// retry.
 func TestWhatExceedsTheQuotaIsTooLarge(t *testing.T) {
 	r := start(t, runtime.Options{Journal: runtime.JournalOptions{Quota: 16 << 20}, Limits: runtime.Limits{EventBytes: 32 << 20}})
 	head := `{"id":"a","action":"created","object_id":"`

@@ -11,11 +11,11 @@ import (
 	"auditrelay/runtime"
 )
 
-// bookkeeper is a sink that keeps manifests and takes several payloads at a time.
+// bookkeeper is a sink with manifests that accepts several payloads at a time.
 type bookkeeper struct {
 	memorySink
 	refuses atomic.Bool // manifests
-	unable  atomic.Bool // to render them
+	unable  atomic.Bool // cannot render manifests
 	mu2     sync.Mutex
 	told    []auditrelay.Manifest
 }
@@ -30,7 +30,7 @@ func (b *bookkeeper) RenderManifest(m auditrelay.Manifest) (auditrelay.Payload, 
 	return auditrelay.Payload{Key: fmt.Sprint("manifest-", m.Number), Body: body}, err
 }
 
-// keeping answers for both: data as answer says.
+// keeping returns an answer for both: manifests, and data according to answer.
 func (b *bookkeeper) keeping(answer func(auditrelay.Payload) error) func(auditrelay.Payload) error {
 	return func(p auditrelay.Payload) error {
 		if len(p.Sequences) > 0 {
@@ -56,8 +56,8 @@ func (b *bookkeeper) manifests() []auditrelay.Manifest {
 	return append([]auditrelay.Manifest(nil), b.told...)
 }
 
-// TestManifestFollowsItsChunk: it tells of what is there, and of what took the
-// place of what was refused.
+// TestManifestFollowsItsChunk: it lists the delivered records, and the replacements of refused
+// ones.
 func TestManifestFollowsItsChunk(t *testing.T) {
 	sink := &bookkeeper{}
 	var fixed atomic.Bool
@@ -119,7 +119,7 @@ func TestManifestFollowsItsChunk(t *testing.T) {
 	}
 }
 
-// TestManifestsThatAreRefused are given up, once each.
+// TestManifestsThatAreRefused: each is given up once.
 func TestManifestsThatAreRefused(t *testing.T) {
 	sink := &bookkeeper{}
 	sink.refuses.Store(true)
@@ -132,7 +132,8 @@ func TestManifestsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestManifestThatCannotBeRendered holds the chunk: nothing is sealed without it.
+// TestManifestThatCannotBeRendered: the chunk waits, since nothing is sealed without its
+// manifest.
 func TestManifestThatCannotBeRendered(t *testing.T) {
 	sink := &bookkeeper{}
 	sink.unable.Store(true)

@@ -14,8 +14,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestManifestsSayTheOrigin: of every record that is delivered, in batches of several
-// origins too, the manifest says where it came from, whatever the record says of itself.
+// TestManifestsSayTheOrigin: the manifest states the origin of every delivered record, also in
+// batches of several origins, whatever the record itself says.
 func TestManifestsSayTheOrigin(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.ndjson")
 	sink, err := file.New(file.Options{Path: path})

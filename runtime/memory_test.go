@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestMemoryIsSharedFairly lets callbacks take memory at random: some release soon, some
-// hold what they have for hours, as a callback does whose destination hangs. Whatever
-// they do, those that work must go on, and the budget must hold.
+// TestMemoryIsSharedFairly lets callbacks take memory at random: some release it soon, some
+// keep it for hours, like a callback whose destination hangs. The working ones must continue,
+// and the budget must hold.
 func TestMemoryIsSharedFairly(t *testing.T) {
 	for seed := range uint64(8) {
 		synctest.Test(t, func(t *testing.T) {
@@ -25,7 +25,7 @@ func TestMemoryIsSharedFairly(t *testing.T) {
 				dead := i%2 == 1
 				m.mark(a, dead)
 				large := i%5 == 0
-				for range 1 + random.IntN(3) { // takes and deliveries at a time
+				for range 1 + random.IntN(3) { // concurrent takes and deliveries
 					random := rand.New(rand.NewPCG(seed, random.Uint64()))
 					go func() {
 						for k := 0; ctx.Err() == nil; k++ {
@@ -46,8 +46,8 @@ func TestMemoryIsSharedFairly(t *testing.T) {
 					}()
 				}
 			}
-			// The large ones pass one at a time: some seconds each. No hour of a dead one is
-			// waited for.
+			// The large ones pass one at a time, in some seconds each. None waits hours for a
+			// dead one.
 			time.Sleep(8 * time.Minute)
 			synctest.Wait()
 			working := map[int]bool{}
@@ -72,7 +72,7 @@ func TestMemoryIsSharedFairly(t *testing.T) {
 	}
 }
 
-// memoryAsk takes memory as a take or a delivery does; large: more than there is.
+// memoryAsk takes memory like a take or a delivery. large: more than the total.
 func memoryAsk(ctx context.Context, random *rand.Rand, m *memory, a *memoryAccount, large bool) (*grant, error) {
 	switch {
 	case large:
@@ -90,12 +90,12 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// TestMemoryShrinksTakes: what one callback alone gets, and what each of many.
+// TestMemoryShrinksTakes: the share of a single callback, and the share of each of many.
 func TestMemoryShrinksTakes(t *testing.T) {
 	for _, test := range []struct {
 		callbacks          int
 		want               int64
-		first, least, used int64 // what the first gets, what all get at least, and together at most
+		first, least, used int64 // share of the first, minimum share, maximum sum
 	}{
 		{callbacks: 1, want: 32 << 20, first: 32 << 20, least: 32 << 20, used: 32 << 20},
 		{callbacks: 4, want: 32 << 20, first: 23_967_452, least: 9 << 20, used: 64 << 20},

@@ -11,17 +11,17 @@ import (
 	"auditrelay"
 )
 
-// memorySink keeps what is delivered in memory, by key, as an object store would.
+// memorySink stores deliveries in memory by key, like an object store.
 type memorySink struct {
 	mu      sync.Mutex
 	objects map[string]auditrelay.Payload
 	writes  int
 	closed  int
-	deliver func(p auditrelay.Payload) error // before the write, nil: always well
-	render  func(c auditrelay.Chunk) error   // before rendering, nil: always well
+	deliver func(p auditrelay.Payload) error // called before the write; nil: always succeeds
+	render  func(c auditrelay.Chunk) error   // called before rendering; nil: always succeeds
 }
 
-// set changes how the sink answers from now on.
+// set changes the sink's answers from now on.
 func (s *memorySink) set(deliver func(p auditrelay.Payload) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

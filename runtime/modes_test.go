@@ -13,7 +13,7 @@ import (
 )
 
 // TestFilesAreTheirOwnersAlone: the relay's files have mode 0600 and its directories 0700,
-// those that the storage engine makes too.
+// including those of the storage engine.
 func TestFilesAreTheirOwnersAlone(t *testing.T) {
 	base := t.TempDir()
 	dir, backup := filepath.Join(base, "data"), filepath.Join(base, "backup")

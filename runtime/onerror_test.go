@@ -11,9 +11,9 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestOnErrorFailsClosed holds every way in which a filter may fail to the same
-// promise: the original never reaches the destination, a tombstone stands in its
-// place, and the event is kept or given up as on_error says.
+// TestOnErrorFailsClosed: for every kind of filter failure, the original never reaches the
+// destination, a tombstone takes its place, and on_error decides whether the event is kept or
+// discarded.
 func TestOnErrorFailsClosed(t *testing.T) {
 	failing := func(cause auditrelay.Cause) fn {
 		return func(*filter.Call) (auditrelay.Verdict, error) {
@@ -114,7 +114,7 @@ func TestOnErrorFailsClosed(t *testing.T) {
 						t.Errorf("dead letter: %+v", d)
 					}
 				}
-				// The instance that failed was closed, and another opened after it.
+				// The failed instance was closed, and another one opened after it.
 				if opened, closed, _ := bad.counts(); opened != 2 || closed != 1 {
 					t.Errorf("%d instances were opened and %d closed, want 2 and 1", opened, closed)
 				}
@@ -123,8 +123,8 @@ func TestOnErrorFailsClosed(t *testing.T) {
 	}
 }
 
-// TestHostConditionsHoldTheChunk: what is wrong on our side decides nothing about
-// an event; it is tried again until it passes.
+// TestHostConditionsHoldTheChunk: a fault of the host decides nothing about an event. The event
+// is retried until it passes.
 func TestHostConditionsHoldTheChunk(t *testing.T) {
 	failing := func(cause auditrelay.Cause) error {
 		return &filter.Error{Cause: cause, Err: errors.New("not now")}
@@ -196,8 +196,7 @@ func TestOpenThatPanicsHoldsTheChunk(t *testing.T) {
 	}
 }
 
-// TestRecoversWhenAllIsFiltered: a callback recovers although nothing is left to
-// be delivered.
+// TestRecoversWhenAllIsFiltered: a callback recovers even if nothing is left to deliver.
 func TestRecoversWhenAllIsFiltered(t *testing.T) {
 	var tries atomic.Int64
 	f := fn(func(*filter.Call) (auditrelay.Verdict, error) {

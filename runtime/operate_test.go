@@ -13,7 +13,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// reopen closes r and starts the same again.
+// reopen closes r and starts the same relay again.
 func reopen(t *testing.T, r *runtime.Runtime, o runtime.Options) *runtime.Runtime {
 	t.Helper()
 	if err := r.Close(); err != nil {
@@ -78,7 +78,7 @@ func TestDetachSkipsOverARestart(t *testing.T) {
 	}
 }
 
-// TestRetain: what happens when a callback with a dead sink holds more than it may.
+// TestRetain: what happens if a callback with a dead sink exceeds its limits.
 func TestRetain(t *testing.T) {
 	bounds := []struct {
 		name   string
@@ -88,7 +88,7 @@ func TestRetain(t *testing.T) {
 		{"by age", auditrelay.Retain{Age: time.Millisecond}},
 	}
 	for _, bound := range bounds {
-		// One chunk is sealed and stays; what is behind it is what retain judges.
+		// One chunk is sealed and stays. retain applies to everything after it.
 		setup := func(t *testing.T, then auditrelay.RetainThen) (*runtime.Runtime, *memorySink) {
 			sink := &memorySink{deliver: func(auditrelay.Payload) error { return errDown }}
 			c := quick(runtime.Callback{Name: "archive", Sink: sink, InFlight: 1, Retain: bound.retain})
@@ -174,8 +174,8 @@ func TestRetain(t *testing.T) {
 	}
 }
 
-// TestReplayIsNotRetained: a replay's events are old by nature; retain is about
-// what the callback itself has not delivered.
+// TestReplayIsNotRetained: a replay's events are old by nature. retain applies only to events
+// that the callback itself has not delivered.
 func TestReplayIsNotRetained(t *testing.T) {
 	for _, then := range []auditrelay.RetainThen{auditrelay.RetainBlock, auditrelay.RetainDeadLetter, auditrelay.RetainDetach} {
 		sink := &memorySink{}
@@ -215,7 +215,7 @@ func TestDrainDeliversWhatIsLeft(t *testing.T) {
 	}
 }
 
-// TestDrainEndsAtItsDeadline: what cannot be delivered stays for the next start.
+// TestDrainEndsAtItsDeadline: undelivered events wait for the next start.
 func TestDrainEndsAtItsDeadline(t *testing.T) {
 	sink := &memorySink{deliver: func(auditrelay.Payload) error { return errDown }}
 	var l logs
@@ -235,8 +235,8 @@ func TestDrainEndsAtItsDeadline(t *testing.T) {
 	}
 }
 
-// TestDrainKeepsTheDoorOpen: while it waits for a destination that is away, producers
-// are served; what they send is delivered after the next start.
+// TestDrainKeepsTheDoorOpen: while it waits for an unavailable destination, it still accepts
+// events. They are delivered after the next start.
 func TestDrainKeepsTheDoorOpen(t *testing.T) {
 	sink := &memorySink{deliver: func(auditrelay.Payload) error { return errDown }}
 	var l logs
@@ -246,7 +246,7 @@ func TestDrainKeepsTheDoorOpen(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	drained := make(chan error, 1)
 	go func() { drained <- r.Drain(ctx) }()
-	for i := range 20 { // some of them while it drains, whenever it began
+	for i := range 20 { // some of them during the drain, whenever it began
 		submit(t, r, event(fmt.Sprint("while", i), "created"))
 	}
 	select {
@@ -269,7 +269,7 @@ func TestDrainKeepsTheDoorOpen(t *testing.T) {
 	}
 }
 
-// TestCloseBreaksOffADelivery: a close is not the destination's failure.
+// TestCloseBreaksOffADelivery: a close does not count as the destination's failure.
 func TestCloseBreaksOffADelivery(t *testing.T) {
 	entered := make(chan struct{})
 	sink := &hangingSink{entered: entered}
@@ -290,7 +290,7 @@ func TestCloseBreaksOffADelivery(t *testing.T) {
 	}
 }
 
-// hangingSink delivers until it is told to stop.
+// hangingSink hangs in a delivery until it is told to stop.
 type hangingSink struct {
 	memorySink
 	entered chan struct{}
@@ -324,7 +324,7 @@ func TestCloseClosesEverythingOnce(t *testing.T) {
 	}
 }
 
-// valueFilter cannot be told from others of its kind.
+// valueFilter cannot be distinguished from others of its type.
 type valueFilter struct{ verdicts []auditrelay.Verdict }
 
 func (f valueFilter) Open(context.Context) (filter.Instance, error) { return f, nil }
@@ -343,8 +343,8 @@ func TestFilterThatCannotBeCompared(t *testing.T) {
 	}
 }
 
-// Detaching gives up what a dead destination holds, on disk too, and skips what comes,
-// also on a callback that is paused.
+// Detaching discards everything sealed for a dead destination, on disk too, and skips later
+// events, also on a paused callback.
 func TestDetachFreesWhatIsSealedAndSkipsWhatComes(t *testing.T) {
 	sink := &memorySink{}
 	sink.set(func(auditrelay.Payload) error { return errDown })
@@ -376,7 +376,7 @@ func TestDetachFreesWhatIsSealedAndSkipsWhatComes(t *testing.T) {
 		}
 	}
 
-	// It goes on with what comes, after a restart too.
+	// It continues with later events, after a restart too.
 	sink.set(nil)
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
@@ -392,8 +392,8 @@ func TestDetachFreesWhatIsSealedAndSkipsWhatComes(t *testing.T) {
 	if got, want := account(t, r, "archive"), (runtime.Account{Assigned: 16, Skipped: 13, Delivered: 3, Balanced: true}); got != want {
 		t.Errorf("attached again: %+v", got)
 	}
-	// The event, the own records of what was done since, and those of the pause and the
-	// detachment, which the callback had skipped.
+	// The event, the own records of the acts since, and those of the pause and the detachment,
+	// which the callback had skipped.
 	if writes := sink.lines(); len(writes) != 5 {
 		t.Errorf("delivered: %v", writes)
 	}

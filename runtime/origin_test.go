@@ -8,7 +8,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// A sink is told where each record came from.
+// A sink gets the origin of each record.
 func TestASinkIsToldTheOrigin(t *testing.T) {
 	var mu sync.Mutex
 	got := map[string][3]string{}

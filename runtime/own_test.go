@@ -15,7 +15,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// ownRecord is an own record as it is delivered.
+// ownRecord is an own record in its delivered form.
 type ownRecord struct {
 	ID        string         `json:"id"`
 	ChangedBy string         `json:"changed_by"`
@@ -29,7 +29,7 @@ type ownRecord struct {
 	} `json:"control"`
 }
 
-// ownRecords are the own records in the journal, by act.
+// ownRecords returns the own records in the journal, by act.
 func ownRecords(t *testing.T, r *runtime.Runtime) map[string][]ownRecord {
 	t.Helper()
 	all := map[string][]ownRecord{}
@@ -51,8 +51,8 @@ func ownRecords(t *testing.T, r *runtime.Runtime) map[string][]ownRecord {
 	}
 }
 
-// TestEveryActIsAnOwnRecord: who, by which credential, from where, why, on what, before and
-// after; the record is part of the same write as the act.
+// TestEveryActIsAnOwnRecord: it names the user, credential, address, reason and object, with
+// the states before and after. The record is part of the same write as the act.
 func TestEveryActIsAnOwnRecord(t *testing.T) {
 	by := runtime.By{Principal: "ann", Address: "192.0.2.7", Credential: "token 1f3a90bc", Reason: "TICKET-7: a test"}
 	failing := fn(func(c *filter.Call) (auditrelay.Verdict, error) { return auditrelay.NoVerdict, nil })
@@ -128,8 +128,8 @@ func TestEveryActIsAnOwnRecord(t *testing.T) {
 	}
 }
 
-// TestNothingKeepsAnOwnRecordBack: no condition, no guest, no detachment and no discard;
-// a policy masks in it, and what must not leave is blanked.
+// TestNothingKeepsAnOwnRecordBack: no condition, guest, detachment or discard. A policy can
+// mask values in it, and values that must not leave are blanked.
 func TestNothingKeepsAnOwnRecordBack(t *testing.T) {
 	drop := fn(func(*filter.Call) (auditrelay.Verdict, error) { return auditrelay.Drop, nil })
 	trap := fn(func(*filter.Call) (auditrelay.Verdict, error) { panic("a guest") })
@@ -174,8 +174,8 @@ func TestNothingKeepsAnOwnRecordBack(t *testing.T) {
 	}
 }
 
-// TestTheControlCallback can be neither detached nor removed, and where it says so no
-// other gets own records.
+// TestTheControlCallback: it can be neither detached nor removed. If configured so, no other
+// callback gets own records.
 func TestTheControlCallback(t *testing.T) {
 	archive, other := &memorySink{}, &memorySink{}
 	o := runtime.Options{Control: runtime.Control{Callback: "archive", Only: true}, Callbacks: []runtime.Callback{
@@ -199,7 +199,7 @@ func TestTheControlCallback(t *testing.T) {
 	}
 }
 
-// TestOwnDeadLettersStay: what a destination refused of own records cannot be discarded.
+// TestOwnDeadLettersStay: own records that a destination refused cannot be discarded.
 func TestOwnDeadLettersStay(t *testing.T) {
 	sink := &memorySink{}
 	sink.set(func(auditrelay.Payload) error { return refuse(auditrelay.Refused) })
@@ -217,8 +217,8 @@ func TestOwnDeadLettersStay(t *testing.T) {
 	}
 }
 
-// TestAnInterruptedActIsResolved: a stop between the first record and the effect, or
-// between the effect and the second record, and the next start records the truth.
+// TestAnInterruptedActIsResolved: after a stop between the first record and the effect, or
+// between the effect and the second record, the next start records the truth.
 func TestAnInterruptedActIsResolved(t *testing.T) {
 	for _, done := range []bool{false, true} {
 		dir := t.TempDir()
@@ -226,7 +226,7 @@ func TestAnInterruptedActIsResolved(t *testing.T) {
 		r := start(t, o)
 		place := filepath.Join(t.TempDir(), "b")
 		interrupted := errors.New("interrupted")
-		// The journal closes while the backup is under way: its end cannot be recorded.
+		// The journal closes during the backup: its end cannot be recorded.
 		err := r.Backup(t.Context(), place, runtime.By{Principal: "ann"}, func(string) error {
 			if err := r.Close(); err != nil {
 				t.Fatal(err)
@@ -254,7 +254,7 @@ func TestAnInterruptedActIsResolved(t *testing.T) {
 	}
 }
 
-// TestTwoAdministrators: the second one's decision was about what is no longer so.
+// TestTwoAdministrators: the second one decided on an outdated state.
 func TestTwoAdministrators(t *testing.T) {
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: &memorySink{}})}})
 	seen, err := r.Callback("archive")
@@ -272,8 +272,8 @@ func TestTwoAdministrators(t *testing.T) {
 	}
 }
 
-// TestReservedTables: what looks like an own record is rejected, whoever sends it and in
-// whatever spelling, and guests emit none.
+// TestReservedTables: events that look like own records are rejected, from any sender and in
+// any spelling, and guests cannot emit them.
 func TestReservedTables(t *testing.T) {
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: &memorySink{}})}})
 	for _, table := range []string{`auditrelay_callback`, `AuditRelay_key`, `\u0061uditrelay_x`, ` auditrelay_`, `auditrelay_`} {
@@ -285,7 +285,7 @@ func TestReservedTables(t *testing.T) {
 		}
 	}
 	for _, table := range []string{`auditrelay_callback`, `AUDITRELAY_KEY`, `\u0061uditrelay_x`} {
-		for _, key := range []string{"table_name", `table\u005fname`, "kind"} { // as it is delivered, and where the schema has it
+		for _, key := range []string{"table_name", `table\u005fname`, "kind"} { // in its delivered form, and mapped by the schema
 			text := strings.Replace(bought, `"kind": "book"`, `"`+key+`": "`+table+`"`, 1)
 			for _, result := range submitMapped(t, r, shopSchema(t), text) {
 				var fault *runtime.EventError
@@ -328,7 +328,7 @@ func TestReservedNamespaces(t *testing.T) {
 	}
 }
 
-// TestGuestsEmitNoOwnRecords: a filter that hands on what looks like an own record fails.
+// TestGuestsEmitNoOwnRecords: a filter that passes on an event like an own record fails.
 func TestGuestsEmitNoOwnRecords(t *testing.T) {
 	alerts := &memorySink{}
 	emits := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
@@ -349,8 +349,8 @@ func TestGuestsEmitNoOwnRecords(t *testing.T) {
 	}
 }
 
-// TestARouteHandsOnOwnRecords: a callback without a sink, whose filter hands every event on
-// as it stands, does so with own records too.
+// TestARouteHandsOnOwnRecords: a callback without a sink whose filter passes every event on
+// unchanged does so with own records too.
 func TestARouteHandsOnOwnRecords(t *testing.T) {
 	all := &memorySink{}
 	route := fn(func(c *filter.Call) (auditrelay.Verdict, error) {

@@ -27,8 +27,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// losses say what becomes of deliveries: they arrive and the answer is lost, or they never
-// arrive.
+// losses decides about deliveries: they arrive and the answer is lost, or they never arrive.
 type losses struct {
 	answer, payload atomic.Bool
 	lost            atomic.Int32 // payloads that arrived without an answer
@@ -122,8 +121,8 @@ func giveUp(t *testing.T, l *losses, sink auditrelay.Sink) (public string) {
 	return public
 }
 
-// TestWhatWasGivenUpIsStated: what had arrived when its callback was detached is no
-// addition, and no gap where it had not. Whatever else stands in its place is named.
+// TestWhatWasGivenUpIsStated: a payload that had arrived when its callback was detached is no
+// addition, and one that had not is no gap. Anything else in its place is reported.
 func TestWhatWasGivenUpIsStated(t *testing.T) {
 	t.Run("bucket", func(t *testing.T) {
 		sink, err := s3.New(s3.Options{Bucket: "audit", Prefix: "logs", Region: "r"})
@@ -202,7 +201,7 @@ func TestWhatWasGivenUpIsStated(t *testing.T) {
 	})
 }
 
-// givenUp expects a place that is whole, and returns what the relay gave up and is there.
+// givenUp expects a complete place, and returns the given-up records that are present.
 func givenUp(t *testing.T, p place, public string) string {
 	t.Helper()
 	r := verified(t, p, verify.Options{Keys: []string{public}})
@@ -215,7 +214,7 @@ func givenUp(t *testing.T, p place, public string) string {
 	return r.GivenUp[0]
 }
 
-// agreesOn expects the second implementation to find a bucket whole.
+// agreesOn expects the second implementation to accept a bucket.
 func agreesOn(t *testing.T, p place, public string) {
 	t.Helper()
 	python, err := exec.LookPath("python3")

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// answering answers payloads of events with the errors given, one after the other and then
-// nil, and those of tombstones with tombstone.
+// answering answers payloads of events with the given errors in order and then nil, and those
+// of tombstones with tombstone.
 func answering(tombstone error, events ...error) func(auditrelay.Payload) error {
 	var mu sync.Mutex
 	return func(p auditrelay.Payload) error {
@@ -36,8 +36,8 @@ func answering(tombstone error, events ...error) func(auditrelay.Payload) error 
 	}
 }
 
-// A proof of an event that became a dead letter after an attempt without an answer says what
-// may have arrived, also where that was a replay of the dead letter; never that nothing did.
+// If an event became a dead letter after an attempt without an answer, also in a replay, its
+// proof says what may have arrived. It never says that nothing did.
 func TestAProofDisclosesWhatMayHaveArrived(t *testing.T) {
 	silent := &auditrelay.DeliveryError{Kind: auditrelay.Transient, Err: errors.New("no answer")}
 	refused := &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New("no")}
@@ -97,7 +97,7 @@ func TestAProofDisclosesWhatMayHaveArrived(t *testing.T) {
 	}
 }
 
-// refusesForged checks that the disclosed leaf is held against the log.
+// refusesForged checks that a changed disclosed leaf is rejected.
 func refusesForged(t *testing.T, file []byte, public string) {
 	t.Helper()
 	for name, forge := range map[string]func(e *proof.Evidence){

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// proving is a relay that signs, with one callback that edits events.
+// proving returns a relay that signs, with one callback that edits events.
 func proving(t *testing.T, o runtime.Options) (*runtime.Runtime, *memorySink, string) {
 	t.Helper()
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
@@ -32,7 +32,7 @@ func proving(t *testing.T, o runtime.Options) (*runtime.Runtime, *memorySink, st
 	return start(t, o), sink, public
 }
 
-// withSigner are the options of proving with a key that is given.
+// withSigner returns the options of proving with a given key.
 func withSigner(o runtime.Options, signing string) (runtime.Options, *memorySink) {
 	sink := &memorySink{}
 	o.Proofs = runtime.ProofOptions{Key: signing}
@@ -92,7 +92,7 @@ func TestAProofShowsWhatCameAndWhatWent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Whatever is changed, it proves nothing else than before.
+	// Any change to the file is rejected or proves the same.
 	for at := range proofs[0].File {
 		changed := bytes.Clone(proofs[0].File)
 		changed[at] ^= 1
@@ -100,7 +100,7 @@ func TestAProofShowsWhatCameAndWhatWent(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		// Of what stands before the event's data only the whole is committed to.
+		// The part before the event's data is committed to only as a whole.
 		if p.Came || p.Event != nil {
 			t.Fatalf("byte %d was flipped, and the event came: %+v", at, p)
 		}
@@ -111,8 +111,8 @@ func TestAProofShowsWhatCameAndWhatWent(t *testing.T) {
 	}
 }
 
-// TestProofsOutliveARestore: a restored relay, and one that was restored from its backup, prove what was
-// accepted and delivered before, by the signatures of then.
+// TestProofsOutliveARestore: a restored relay, and one restored from that one's backup, prove
+// what was accepted and delivered before, with the signatures of that time.
 func TestProofsOutliveARestore(t *testing.T) {
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
 	if err != nil {
@@ -241,8 +241,8 @@ func TestWriteForged(t *testing.T) {
 	}
 }
 
-// TestForgedProofsAreRefused reads the committed corpus: proofs that were true once and
-// were changed, each by one idea of a forger.
+// TestForgedProofsAreRefused reads the committed corpus: originally valid proofs, each changed
+// in one way of forgery.
 func TestForgedProofsAreRefused(t *testing.T) {
 	names, err := filepath.Glob("testdata/forged/*.tlog-proof")
 	if err != nil || len(names) < 5 {
@@ -264,8 +264,8 @@ func TestForgedProofsAreRefused(t *testing.T) {
 	}
 }
 
-// TestLogsThatEndedAreProved: what ended with a replay, or with a callback that was removed,
-// is proved as well, also after the signing key was changed.
+// TestLogsThatEndedAreProved: logs that ended with a replay or with a removed callback are
+// proved as well, also after a change of the signing key.
 func TestLogsThatEndedAreProved(t *testing.T) {
 	dir := t.TempDir()
 	former, public, err := note.GenerateKey(rand.Reader, "relay.example")

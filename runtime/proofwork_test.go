@@ -11,8 +11,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// TestAProofReadsNoWholeLog counts what the proof of one event reads of the journal, of
-// three numbers of events: about as much of many as of few.
+// TestAProofReadsNoWholeLog: for three numbers of events, the proof of one event reads about
+// the same amount of the journal.
 func TestAProofReadsNoWholeLog(t *testing.T) {
 	t.Parallel()
 	key, public, err := note.GenerateKey(rand.Reader, "relay.example")
@@ -33,7 +33,7 @@ func TestAProofReadsNoWholeLog(t *testing.T) {
 		settle(t, r)
 		for _, n := range []int{1, size / 2, size - 2} {
 			read := ^uint64(0)
-			for range 5 { // the relay's own work is counted too, and the first proof makes a checkpoint
+			for range 5 { // the count includes the relay's own work, and the first proof creates a checkpoint
 				before := runtime.Scanned(r)
 				proofs, err := r.Prove(t.Context(), "", fmt.Sprint("e", n), "archive")
 				if err != nil || len(proofs) != 1 {

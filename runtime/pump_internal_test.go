@@ -12,7 +12,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// lines is a sink that takes everything.
+// lines is a sink that accepts everything.
 type lines struct{}
 
 func (lines) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -27,8 +27,8 @@ func (lines) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt, e
 	return auditrelay.Receipt{}, nil
 }
 
-// A commit that fails gives up what is under way, and what is under way may wait for the
-// memory of the very results that were to be committed.
+// A failed commit drops the work in progress, which may be waiting for the memory of the very
+// results to be committed.
 func TestAFailedCommitHoldsNoMemory(t *testing.T) {
 	r, err := Open(t.Context(), Options{Logger: slog.New(slog.DiscardHandler), Memory: 1 << 20,
 		Callbacks: []Callback{{Name: "c", Sink: lines{}, Chunk: auditrelay.Chunking{Age: time.Millisecond}}}})
@@ -43,7 +43,7 @@ func TestAFailedCommitHoldsNoMemory(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		done <- p.do(ctx, func(*delivery.Lane, *journal.Tx, time.Time) error {
-			// A take is sealed with all of the memory; another waits for some.
+			// A sealed take has all the memory; another one waits for some.
 			held, err := r.memory.all(ctx, p.callback.memory, r.memory.total)
 			if err != nil {
 				return err
@@ -56,7 +56,7 @@ func TestAFailedCommitHoldsNoMemory(t *testing.T) {
 				p.results <- res
 			}()
 			for r.memory.stats().Waiting == 0 {
-				time.Sleep(time.Millisecond) // polling: nobody is told who waits
+				time.Sleep(time.Millisecond) // poll: nothing signals a waiter
 			}
 			return refused
 		})

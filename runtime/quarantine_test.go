@@ -71,8 +71,8 @@ func TestQuarantineListsAndShows(t *testing.T) {
 	}
 }
 
-// TestQuarantineIsReplayed: what was mended, here or at the producer, goes the way of
-// all events, and is known as what came in.
+// TestQuarantineIsReplayed: input corrected here or at the producer passes like any event, and
+// keeps its origin.
 func TestQuarantineIsReplayed(t *testing.T) {
 	sink := &memorySink{}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
@@ -183,7 +183,7 @@ func TestQuarantineDeletesOnTheRecord(t *testing.T) {
 	}
 }
 
-// TestQuarantineIsInBackups, numbers and counts included.
+// TestQuarantineIsInBackups: including numbers and counts.
 func TestQuarantineIsInBackups(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, runtime.Options{Dir: filepath.Join(dir, "a")})
@@ -209,7 +209,7 @@ func TestQuarantineIsInBackups(t *testing.T) {
 	}
 }
 
-// TestFullQuarantineRefuses, for a time, and says so once.
+// TestFullQuarantineRefuses: for a time, and logs it once.
 func TestFullQuarantineRefuses(t *testing.T) {
 	var told logs
 	r := start(t, runtime.Options{Logger: told.logger(), Quarantine: runtime.QuarantineOptions{Items: 1, ItemBytes: 100}})
@@ -247,8 +247,8 @@ func TestFullQuarantineRefuses(t *testing.T) {
 	}
 }
 
-// TestQuarantineCanBeEmptiedWhereItFillsTheQuota: taking away is recorded, and passes
-// all the same.
+// TestQuarantineCanBeEmptiedWhereItFillsTheQuota: deletions are recorded, and succeed
+// nevertheless.
 func TestQuarantineCanBeEmptiedWhereItFillsTheQuota(t *testing.T) {
 	r := start(t, runtime.Options{Dir: t.TempDir(), Journal: runtime.JournalOptions{Quota: 16 << 20}})
 	random := rand.NewChaCha8([32]byte{})
@@ -265,7 +265,7 @@ func TestQuarantineCanBeEmptiedWhereItFillsTheQuota(t *testing.T) {
 	for size := 1 << 20; size > 32; size /= 2 {
 		fill(size)
 	}
-	// Now and then the storage engine gives a little back.
+	// The storage engine sometimes frees a little space.
 	for full := false; !full; fill(64) {
 		err := r.Record(t.Context(), runtime.Change{By: runtime.By{Principal: "boss"}, Action: auditrelay.ActionUpdated, Table: "x", Object: "y"})
 		if _, full = errors.AsType[*runtime.UnavailableError](err); !full && err != nil {
@@ -287,8 +287,8 @@ func TestQuarantineCanBeEmptiedWhereItFillsTheQuota(t *testing.T) {
 	}
 }
 
-// TestQuarantineBehindFilters: what filters before the journal are to keep from the
-// disk is not written there by way of the quarantine.
+// TestQuarantineBehindFilters: values that filters before the journal must keep off the disk
+// are not written there by the quarantine.
 func TestQuarantineBehindFilters(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, runtime.Options{Dir: dir, Ingest: []runtime.Step{before(t)}})
@@ -309,7 +309,7 @@ func TestQuarantineBehindFilters(t *testing.T) {
 	if _, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 1, nil); err == nil {
 		t.Error("nothing was replayed")
 	}
-	// What is sent in its place goes through the filters.
+	// A replacement goes through the filters.
 	if _, err := r.ReplayQuarantineItem(t.Context(), runtime.By{Principal: "boss"}, 1, []byte(event("a", "created"))); err != nil {
 		t.Error(err)
 	}
@@ -336,7 +336,7 @@ func TestQuarantineBehindFilters(t *testing.T) {
 	}
 }
 
-// onDisk reports whether a file below dir holds text.
+// onDisk reports whether a file below dir contains text.
 func onDisk(t *testing.T, dir, text string) bool {
 	t.Helper()
 	hit := false

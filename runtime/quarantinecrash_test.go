@@ -14,11 +14,11 @@ import (
 	"auditrelay/runtime"
 )
 
-// crashDir, in a child's environment, is where it quarantines and replays until it is
-// killed.
+// crashDir is the environment variable with the directory in which a child quarantines and
+// replays until it is killed.
 const crashDir = "AUDITRELAY_TEST_QUARANTINE_DIR"
 
-// TestQuarantineChild is no test: it is what TestQuarantineSurvivesAKill kills.
+// TestQuarantineChild is not a test: TestQuarantineSurvivesAKill runs and kills it.
 func TestQuarantineChild(t *testing.T) {
 	dir := os.Getenv(crashDir)
 	if dir == "" {
@@ -53,8 +53,8 @@ func TestQuarantineChild(t *testing.T) {
 	}
 }
 
-// TestQuarantineSurvivesAKill: what was kept is in quarantine or, once replayed, an
-// event; never neither, and never both.
+// TestQuarantineSurvivesAKill: acknowledged input is in quarantine or, once replayed, an event;
+// never neither, never both.
 func TestQuarantineSurvivesAKill(t *testing.T) {
 	dir := t.TempDir()
 	replayed := map[string]bool{}
@@ -79,7 +79,7 @@ func TestQuarantineSurvivesAKill(t *testing.T) {
 			} else {
 				t.Errorf("the child says %q", lines.Text())
 			}
-			if said++; said == 20+7*round { // and what is in the pipe by then
+			if said++; said == 20+7*round { // and whatever is in the pipe by then
 				if err := child.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}

@@ -10,8 +10,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestQuarantineFromManyGoroutines, while others list, replay and delete, and then
-// close: what was kept is in quarantine, or was taken away once.
+// TestQuarantineFromManyGoroutines: while others list, replay and delete, and then close,
+// acknowledged input is in quarantine or was removed once.
 func TestQuarantineFromManyGoroutines(t *testing.T) {
 	o := runtime.Options{Dir: t.TempDir()}
 	r := start(t, o)

@@ -28,7 +28,7 @@ func receiptsOf(t *testing.T, r *runtime.Runtime, q runtime.ReceiptQuery) []runt
 	return all
 }
 
-// described is a filter that says what it is.
+// described is a filter that describes itself.
 type described struct {
 	fnFilter
 	version atomic.Int64
@@ -39,7 +39,7 @@ func (d *described) Describe() filter.Description {
 	return filter.Description{Kind: "redact", Digest: strings.Repeat("ab", 32), Version: fmt.Sprint(d.version.Load())}
 }
 
-// editing masks secret and says so; it drops, and fails, by the event's id.
+// editing masks secret and reports it. It drops and fails by the event's id.
 func editing() *described {
 	touched := []filter.Touch{{}}
 	return &described{fnFilter: fnFilter{func(c *filter.Call) (auditrelay.Verdict, error) {
@@ -78,7 +78,7 @@ func TestEveryEventHasItsReceipt(t *testing.T) {
 	f.version.Store(1)
 	submit(t, r, event("later", "created"))
 	settle(t, r)
-	// They are as durable as the rest.
+	// They are as durable as everything else.
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -150,8 +150,8 @@ func TestEveryEventHasItsReceipt(t *testing.T) {
 	}
 }
 
-// TestReceiptsOfWhatWasJudgedAgain: a dead letter that is replayed has one more,
-// and what the destination refused after the seal is told.
+// TestReceiptsOfWhatWasJudgedAgain: a replayed dead letter has one more receipt, which shows a
+// refusal by the destination after the seal.
 func TestReceiptsOfWhatWasJudgedAgain(t *testing.T) {
 	var mended atomic.Bool
 	f := fn(func(c *filter.Call) (auditrelay.Verdict, error) {
@@ -203,7 +203,7 @@ func TestReceiptsOfWhatWasJudgedAgain(t *testing.T) {
 	}
 }
 
-// TestAReplaysReceiptTellsWhatItEmitted: nothing, unless it was told to.
+// TestAReplaysReceiptTellsWhatItEmitted: nothing, unless requested.
 func TestAReplaysReceiptTellsWhatItEmitted(t *testing.T) {
 	r, _ := alerting(t, t.TempDir())
 	submit(t, r, event("a", "blocked"))
@@ -223,7 +223,7 @@ func TestAReplaysReceiptTellsWhatItEmitted(t *testing.T) {
 	}
 }
 
-// TestReceiptsOfWhatWasNotJudged: what was passed over has one too.
+// TestReceiptsOfWhatWasNotJudged: skipped events have a receipt too.
 func TestReceiptsOfWhatWasNotJudged(t *testing.T) {
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: &memorySink{}})}})
 	if err := r.Detach(t.Context(), "archive", runtime.By{Principal: "ops"}); err != nil {
@@ -237,7 +237,7 @@ func TestReceiptsOfWhatWasNotJudged(t *testing.T) {
 	}
 }
 
-// TestALeakHasAReceiptWithoutOutput: nothing of it went out.
+// TestALeakHasAReceiptWithoutOutput: nothing of it was delivered.
 func TestALeakHasAReceiptWithoutOutput(t *testing.T) {
 	sink := deriving{memorySink: &memorySink{}, derive: func(r auditrelay.Record, p *auditrelay.Payload) {
 		if r.ID == "derived" {

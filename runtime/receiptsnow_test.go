@@ -9,9 +9,9 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestReceiptsTellWhatBecameOfAnEvent: a receipt says, beside the outcome at the seal, that of
-// now: nothing passes for delivered that waits, was refused, refused again, discarded or
-// given up.
+// TestReceiptsTellWhatBecameOfAnEvent: besides the outcome at the seal, a receipt shows the
+// current outcome. Waiting, refused, repeatedly refused, discarded and given-up events do not
+// appear as delivered.
 func TestReceiptsTellWhatBecameOfAnEvent(t *testing.T) {
 	t.Parallel()
 	sink := &memorySink{deliver: func(p auditrelay.Payload) error {

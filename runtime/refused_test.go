@@ -12,7 +12,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// refuseID answers with err while a record of that id is in the payload.
+// refuseID answers with err while the payload contains a record with that id.
 func refuseID(id string, err error) func(auditrelay.Payload) error {
 	return func(p auditrelay.Payload) error {
 		if bytes.Contains(p.Body, []byte(`"id":"`+id+`"`)) {
@@ -30,8 +30,8 @@ func tenEvents() []string {
 	return events
 }
 
-// TestRefusedRecordStandsAlone: a payload that is refused for good is halved until
-// the bad record is alone; without Split its neighbours are set aside with it.
+// TestRefusedRecordStandsAlone: a permanently refused payload is halved until the invalid
+// record is alone. Without Split its neighbours are dead-lettered with it.
 func TestRefusedRecordStandsAlone(t *testing.T) {
 	cases := []struct {
 		name     string
@@ -96,8 +96,8 @@ func TestRefusedRecordStandsAlone(t *testing.T) {
 	}
 }
 
-// TestRenderRefusesRecords: what the sink cannot format is set aside, and the rest
-// goes out.
+// TestRenderRefusesRecords: records that the sink cannot format are dead-lettered, and the
+// others are delivered.
 func TestRenderRefusesRecords(t *testing.T) {
 	bad := func(c auditrelay.Chunk) (sequence uint64, alone bool) {
 		for _, r := range c.Records {
@@ -152,7 +152,7 @@ func TestRenderRefusesRecords(t *testing.T) {
 	}
 }
 
-// hugeSink makes more of one event than the journal seals at a time.
+// hugeSink renders one event to more than the journal seals at a time.
 type hugeSink struct {
 	memorySink
 	body []byte
@@ -168,7 +168,8 @@ func (s *hugeSink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return payloads, err
 }
 
-// TestAnEventOfWhichTheSinkMakesTooMuch: what can never be sealed is set aside, and the callback goes on.
+// TestAnEventOfWhichTheSinkMakesTooMuch: a payload that can never be sealed is dead-lettered,
+// and the callback continues.
 func TestAnEventOfWhichTheSinkMakesTooMuch(t *testing.T) {
 	sink := &hugeSink{body: make([]byte, 385<<20)} // never touched: it takes no memory
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
@@ -187,12 +188,12 @@ func TestAnEventOfWhichTheSinkMakesTooMuch(t *testing.T) {
 	}
 }
 
-// brokenSink breaks the contract of Render or Split until it is fixed.
+// brokenSink breaks the contract of Render or Split until it is repaired.
 type brokenSink struct {
 	memorySink
 	fixed atomic.Bool
 	spoil func([]auditrelay.Payload) []auditrelay.Payload
-	split bool // spoil Split, not Render
+	split bool // break Split, not Render
 }
 
 func (s *brokenSink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -212,8 +213,8 @@ func (s *brokenSink) Split(p auditrelay.Payload) (first, second auditrelay.Paylo
 	return first, second, err
 }
 
-// TestSinkThatBreaksItsContractHoldsTheChunk: a record that Render or Split would
-// lose, double or make up is noticed before anything is sealed.
+// TestSinkThatBreaksItsContractHoldsTheChunk: if Render or Split loses, doubles or invents a
+// record, this is detected before anything is sealed.
 func TestSinkThatBreaksItsContractHoldsTheChunk(t *testing.T) {
 	cases := []struct {
 		name  string

@@ -111,7 +111,7 @@ func TestReplayByTime(t *testing.T) {
 	}
 }
 
-// TestReplaySurvivesARestart: it goes on from its own cursor.
+// TestReplaySurvivesARestart: it continues from its own cursor.
 func TestReplaySurvivesARestart(t *testing.T) {
 	sink := &memorySink{}
 	o := runtime.Options{Dir: t.TempDir(), Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}}
@@ -138,7 +138,7 @@ func TestReplaySurvivesARestart(t *testing.T) {
 	}
 }
 
-// TestReplayEmitsOnlyWhenAsked: and then under ids of its own.
+// TestReplayEmitsOnlyWhenAsked: and then with its own ids.
 func TestReplayEmitsOnlyWhenAsked(t *testing.T) {
 	r, alerts := alerting(t, "")
 	submit(t, r, event("a", "blocked"))
@@ -204,7 +204,7 @@ func TestDeadLetters(t *testing.T) {
 		t.Errorf("explained: %+v", end)
 	}
 
-	// Still broken: set aside once more, and no second tombstone.
+	// Still broken: dead-lettered once more, without a second tombstone.
 	if n, err := r.ReplayDeadLetters(t.Context(), "archive", runtime.By{Principal: "ops"}, 3); err != nil || n != 1 {
 		t.Errorf("replayed %d, %v", n, err)
 	}
@@ -213,7 +213,7 @@ func TestDeadLetters(t *testing.T) {
 		t.Errorf("set aside again: %+v, %v", d, err)
 	}
 
-	// The filter is fixed, and the callback configured anew.
+	// The filter is repaired, and the callback configured again.
 	broken.Store(false)
 	fixed := rules("2")
 	if err := r.Apply(t.Context(), []runtime.Callback{fixed}, nil); err != nil {
@@ -245,8 +245,8 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// TestDiscardWaitsForAReplay: what is just being judged again is not given up
-// under its hands, or it would be delivered although it was discarded.
+// TestDiscardWaitsForAReplay: an event being replayed is not discarded meanwhile. Otherwise it
+// would be delivered although it was discarded.
 func TestDiscardWaitsForAReplay(t *testing.T) {
 	var broken atomic.Bool
 	broken.Store(true)
@@ -278,8 +278,8 @@ func TestDiscardWaitsForAReplay(t *testing.T) {
 	}
 }
 
-// TestCancelledReplay: what a replay has not delivered when it is cancelled is skipped, also
-// after a restart; what it has delivered, and the callback itself, stay as they are.
+// TestCancelledReplay: events that a replay has not delivered when it is cancelled are skipped,
+// also after a restart. Its delivered events and the callback itself stay unchanged.
 func TestCancelledReplay(t *testing.T) {
 	sink := &memorySink{}
 	o := runtime.Options{Dir: t.TempDir(), Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink, Chunk: auditrelay.Chunking{Events: 2}})}}

@@ -12,7 +12,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// restless fails on every event while it is bad, and rests between two.
+// restless fails on every event while it is bad, and pauses between two.
 type restless struct{ bad atomic.Bool }
 
 func (f *restless) Open(context.Context) (filter.Instance, error) { return f, nil }
@@ -30,8 +30,8 @@ func (f *restless) Resting() error {
 	return nil
 }
 
-// A module that rests and judges one event now and then does not make its callback
-// healthy each time: nothing was judged well.
+// A pausing module that tries one event now and then does not make its callback healthy each
+// time: no event succeeded.
 func TestAProbeOfARestingFilterDoesNotMakeTheCallbackActive(t *testing.T) {
 	var log logs
 	f := &restless{}

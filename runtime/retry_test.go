@@ -12,8 +12,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestTransientFailuresAreRetried: the same bytes are sent until they are taken,
-// the state is told, and logged once per change.
+// TestTransientFailuresAreRetried: the same bytes are sent until they are accepted. The state
+// is reported, and logged once per change.
 func TestTransientFailuresAreRetried(t *testing.T) {
 	cases := []struct {
 		name string
@@ -70,7 +70,7 @@ func TestTransientFailuresAreRetried(t *testing.T) {
 	}
 }
 
-// TestRetryAfterIsHonoured: no attempt comes before what the destination asked for.
+// TestRetryAfterIsHonoured: no attempt comes before the time requested by the destination.
 func TestRetryAfterIsHonoured(t *testing.T) {
 	const asked = 150 * time.Millisecond
 	var mu sync.Mutex
@@ -92,8 +92,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	}
 }
 
-// TestDestinationRefusesUsAsAWhole: the callback stalls with a state of its own,
-// nothing is dead-lettered, and Resume has it tried at once.
+// TestDestinationRefusesUsAsAWhole: the callback stalls with its own state, nothing is
+// dead-lettered, and Resume triggers an immediate attempt.
 func TestDestinationRefusesUsAsAWhole(t *testing.T) {
 	cases := []struct {
 		kind  auditrelay.ErrorKind
@@ -128,8 +128,7 @@ func TestDestinationRefusesUsAsAWhole(t *testing.T) {
 	}
 }
 
-// TestDeadSinkDelaysNobody: neither Submit nor another callback waits for a sink
-// that does not answer.
+// TestDeadSinkDelaysNobody: neither Submit nor another callback waits for a silent sink.
 func TestDeadSinkDelaysNobody(t *testing.T) {
 	block := make(chan struct{})
 	dead := &memorySink{deliver: func(auditrelay.Payload) error { <-block; return errDown }}
@@ -149,8 +148,8 @@ func TestDeadSinkDelaysNobody(t *testing.T) {
 	}
 }
 
-// TestOneFailingPayloadKeepsTheStateDegraded: while one payload is retried, others
-// that go well do not make the callback flap.
+// TestOneFailingPayloadKeepsTheStateDegraded: while one payload is retried, successful others
+// do not change the callback's state.
 func TestOneFailingPayloadKeepsTheStateDegraded(t *testing.T) {
 	var fixed atomic.Bool
 	sink := &parallelSink{memorySink{deliver: func(p auditrelay.Payload) error {
@@ -175,7 +174,7 @@ func TestOneFailingPayloadKeepsTheStateDegraded(t *testing.T) {
 	}
 }
 
-// parallelSink takes several payloads at a time.
+// parallelSink accepts several payloads at a time.
 type parallelSink struct{ memorySink }
 
 func (*parallelSink) Concurrency() int { return 4 }
@@ -188,8 +187,8 @@ type rotatingSink struct {
 
 func (s *rotatingSink) Refresh() { s.refreshed.Add(1); s.set(nil) }
 
-// TestOperatorsRefreshCredentials: a callback whose credentials are refused, and which
-// waits an hour, delivers at once after resume, attach, and a reload that keeps it.
+// TestOperatorsRefreshCredentials: a callback with refused credentials that would wait an hour
+// delivers at once after resume, attach, and a reload that keeps it.
 func TestOperatorsRefreshCredentials(t *testing.T) {
 	for _, tc := range []struct {
 		name string

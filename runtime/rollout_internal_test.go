@@ -18,8 +18,8 @@ func (noSink) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt, 
 	return auditrelay.Receipt{}, nil
 }
 
-// TestTakenBackWithoutTheJournal: a rollout that is taken back while the journal writes
-// nothing judges no more, and who took it back is told what was not recorded.
+// TestTakenBackWithoutTheJournal: a rollout rolled back while the journal cannot write judges
+// no more events, and the user learns that nothing was recorded.
 func TestTakenBackWithoutTheJournal(t *testing.T) {
 	r, err := Open(t.Context(), Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Callbacks: []Callback{
 		{Name: "one", Sink: noSink{}, Steps: []Step{{Name: "f", Filter: noFilter{}}}}}})
@@ -40,7 +40,7 @@ func TestTakenBackWithoutTheJournal(t *testing.T) {
 	if o := r.rollout.Load(); o == nil || !o.off.Load() {
 		t.Error("it goes on judging")
 	}
-	// Whoever tries again and again does not start one more goroutine each time.
+	// Repeated attempts do not start one more goroutine each.
 	before := goruntime.NumGoroutine()
 	for range 50 {
 		if _, err := r.RollBack(t.Context(), "f", By{Principal: "ann"}); err == nil {

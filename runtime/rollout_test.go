@@ -14,7 +14,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// version is a filter that writes its name into each event, and fails as it is told.
+// version is a filter that writes its name into each event, and can be told to fail.
 type version struct {
 	name   string
 	fail   atomic.Pointer[error]
@@ -50,7 +50,7 @@ func (i versionInstance) Apply(_ context.Context, c *filter.Call) (auditrelay.Ve
 
 var errTrap = &filter.Error{Cause: auditrelay.CauseTrap, Err: errors.New("it traps")}
 
-// rolling is a relay with two callbacks that list filter f, whose version in force is a.
+// rolling returns a relay with two callbacks that list filter f, whose version in force is a.
 func rolling(t *testing.T, o runtime.Options) (r *runtime.Runtime, one, two *memorySink) {
 	t.Helper()
 	one, two = &memorySink{}, &memorySink{}
@@ -93,7 +93,7 @@ func ended(t *testing.T, r *runtime.Runtime) runtime.RolloutStatus {
 	}
 }
 
-// byTag returns the delivered events' sequences by the version that wrote into them.
+// byTag returns the sequences of the delivered events with a version's tag.
 func byTag(s *memorySink, tag string) (sequences []uint64) {
 	for sequence, line := range s.lines() {
 		if strings.Contains(line, `"tag":"`+tag+`"`) {
@@ -117,7 +117,7 @@ func TestRolloutTakesAShare(t *testing.T) {
 	}
 	submit(t, r, some("while", 300)...)
 	settle(t, r)
-	// Each event has one version on all callbacks; its receipt names it.
+	// Each event has one version on all callbacks, and its receipt names it.
 	tried := byTag(one, "b")
 	if n := len(tried); n < 50 || n > 140 || n != len(byTag(two, "b")) {
 		t.Errorf("%d and %d of 300 events went through the new version", n, len(byTag(two, "b")))
@@ -144,7 +144,7 @@ func TestRolloutTakesAShare(t *testing.T) {
 	if err != nil || len(status.Counts) != 2 || status.Counts[0].Judged != uint64(len(tried)) || status.Counts[1].Judged != uint64(len(tried)) || status.Counts[0].Failed != 0 {
 		t.Errorf("%+v %v", status, err)
 	}
-	// A replay decides alike.
+	// A replay makes the same choice.
 	if _, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "one", From: 21, To: 321}); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestRolloutTakesAShare(t *testing.T) {
 	if again, _ := r.LastRollout(); again.Counts[0] != status.Counts[0] {
 		t.Errorf("a replay was counted: %+v", again.Counts)
 	}
-	// Promotion: the caller puts the version in force, here by nothing at all.
+	// Promotion: the caller puts the version in force; here it does nothing.
 	if _, err := r.Promote(t.Context(), "f", runtime.By{Principal: "ops"}, func(runtime.Rollout) error { return errDown }); !errors.Is(err, errDown) {
 		t.Errorf("%v", err)
 	}
@@ -216,7 +216,7 @@ func TestRolloutIsRolledBack(t *testing.T) {
 			settle(t, r)
 			a := account(t, r, "one")
 			for until := time.Now().Add(20 * time.Second); a.Pending > 0 && time.Now().Before(until); a = account(t, r, "one") {
-				settle(t, r) // the end is read before its write is counted as accepted
+				settle(t, r) // the end is read before its write counts as accepted
 			}
 			if a.DeadLettered > c.most || c.most > 0 && a.DeadLettered < 3 || a.Delivered+a.DeadLettered != a.Assigned || a.Assigned != 202 {
 				t.Errorf("%+v", a)
@@ -224,13 +224,13 @@ func TestRolloutIsRolledBack(t *testing.T) {
 			if !c.refusing && s.Counts[0].Failed != a.DeadLettered {
 				t.Errorf("counted %+v, account %+v", s.Counts, a)
 			}
-			// What the version was chosen for goes through the one in force now.
+			// Events chosen for the version pass through the one in force now.
 			submit(t, r, some("later", 50)...)
 			settle(t, r)
 			if later := account(t, r, "one"); later.DeadLettered != a.DeadLettered || later.Delivered != a.Delivered+50 {
 				t.Errorf("%+v, then %+v", a, later)
 			}
-			// The dead letters can be replayed, and then go through it too.
+			// The dead letters can be replayed, and then also pass through it.
 			if _, err := r.ReplayDeadLetters(t.Context(), "one", runtime.By{Principal: "ops"}); err != nil {
 				t.Fatal(err)
 			}
@@ -252,8 +252,8 @@ func (d *describedAs) Describe() filter.Description {
 	return filter.Description{Kind: "redact", Digest: d.digest}
 }
 
-// TestSealedPayloadsKeepTheirVersion: what the new version made and is sealed goes out as it
-// was sealed, after a rollback and after a restart.
+// TestSealedPayloadsKeepTheirVersion: payloads that the new version processed are delivered as
+// sealed, after a rollback and after a restart.
 func TestSealedPayloadsKeepTheirVersion(t *testing.T) {
 	dir := t.TempDir()
 	r, one, two := rolling(t, runtime.Options{Dir: dir})
@@ -321,7 +321,8 @@ func TestRolloutGoesOnAfterARestart(t *testing.T) {
 			t.Errorf("sequence %d went otherwise after the restart: %s, then %s", sequence, line, now)
 		}
 	}
-	// One whose version cannot be loaded is rolled back, one whose version is in force is promoted.
+	// If its version cannot be loaded, a rollout is rolled back. If its version is in force, it
+	// is promoted.
 	reopen(func(context.Context, runtime.Rollout) (filter.Filter, error) { return nil, errDown })
 	if s := ended(t, r); s.State != runtime.RolloutRolledBack || !strings.Contains(s.Why, "could not be loaded at the start") {
 		t.Errorf("%+v", s)
@@ -331,7 +332,7 @@ func TestRolloutGoesOnAfterARestart(t *testing.T) {
 	if s := ended(t, r); s.State != runtime.RolloutPromoted {
 		t.Errorf("%+v", s)
 	}
-	// The journal is killed between the counts and the rollback: it is made up for.
+	// After a kill between the counts and the rollback, the rollback is repeated.
 	rollOut(t, r, runtime.Rollout{}, &version{name: "b"})
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
@@ -344,8 +345,8 @@ func TestRolloutGoesOnAfterARestart(t *testing.T) {
 	}
 }
 
-// TestRolloutAndReload: a reload that changes nothing of the filter's callbacks leaves a
-// rollout alone, any other ends it; no event is lost or doubled meanwhile.
+// TestRolloutAndReload: a reload that does not change the filter's callbacks does not affect a
+// rollout; any other reload ends it. No event is lost or doubled meanwhile.
 func TestRolloutAndReload(t *testing.T) {
 	r, one, two := rolling(t, runtime.Options{})
 	v := &version{name: "b"}
@@ -389,8 +390,8 @@ func TestRolloutAndReload(t *testing.T) {
 	}
 }
 
-// TestTakenBackBeforeTheStart: a rollout that somebody took back, which the journal could not
-// record, ends in their name at the next start, and judges nothing until then.
+// TestTakenBackBeforeTheStart: a rollback that the journal could not record ends the rollout in
+// the user's name at the next start. Until then the rollout judges nothing.
 func TestTakenBackBeforeTheStart(t *testing.T) {
 	dir := t.TempDir()
 	r, _, _ := rolling(t, runtime.Options{Dir: dir})
@@ -411,8 +412,8 @@ func TestTakenBackBeforeTheStart(t *testing.T) {
 	}
 }
 
-// TestRollingBackWhatIsPromoted: while a version is put in force nobody records that it was
-// rolled back; where that fails, it is rolled back.
+// TestRollingBackWhatIsPromoted: while a version is put in force, no rollback is recorded. If
+// that fails, the version is rolled back.
 func TestRollingBackWhatIsPromoted(t *testing.T) {
 	r, _, _ := rolling(t, runtime.Options{})
 	by := runtime.By{Principal: "ops"}
@@ -438,8 +439,8 @@ func TestRollingBackWhatIsPromoted(t *testing.T) {
 	}
 }
 
-// TestAnotherFilterThatCannotJudge: what a filter behind the rollout's cannot judge is no
-// failure of the version.
+// TestAnotherFilterThatCannotJudge: a failure of a later filter does not count as a failure of
+// the version.
 func TestAnotherFilterThatCannotJudge(t *testing.T) {
 	sink, behind := &memorySink{}, &version{name: "z"}
 	behind.failing(&filter.Error{Cause: auditrelay.CauseBreaker, Err: errDown})
@@ -466,8 +467,8 @@ func TestAnotherFilterThatCannotJudge(t *testing.T) {
 	}
 }
 
-// TestWhatWasSealedBeforeARollout: a payload of before that the destination refuses later is
-// no failure of the version.
+// TestWhatWasSealedBeforeARollout: an earlier payload that the destination refuses later does
+// not count as a failure of the version.
 func TestWhatWasSealedBeforeARollout(t *testing.T) {
 	var refusing atomic.Bool
 	sink := &memorySink{}

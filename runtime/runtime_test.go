@@ -14,7 +14,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// quick closes chunks at once and retries without much of a pause.
+// quick closes chunks at once and retries almost without pause.
 func quick(c runtime.Callback) runtime.Callback {
 	c.Chunk.Age = time.Millisecond
 	c.Backoff = auditrelay.Backoff{Initial: time.Millisecond, Max: 5 * time.Millisecond}
@@ -53,7 +53,8 @@ func submit(t *testing.T, r *runtime.Runtime, events ...string) []runtime.Result
 
 func settle(t *testing.T, r *runtime.Runtime) {
 	t.Helper()
-	// Only a hang takes as long: the greatest bounds take half a minute with the race detector.
+	// Only a hang takes this long: the maximum limits take half a minute with the race
+	// detector.
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if err := r.Settled(ctx); err != nil {
@@ -77,7 +78,7 @@ func event(id, action string) string {
 	return fmt.Sprintf(`{"id":%q,"updated_at":"2026-03-01T10:00:00+00:00","action":%q,"table_name":"LiteLLM_TeamTable","object_id":"t1","secret":"s3cr3t"}`, id, action)
 }
 
-// fn is a native filter from a function.
+// fn is a native filter made of a function.
 type fn func(*filter.Call) (auditrelay.Verdict, error)
 
 func (f fn) filter() filter.Filter { return &fnFilter{f} }

@@ -27,8 +27,9 @@ const (
 	sold   = `{"order": "o2", "verb": "sell", "kind": "book", "object": "b2", "by": {"mail": "kim@example.com"}, "at": 1772359200}`
 )
 
-// TestConditionsSeeMappedFields: conditions on LiteLLM's names see what the schema maps to
-// them, and sinks get the event as it came, with where its fields are, also after a restart.
+// TestConditionsSeeMappedFields: conditions on LiteLLM's names see the fields that the schema
+// maps to them. Sinks get the event unchanged, with the positions of its fields, also after a
+// restart.
 func TestConditionsSeeMappedFields(t *testing.T) {
 	dir := t.TempDir()
 	sinks := map[string]*memorySink{}
@@ -85,7 +86,7 @@ func submitMapped(t *testing.T, r *runtime.Runtime, s *runtime.Schema, events ..
 	return results
 }
 
-// TestFiltersBeforeTheJournalMaskMappedFields: what they take out is in no field any more.
+// TestFiltersBeforeTheJournalMaskMappedFields: no field contains a removed value any more.
 func TestFiltersBeforeTheJournalMaskMappedFields(t *testing.T) {
 	step := runtime.Step{Name: "before", Filter: fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 		if c.Event.ID == "o2" {

@@ -40,8 +40,8 @@ func maskPath(t *testing.T, path string) fn {
 	}
 }
 
-// A shadow compares what another filter would make of live events, by path, outcome and
-// record, and nothing of it reaches a destination or an account.
+// A shadow compares what another filter would do to live events, by path, outcome and record.
+// Nothing of it reaches a destination or an account.
 func TestShadowCompares(t *testing.T) {
 	archive, alerts := &memorySink{}, &memorySink{}
 	now := maskPath(t, "secret")
@@ -111,8 +111,8 @@ func TestShadowCompares(t *testing.T) {
 	}
 }
 
-// A shadow that hangs holds up neither the callback nor the end of the relay; what it had no
-// room for is counted.
+// A hanging shadow delays neither the callback nor the end of the relay. Events for which it
+// had no room are counted.
 func TestShadowNeverHoldsDelivery(t *testing.T) {
 	sink := &memorySink{}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink, Steps: []runtime.Step{{Name: "keep", Filter: fn(keep).filter()}}})}})
@@ -144,7 +144,7 @@ func TestShadowNeverHoldsDelivery(t *testing.T) {
 	}
 }
 
-// hangs is a filter that judges until its context ends.
+// hangs is a filter that blocks until its context ends.
 type hangs struct{ called *atomic.Bool }
 
 func (h hangs) Open(context.Context) (filter.Instance, error) { return h, nil }
@@ -186,7 +186,7 @@ func TestShadowEnds(t *testing.T) {
 	if err := r.StartShadow(runtime.ShadowOptions{Callback: "archive", Filter: "keep", With: with()}); !errors.Is(err, runtime.ErrShadows) {
 		t.Error(err)
 	}
-	// An Apply that replaces the callback ends it.
+	// An Apply that replaces the callback ends the shadow.
 	changed := options("archive", fn(keep).filter()).Callbacks
 	changed[0].Digest = "2"
 	if err := r.Apply(t.Context(), changed, nil); err != nil {
@@ -197,8 +197,8 @@ func TestShadowEnds(t *testing.T) {
 	}
 }
 
-// A switch at a boundary divides the events of each callback at one sequence, on however
-// many workers they are judged.
+// A switch at a boundary divides the events of each callback at one sequence, for any number of
+// workers.
 func TestAtBoundaryDividesAtOneSequence(t *testing.T) {
 	var version atomic.Int64
 	judged := func(c *filter.Call) (auditrelay.Verdict, error) {
@@ -262,7 +262,7 @@ func TestAtBoundaryDividesAtOneSequence(t *testing.T) {
 	}
 }
 
-// Apply divides the events of each callback at one sequence too, which Begins names.
+// Apply divides the events of each callback at one sequence too. Begins returns it.
 func TestApplyDividesAtOneSequence(t *testing.T) {
 	sinks := []*memorySink{{}, {}}
 	callbacks := func(version int) (all []runtime.Callback) {

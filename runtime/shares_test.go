@@ -11,8 +11,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestOneSenderLeavesQuotaToTheNext: a sender that fills journal.quota is refused while
-// another is still accepted, and the relay stays ready.
+// TestOneSenderLeavesQuotaToTheNext: a sender that fills journal.quota is refused while another
+// one is still accepted, and the relay stays ready.
 func TestOneSenderLeavesQuotaToTheNext(t *testing.T) {
 	var log logs
 	r := start(t, runtime.Options{Logger: log.logger(), Journal: runtime.JournalOptions{Quota: 96 << 20}})
@@ -54,7 +54,7 @@ func TestOneSenderLeavesQuotaToTheNext(t *testing.T) {
 	}
 }
 
-// TestOneSenderLeavesQuarantineToTheNext: likewise in quarantine.
+// TestOneSenderLeavesQuarantineToTheNext: the same in quarantine.
 func TestOneSenderLeavesQuarantineToTheNext(t *testing.T) {
 	r := start(t, runtime.Options{Quarantine: runtime.QuarantineOptions{Items: 100}})
 	n := 0

@@ -16,7 +16,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// counting is a pure filter that counts how often it judges.
+// counting is a pure filter that counts its calls.
 type counting struct {
 	*redact.Filter
 	calls *atomic.Int64
@@ -47,9 +47,9 @@ func pseudonyms(t *testing.T, key auditrelay.Key, shared bool, rules ...redact.R
 	return f
 }
 
-// TestCallbacksThatJudgeAlikeJudgeOnce has callbacks that share results and others that
-// differ from them in one thing each. Every one must deliver what it would alone, with
-// accounts and receipts of its own.
+// TestCallbacksThatJudgeAlikeJudgeOnce has callbacks that share results, and others that differ
+// from them in one thing each. Each must deliver what it would alone, with its own accounts and
+// receipts.
 func TestCallbacksThatJudgeAlikeJudgeOnce(t *testing.T) {
 	one, other := auditrelay.Key{Secret: "the key of the one team"}, auditrelay.Key{Secret: "the key of another team"}
 	deleted := &auditrelay.When{Fields: map[string][]string{"action": {"deleted"}}}
@@ -58,7 +58,7 @@ func TestCallbacksThatJudgeAlikeJudgeOnce(t *testing.T) {
 		key   auditrelay.Key
 		when  *auditrelay.When
 		rule  []redact.Rule
-		apart bool // its pseudonyms are its own
+		apart bool // it has its own pseudonyms
 	}{
 		{name: "plain", key: one},
 		{name: "same", key: one},
@@ -130,8 +130,8 @@ func TestCallbacksThatJudgeAlikeJudgeOnce(t *testing.T) {
 	}
 }
 
-// TestAlertsAreNotShared: where own records go to one callback alone, alerts reach theirs
-// too, and no other that is equal but for that, whichever comes to them first.
+// TestAlertsAreNotShared: if own records go to only one callback, alerts reach theirs too, but
+// no other callback that is otherwise equal, in any order.
 func TestAlertsAreNotShared(t *testing.T) {
 	never := &auditrelay.When{Fields: map[string][]string{"action": {"blocked"}}}
 	for range 5 {

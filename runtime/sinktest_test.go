@@ -10,8 +10,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestSinkIsTested: a marked event reaches the destination past the condition and the
-// filters, on a callback that is paused too, and is in no account.
+// TestSinkIsTested: a marked event reaches the destination without condition and filters, also
+// on a paused callback, and is in no account.
 func TestSinkIsTested(t *testing.T) {
 	sink := &memorySink{}
 	drop := fn(func(*filter.Call) (auditrelay.Verdict, error) { return auditrelay.Drop, nil })
@@ -44,7 +44,7 @@ func TestSinkIsTested(t *testing.T) {
 	}
 }
 
-// TestSinkTestHasTheCallbacksFormat: the destination gets what it gets of every event.
+// TestSinkTestHasTheCallbacksFormat: the destination gets the same form as for every event.
 func TestSinkTestHasTheCallbacksFormat(t *testing.T) {
 	sink := &memorySink{}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{
@@ -58,14 +58,13 @@ func TestSinkTestHasTheCallbacksFormat(t *testing.T) {
 	}
 }
 
-// TestSinkTestFails: what came back is told as it would be for an event, without an effect
-// on the callback.
+// TestSinkTestFails: the answer is reported as for an event, without an effect on the callback.
 func TestSinkTestFails(t *testing.T) {
 	refused := &memorySink{deliver: func(auditrelay.Payload) error {
 		return &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Status: 401, Answer: "who?", Reason: auditrelay.ReasonAnswer, Err: errors.New("status 401")}
 	}}
 	gated := &memorySink{}
-	// The test's own records go elsewhere: they would be deliveries, too.
+	// The test's own records go elsewhere, since they would be deliveries too.
 	r := start(t, runtime.Options{Control: runtime.Control{Callback: "control", Only: true}, Callbacks: []runtime.Callback{
 		quick(runtime.Callback{Name: "control", Sink: &memorySink{}}),
 		quick(runtime.Callback{Name: "refused", Sink: refused}),
@@ -88,8 +87,8 @@ func TestSinkTestFails(t *testing.T) {
 	}
 }
 
-// TestSinkStaysOpenDuringItsTest: a reload that replaces the callback closes the old sink
-// only when the test is done with it.
+// TestSinkStaysOpenDuringItsTest: a reload that replaces the callback closes the old sink only
+// after the test.
 func TestSinkStaysOpenDuringItsTest(t *testing.T) {
 	sending, goOn := make(chan struct{}), make(chan struct{})
 	old := &memorySink{deliver: func(auditrelay.Payload) error {

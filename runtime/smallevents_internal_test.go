@@ -13,8 +13,8 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// TestSmallEventsTakeTheirMemory: what is kept beside an event's data counts, so that a
-// chunk of very many small events is cut as one of few large ones is.
+// TestSmallEventsTakeTheirMemory: memory besides an event's data counts too, so a chunk of very
+// many small events is cut like one of few large ones.
 func TestSmallEventsTakeTheirMemory(t *testing.T) {
 	const beside = int64(unsafe.Sizeof(delivery.Judged{}) + unsafe.Sizeof(auditrelay.Record{}) + unsafe.Sizeof(auditrelay.Event{}))
 	for _, test := range []struct {
@@ -33,7 +33,7 @@ func TestSmallEventsTakeTheirMemory(t *testing.T) {
 		for i := range test.callbacks {
 			p := &pump{r: r, callback: &callback{memory: m.open()}}
 			for k := 1; i == 0 && k < test.callbacks; k++ {
-				m.open() // the others are there, and ask later
+				m.open() // the others exist and ask later
 			}
 			backlog := uint64(100_000)
 			a := delivery.Action{Kind: delivery.Take, From: 1, To: 1 + backlog, Events: test.events, Bytes: test.bytes, Waiting: int64(backlog) * test.size}
@@ -65,8 +65,8 @@ func TestSmallEventsTakeTheirMemory(t *testing.T) {
 	}
 }
 
-// TestSharedResultsAreBoundedTogether: however many groups share results, all of them keep
-// no more than the bound, and a group that is left by all but one keeps nothing.
+// TestSharedResultsAreBoundedTogether: all groups that share results keep no more than the
+// limit together. A group with one remaining member keeps nothing.
 func TestSharedResultsAreBoundedTogether(t *testing.T) {
 	const groups = 32
 	s := &sharing{}
@@ -103,8 +103,8 @@ func TestSharedResultsAreBoundedTogether(t *testing.T) {
 	}
 }
 
-// TestAppendsAreLookedAtTogether: a callback that has just looked leaves further appends
-// for 5 ms, unless it has something to do before.
+// TestAppendsAreLookedAtTogether: a callback that has just checked leaves further appends for 5
+// ms, unless it has earlier work.
 func TestAppendsAreLookedAtTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -140,8 +140,9 @@ func TestAppendsAreLookedAtTogether(t *testing.T) {
 	})
 }
 
-// TestATakeIsShortOfMemoryAlone: a chunk that is full by its bytes is not short, so that the
-// rest waits for company as it should; one that got less memory than it asked for is.
+// TestATakeIsShortOfMemoryAlone: a chunk that is full by its bytes is not short of memory, so
+// the rest waits for more events as it should. A chunk that got less memory than requested is
+// short.
 func TestATakeIsShortOfMemoryAlone(t *testing.T) {
 	for total, want := range map[int64]bool{defaultMemory: false, 1 << 20: true} {
 		m := newMemory(total)

@@ -70,7 +70,7 @@ func TestFindAndSame(t *testing.T) {
 	}
 }
 
-// Of an erased event the hash of its id is left: it is found, and the same as none.
+// Of an erased event only the hash of its id remains: it is found, and looks like no event.
 func TestFindAnErasedEvent(t *testing.T) {
 	for _, window := range []int{1, 100} {
 		r, err := runtime.Open(t.Context(), runtime.Options{Dir: t.TempDir(), Journal: runtime.JournalOptions{Window: window, Encryption: periods()}})

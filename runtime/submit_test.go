@@ -95,8 +95,8 @@ func TestSubmitBounds(t *testing.T) {
 	}
 }
 
-// TestSubmitFromManyGoroutines: every acknowledged event has a sequence of its own
-// and is delivered once.
+// TestSubmitFromManyGoroutines: every acknowledged event has its own sequence and is delivered
+// once.
 func TestSubmitFromManyGoroutines(t *testing.T) {
 	sink := &memorySink{}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
@@ -134,7 +134,7 @@ func TestSubmitFromManyGoroutines(t *testing.T) {
 	}
 }
 
-// TestRecord: the relay's own changes are audit events like all others.
+// TestRecord: the relay's own changes are normal audit events.
 func TestRecord(t *testing.T) {
 	sink := &memorySink{}
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
@@ -161,7 +161,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestWhen: fields and query, each way a condition matches.
+// TestWhen: each way in which a condition matches, by fields and by query.
 func TestWhen(t *testing.T) {
 	cases := []struct {
 		name string
@@ -195,7 +195,7 @@ func TestWhen(t *testing.T) {
 	}
 }
 
-// TestTwoRuntimesShareNothing in one process, but for the data directory's lock.
+// TestTwoRuntimesShareNothing: in one process they share only the data directory's lock.
 func TestTwoRuntimesShareNothing(t *testing.T) {
 	dir := t.TempDir()
 	one, oneSink := callbackOf("archive", now)

@@ -12,8 +12,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// A tap shows an event when it is accepted, after the filters of a callback, drops
-// included, and when its payload was tried.
+// A tap shows an event when it is accepted, after the filters of a callback, drops included,
+// and when delivery of its payload was attempted.
 func TestTap(t *testing.T) {
 	secret, err := document.ParsePath("secret")
 	if err != nil {
@@ -58,7 +58,7 @@ func TestTap(t *testing.T) {
 	}
 }
 
-// A tap that nobody reads delays nothing: lines are lost, and counted.
+// An unread tap delays nothing: lines are lost and counted.
 func TestASlowTapLosesLines(t *testing.T) {
 	r := start(t, runtime.Options{Dir: t.TempDir(), Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: &memorySink{}})}})
 	tap, err := r.Tap(nil)

@@ -10,14 +10,14 @@ import (
 	"auditrelay"
 )
 
-// TestTextsStayAsLongAsReceipts: a text that is out of force goes with the last receipt
-// from its time, and no earlier.
+// TestTextsStayAsLongAsReceipts: a text that is no longer in force is removed with the last
+// receipt of its time, not earlier.
 func TestTextsStayAsLongAsReceipts(t *testing.T) {
 	c := Callback{Name: "archive", Sink: &bucket{}, Chunk: auditrelay.Chunking{Age: time.Millisecond}}
 	r := begin(t, Options{Callbacks: []Callback{c}})
 	deliver := func(ids ...string) {
 		t.Helper()
-		for _, id := range ids { // each a chunk of its own
+		for _, id := range ids { // each in its own chunk
 			accept(t, r, id)
 			if err := r.Settled(t.Context()); err != nil {
 				t.Fatal(err)
@@ -69,7 +69,7 @@ func TestTextsStayAsLongAsReceipts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	trimTo(3) // the receipt of 2 stays: it is of the last chunk before
+	trimTo(3) // the receipt of 2 stays: it belongs to the previous chunk
 	if got := kept(); !slices.Equal(got, []string{"aaaa1111", "aaaa2222"}) {
 		t.Errorf("with a receipt from its time: %v", got)
 	}
@@ -78,7 +78,7 @@ func TestTextsStayAsLongAsReceipts(t *testing.T) {
 		t.Errorf("without one: %v", got)
 	}
 
-	// One that comes back is in force again, since when it first was if it is still kept.
+	// A returning text is in force again. If it is still stored, it keeps its first time.
 	put(old)
 	put(now)
 	if got, err := r.Texts().Get("aaaa2222"); err != nil || !got.Until.IsZero() || got.Head != 0 {
@@ -89,8 +89,8 @@ func TestTextsStayAsLongAsReceipts(t *testing.T) {
 	}
 }
 
-// TestTextsAreBounded: beyond the limit the texts that are out of force go, the oldest
-// first, and never one that is in force.
+// TestTextsAreBounded: beyond the limit, texts no longer in force are removed, the oldest
+// first, and never one in force.
 func TestTextsAreBounded(t *testing.T) {
 	r := begin(t, Options{})
 	texts := r.Texts()

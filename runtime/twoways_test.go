@@ -8,7 +8,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestOneEventByTwoWays: as LiteLLM's callback sends it, and as its table has it.
+// TestOneEventByTwoWays: as sent by LiteLLM's callback, and as in its table.
 func TestOneEventByTwoWays(t *testing.T) {
 	byS3 := auditrelay.Provenance{Source: "s3", Principal: "litellm", Address: "192.0.2.1"}
 	byTable := auditrelay.Provenance{Source: "postgres", Principal: "LiteLLM_AuditLog"}

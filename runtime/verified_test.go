@@ -9,8 +9,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestReportsOfVerifyAreBounded: whoever may report cannot fill the journal, nor write to
-// the terminal of whoever reads the reports.
+// TestReportsOfVerifyAreBounded: a reporter can neither fill the journal nor control the
+// terminal of a reader of the reports.
 func TestReportsOfVerifyAreBounded(t *testing.T) {
 	r := start(t, runtime.Options{})
 	by := runtime.By{Principal: "auditor"}

@@ -62,14 +62,14 @@ func (b *bucket) snapshot() place {
 	return b.objects.clone()
 }
 
-// delivered is what two callbacks of one relay delivered: to a bucket and to a file.
+// delivered is the output of two callbacks of one relay: to a bucket and to a file.
 type delivered struct {
 	bucket, early, file place
 	key                 string // public
-	pin                 []byte // the checkpoint of the end
+	pin                 []byte // the final checkpoint
 }
 
-// deliverAll runs a relay with events that are delivered, filtered and set aside.
+// deliverAll runs a relay with delivered, filtered and dead-lettered events.
 func deliverAll(t *testing.T, compression string) *delivered {
 	t.Helper()
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
@@ -185,8 +185,8 @@ func TestDeliveredDataVerifies(t *testing.T) {
 	})
 }
 
-// TestEveryFlippedByteIsNamed flips bytes, one at a time, and expects the object to be
-// named. AUDITRELAY_SOAK flips all of them.
+// TestEveryFlippedByteIsNamed flips bytes, one at a time, and expects a report of the object.
+// AUDITRELAY_SOAK flips all of them.
 func TestEveryFlippedByteIsNamed(t *testing.T) {
 	for name, compression := range map[string]string{"gzip": "gzip", "plain": "none"} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +220,7 @@ func flipEach(t *testing.T, p place, key string) {
 	t.Logf("%d bytes flipped in %d objects", tried, len(p))
 }
 
-// TestWhatWasDoneIsNamed does to a bucket what somebody might who can write to it.
+// TestWhatWasDoneIsNamed changes a bucket as an attacker with write access could.
 func TestWhatWasDoneIsNamed(t *testing.T) {
 	d := deliverAll(t, "none")
 	other := deliverAll(t, "none")
@@ -263,7 +263,7 @@ func TestWhatWasDoneIsNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		do   func(p place)
 		want verify.Category
-		at   string // part of the object that is named
+		at   string // part of the reported object
 	}{
 		"an object is deleted":                             {func(p place) { delete(p, data[0]) }, verify.Missing, data[0]},
 		"a manifest is deleted":                            {func(p place) { delete(p, manifests[0]) }, verify.Missing, manifests[0]},
@@ -323,8 +323,8 @@ func newKey(t *testing.T) string {
 	return key
 }
 
-// TestASecondImplementationAgrees runs a verifier of another make, written from the
-// documented format: it takes what is whole and finds what is not.
+// TestASecondImplementationAgrees runs an independent verifier, written from the documented
+// format. It accepts complete data and finds the faults in other data.
 func TestASecondImplementationAgrees(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {

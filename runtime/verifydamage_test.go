@@ -21,7 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// heldIn is all that an auditor is told of a journal.
+// heldIn returns everything that an auditor is told about a journal.
 func heldIn(r *verify.Report) string {
 	s := fmt.Sprint(r.Records, r.Objects, r.ValidObjects, r.Checkpoints, r.ValidCheckpoints, r.Bytes)
 	for _, l := range r.Logs {
@@ -30,14 +30,14 @@ func heldIn(r *verify.Report) string {
 	return s
 }
 
-// placeOnDisk is a place on disk, which is changed and put back.
+// placeOnDisk is a place on disk that is changed and restored.
 type placeOnDisk struct {
 	t     *testing.T
 	dir   string
 	whole place
 }
 
-// put brings the disk from one state to another.
+// put changes the disk from one state to another.
 func (d *placeOnDisk) put(from, to place) {
 	d.t.Helper()
 	for name := range from {
@@ -56,7 +56,7 @@ func (d *placeOnDisk) put(from, to place) {
 	}
 }
 
-// with runs fn while the damage is there.
+// with runs fn with the damage in place.
 func (d *placeOnDisk) with(damage damage, fn func()) {
 	d.t.Helper()
 	changed := damage.applied(d.whole)
@@ -65,10 +65,10 @@ func (d *placeOnDisk) with(damage damage, fn func()) {
 	fn()
 }
 
-// TestEveryDamageToAJournalIsNamed flips bytes of a stopped relay's journal and of a
-// backup, and does to each of their files what may be done to a file. Each is named, or
-// changes nothing of what an auditor is told; of a backup each is named. AUDITRELAY_SOAK
-// does all to each file, and flips all bytes.
+// TestEveryDamageToAJournalIsNamed flips bytes of a stopped relay's journal and of a backup,
+// and applies every damage to their files. For a journal, each is reported or changes nothing
+// that an auditor is told. For a backup, each is reported. AUDITRELAY_SOAK applies everything
+// to each file, and flips all bytes.
 func TestEveryDamageToAJournalIsNamed(t *testing.T) {
 	encryption := runtime.Encryption{Key: auditrelay.Secret(bytes.Repeat([]byte("k"), 32))}
 	base := t.TempDir()
@@ -102,7 +102,7 @@ func TestEveryDamageToAJournalIsNamed(t *testing.T) {
 		t.Helper()
 		r, err := runtime.VerifyJournal(dir, encryption, verify.Options{Keys: []string{public}, Pins: pins})
 		if errors.Is(err, runtime.ErrWrongKey) || errors.Is(err, runtime.ErrNoKey) || errors.Is(err, os.ErrNotExist) {
-			return &verify.Report{FaultCount: 1} // it is not looked at, and says so
+			return &verify.Report{FaultCount: 1} // it is not checked, and says so
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -148,8 +148,8 @@ func TestEveryDamageToAJournalIsNamed(t *testing.T) {
 	}
 }
 
-// TestEveryDamageToAStoreIsNamed does to a store's file what may be done to a file, and to
-// its pages. Each is named, or changes nothing that is read.
+// TestEveryDamageToAStoreIsNamed damages a store's file and its pages. Each damage is reported,
+// or changes nothing that is read.
 func TestEveryDamageToAStoreIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	path, other := filepath.Join(dir, "a.db"), filepath.Join(dir, "b.db")

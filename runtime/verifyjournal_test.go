@@ -19,8 +19,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// TestAJournalVerifies: whole it does, encrypted too and after an erasure; an event that
-// somebody changed who can make checksums is named.
+// TestAJournalVerifies: a complete one does, encrypted too and after an erasure. An event
+// changed by an attacker who can compute checksums is reported.
 func TestAJournalVerifies(t *testing.T) {
 	for name, e := range map[string]runtime.Encryption{
 		"plain":     {},
@@ -56,7 +56,7 @@ func TestAJournalVerifies(t *testing.T) {
 	}
 }
 
-// changeEvent changes the last byte but one of a stored event, with a checksum that fits.
+// changeEvent changes the last byte but one of a stored event, with a matching checksum.
 func changeEvent(t *testing.T, db string, sequence uint64) {
 	t.Helper()
 	p, err := pebble.Open(db, &pebble.Options{FormatMajorVersion: pebble.FormatNewest})
@@ -84,14 +84,14 @@ func changeEvent(t *testing.T, db string, sequence uint64) {
 
 // TestDamageToWhatTheJournalHoldsIsNamed flips a byte in each table of a stopped relay's
 // journal, including those with receipts, dead letters and payloads. A journal that verify
-// calls whole can be read in full.
+// accepts can be read in full.
 func TestDamageToWhatTheJournalHoldsIsNamed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for round := range 3 { // each start makes tables of what the one before left
+	for round := range 3 { // each start creates tables from the data of the previous run
 		o, _ := withSigner(runtime.Options{Dir: dir}, signing)
 		o.Callbacks = append(o.Callbacks, runtime.Callback{Name: "siem", Sink: &memorySink{}, Steps: []runtime.Step{{Name: "half", Filter: fn(func(c *filter.Call) (auditrelay.Verdict, error) {
 			if bytes.Contains(c.Event.Data, []byte("no")) {

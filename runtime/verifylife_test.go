@@ -19,9 +19,9 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// TestProofsOutliveAJournalsLife: after a period's erasure, retention, a backup, and a
-// restore that goes on delivering to the same bucket, the journals, the backup and the
-// bucket all verify, with pins of every earlier moment.
+// TestProofsOutliveAJournalsLife: after a period's erasure, retention, a backup, and a restore
+// that continues to deliver to the same bucket, the journals, the backup and the bucket all
+// verify, with pins of every earlier moment.
 func TestProofsOutliveAJournalsLife(t *testing.T) {
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
 	if err != nil {
@@ -101,7 +101,7 @@ func TestProofsOutliveAJournalsLife(t *testing.T) {
 	inJournal("after an erasure", dir, 2)
 	inBucket("after an erasure", 1)
 
-	// Retention forgets what was delivered.
+	// Retention removes delivered events.
 	short := options(dir)
 	short.Journal.Retention = runtime.Retention{Bytes: 1}
 	r = start(t, short)
@@ -119,7 +119,7 @@ func TestProofsOutliveAJournalsLife(t *testing.T) {
 	inJournal("after retention", dir, 2)
 	inBucket("after retention", 1)
 
-	// The backup is restored elsewhere, and delivers to the same bucket. Its logs are its own.
+	// The backup is restored elsewhere, and delivers to the same bucket. It has its own logs.
 	if err := runtime.Restore(backup, again, runtime.By{Principal: "ann"}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -128,12 +128,12 @@ func TestProofsOutliveAJournalsLife(t *testing.T) {
 	if err := r.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	pins = pins[:4] // of before and of the backup: the restored journal has no more
+	pins = pins[:4] // those before the backup and of it: the restored journal has no more
 	inJournal("after a restore", again, 4)
 	inBucket("after a restore", 2)
 }
 
-// heldBucket holds its first delivery up until it is freed.
+// heldBucket blocks its first delivery until it is released.
 type heldBucket struct {
 	*bucket
 	begun, free chan struct{}
@@ -146,9 +146,9 @@ func (b *heldBucket) Deliver(ctx context.Context, p auditrelay.Payload) (auditre
 	return b.bucket.Deliver(ctx, p)
 }
 
-// TestAPayloadOfTwoLives: a backup that was made while a payload was under way delivers it
-// once more when it is restored. Both logs state the one object. What was filtered out beside
-// it was stated by then, in the first log alone.
+// TestAPayloadOfTwoLives: a backup made while a payload was in flight delivers it once more
+// after its restore. Both logs state the one object. An event filtered beside it was already
+// stated, only in the first log.
 func TestAPayloadOfTwoLives(t *testing.T) {
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
 	if err != nil {
@@ -200,7 +200,7 @@ func TestAPayloadOfTwoLives(t *testing.T) {
 	}
 }
 
-// heldReplay is a bucket that keeps the first payload of a replay on its way.
+// heldReplay is a bucket that blocks the first payload of a replay.
 type heldReplay struct {
 	*bucket
 	once        sync.Once
@@ -215,8 +215,8 @@ func (b *heldReplay) Deliver(ctx context.Context, p auditrelay.Payload) (auditre
 	return b.bucket.Deliver(ctx, p)
 }
 
-// TestACancelledReplayLeavesProofs: what it delivered before it was cancelled is proved at its
-// destination.
+// TestACancelledReplayLeavesProofs: everything delivered before the cancellation is proved at
+// its destination.
 func TestACancelledReplayLeavesProofs(t *testing.T) {
 	sink, err := s3.New(s3.Options{Bucket: "audit", Prefix: "logs", Region: "r"})
 	if err != nil {

@@ -36,7 +36,7 @@ func files(t *testing.T, dir string) place {
 	return p
 }
 
-// A folder may hold the files of several callbacks, and others that are not the relay's.
+// A folder may contain the files of several callbacks, and files not written by the relay.
 func TestSeveralFilesInOneFolderVerify(t *testing.T) {
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
 	if err != nil {
@@ -77,8 +77,8 @@ func TestSeveralFilesInOneFolderVerify(t *testing.T) {
 	}
 }
 
-// TestASinkTestIsNoForgery: what an operator's test wrote between the records of a file is
-// told as that, and hides nothing else.
+// TestASinkTestIsNoForgery: a record of an operator's sink test between the records of a file
+// is reported as such, and hides nothing else.
 func TestASinkTestIsNoForgery(t *testing.T) {
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
 	if err != nil {
@@ -115,7 +115,7 @@ func TestASinkTestIsNoForgery(t *testing.T) {
 }
 
 // TestAReplayIntoAFileVerifies: a replay writes records between those of the callback's own
-// log, each in the order of its log.
+// log. Each log keeps its order.
 func TestAReplayIntoAFileVerifies(t *testing.T) {
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
 	if err != nil {
@@ -164,8 +164,8 @@ func TestAReplayIntoAFileVerifies(t *testing.T) {
 	}
 }
 
-// TestWhatARemovedCallbackDeliveredVerifies: a callback that is removed leaves proofs of all
-// that it delivered, so that what another one writes there behind it is no forgery's frame.
+// TestWhatARemovedCallbackDeliveredVerifies: a removed callback leaves proofs of everything it
+// delivered, so records that another one appends there hide no forgery.
 func TestWhatARemovedCallbackDeliveredVerifies(t *testing.T) {
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// storeRows is a store as verify reads it.
+// storeRows is a store in the form that verify reads.
 type storeRows struct {
 	ctx context.Context
 	*auditstore.Store
@@ -43,7 +43,7 @@ func (s storeRows) Rows(fn func(verify.Row) error) error {
 	})
 }
 
-// storeTo runs a relay whose events are delivered, filtered and set aside, to one store. It
+// storeTo runs a relay with delivered, filtered and dead-lettered events and one store. It
 // returns the public key.
 func storeTo(t *testing.T, sink func() auditrelay.Sink) (public string) {
 	t.Helper()
@@ -79,7 +79,7 @@ func storeTo(t *testing.T, sink func() auditrelay.Sink) (public string) {
 	return public
 }
 
-// TestAStoreVerifies: whole it does, and what somebody did to it is named by row.
+// TestAStoreVerifies: a complete one does, and changes are reported by row.
 func TestAStoreVerifies(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "a.db")
@@ -129,7 +129,7 @@ func TestAStoreVerifies(t *testing.T) {
 	})
 }
 
-// execute changes a database in a file.
+// execute changes a database file.
 func execute(t *testing.T, path string, statements ...string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -213,7 +213,7 @@ func testStore(t *testing.T, public string, view func() (*auditstore.Store, erro
 	}
 }
 
-// flipStore flips bytes of a database: each is named, or changes nothing.
+// flipStore flips bytes of a database. Each flip is reported, or changes nothing.
 func flipStore(t *testing.T, path, public string, whole []byte) {
 	t.Helper()
 	step, named := 997, 0
