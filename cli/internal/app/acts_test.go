@@ -15,8 +15,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// unrecorded are the routes that change nothing and show no contents, and those whose
-// record another test sees.
+// unrecorded are the routes that change nothing and show no contents, and those whose record
+// another test checks.
 var unrecorded = map[string]string{
 	"GET /healthz": "state", "GET /readyz": "state", "GET /metrics": "counts", "GET /v1/version": "state", "GET /v1/principal": "the caller",
 	"GET /v1/events/{id}": "metadata; with ?data=true below", "GET /v1/events": "as GET /v1/events/{id}", "GET /v1/proofs": "digests",
@@ -32,9 +32,9 @@ var unrecorded = map[string]string{
 	"GET /v1/approvals": "requests", "POST /v1/approvals/{id}/approve": "TestApprovalsByHTTP", "POST /v1/approvals/{id}/reject": "TestApprovalsByHTTP",
 }
 
-// TestEveryRouteThatActsIsRecorded: whatever is done to the relay by a route, and every
-// reading of contents, is in the journal when the answer comes: who, what, on what and,
-// where the route takes one, why. A new route fails it until it says which it is.
+// TestEveryRouteThatActsIsRecorded: every act on the relay through a route, and every reading
+// of contents, is in the journal when the answer arrives: who, what, on what and, if the route
+// takes one, why. The test fails for a new route until the route is classified.
 func TestEveryRouteThatActsIsRecorded(t *testing.T) {
 	keep, err := os.ReadFile("../../../testdata/wasm/hostile/keep.wasm")
 	if err != nil {
@@ -105,7 +105,7 @@ callbacks:
 	because := `{"reason":"` + why + `"}`
 	for _, a := range []struct {
 		route, path, body string
-		act, object       string // "": it is a reading
+		act, object       string // "": a reading
 		reasoned          bool
 	}{
 		{"GET /v1/events/{id}?data", "/v1/events/a?data=true", "", "read", "event", false},
@@ -199,7 +199,7 @@ callbacks:
 	}
 }
 
-// learn takes over what later requests name.
+// learn stores the ids that later requests use.
 func learn(t *testing.T, known map[string]string, answer string) {
 	t.Helper()
 	var got struct {
@@ -218,7 +218,7 @@ func learn(t *testing.T, known map[string]string, answer string) {
 	}
 }
 
-// open reads the first line of an answer that does not end.
+// open reads the first line of an endless answer.
 func (r *running) open(path string) (int, string) {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
@@ -240,7 +240,7 @@ func (r *running) open(path string) (int, string) {
 	return resp.StatusCode, line
 }
 
-// controlLine is an own record's data.
+// controlLine is the data of an own record.
 type controlLine struct {
 	By      string `json:"changed_by"`
 	Object  string `json:"object_id"`

@@ -38,8 +38,8 @@ func newAssembler(t *testing.T, more map[string]SinkMaker) *assembler {
 	return &assembler{makers: makers, digestKey: make([]byte, 32), log: slog.New(slog.DiscardHandler)}
 }
 
-// Whatever LiteLLM's keys become, the S3 sink understands: every key of its
-// documentation, one at a time and all at once.
+// The S3 sink accepts the options translated from LiteLLM's keys: every documented key, one at
+// a time and all at once.
 func TestLiteLLMsKeysBecomeOptionsOfTheS3Sink(t *testing.T) {
 	keys := []string{
 		"s3_region_name: us-west-2",
@@ -141,8 +141,8 @@ removed: [gone]
 	}
 }
 
-// A constructor's complaint comes back with file, line and key, all of them at
-// once, a sink of one's own included.
+// A constructor's errors are reported with file, line and key, all at once, including those of
+// a custom sink.
 func TestSinksComplaintsHaveTheirPlace(t *testing.T) {
 	file := writeConfig(t, `callbacks:
   - name: one
@@ -169,7 +169,7 @@ func TestSinksComplaintsHaveTheirPlace(t *testing.T) {
 
 func TestAModuleThatIsNoGuestIsRefused(t *testing.T) {
 	wasm := filepath.Join(t.TempDir(), "g.wasm")
-	// An empty module: what is in it does not come to matter.
+	// An empty module: its content does not matter.
 	if err := os.WriteFile(wasm, []byte("\x00asm\x01\x00\x00\x00"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -183,8 +183,7 @@ func TestAModuleThatIsNoGuestIsRefused(t *testing.T) {
 	}
 }
 
-// What all guests may come to take is held against the budget before any is
-// loaded.
+// The maximum memory of all guests is compared with the budget before any is loaded.
 func TestGuestsThatMayTakeTooMuchAreRefused(t *testing.T) {
 	cfg := &config.Config{
 		Guests:    config.Guests{Memory: 64 << 20},
@@ -204,8 +203,7 @@ func TestBuiltInSinksAreNotReplaced(t *testing.T) {
 	}
 }
 
-// A CA of one's own is PEM text, from a file by reference: it reaches the sink as
-// it stands.
+// A custom CA is PEM text, from a file by reference. It reaches the sink unchanged.
 func TestS3TakesACAFromAFile(t *testing.T) {
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()

@@ -15,7 +15,7 @@ import (
 
 const storeToken = "token-of-compliance"
 
-// storeConfigText is a relay with a store; more goes behind.
+// storeConfigText is a relay with a store. More can be appended.
 const storeConfigText = `
 tokens: [{name: auditor, token: ` + storeToken + `, roles: [comply]}, {name: boss, token: token-of-the-boss, roles: [admin]}]
 callbacks:
@@ -49,7 +49,7 @@ func (r *running) await(want string) {
 		if done {
 			return
 		}
-		time.Sleep(2 * time.Millisecond) // polling another's progress
+		time.Sleep(2 * time.Millisecond) // poll progress elsewhere
 	}
 	r.t.Fatal("events are still pending\n" + r.log.String())
 }
@@ -94,7 +94,7 @@ func (p *auditPage) ids() string {
 	return strings.Join(ids, " ")
 }
 
-// numbered is an event of its own minute.
+// numbered returns an event with its own minute.
 func numbered(n int) string {
 	return fmt.Sprintf(`{"id":"e%d","updated_at":"2026-01-31T12:%02d:00+00:00","changed_by":"user-%d","changed_by_api_key":"key-%d",`+
 		`"action":%q,"table_name":"LiteLLM_TeamTable","object_id":"team-%d","before_value":"{\"n\": %d}","updated_values":{"n":%d},"more":[%d]}`,
@@ -102,7 +102,7 @@ func numbered(n int) string {
 }
 
 func TestAuditEndToEnd(t *testing.T) {
-	// Own records, of the readings here, go elsewhere.
+	// Own records of the readings here go elsewhere.
 	r := run(t, storeConfigText+"  - {name: own, sink: {memory: {}}}\ncontrol: {callback: own, only: true}\n", memorySinks)
 	for n := range 12 {
 		r.send(numbered(n))
@@ -157,7 +157,7 @@ func TestAuditEndToEnd(t *testing.T) {
 	}
 }
 
-// What a client sees, to be read as documentation.
+// The answers that a client sees, as documentation.
 func TestAuditAnswers(t *testing.T) {
 	r := run(t, storeConfigText, nil)
 	r.send(
@@ -179,10 +179,10 @@ func TestAuditAnswers(t *testing.T) {
 	goldenText(t, "testdata/audit.txt", b.String())
 }
 
-// scrubbed is what differs from run to run.
+// scrubbed matches values that differ between runs.
 var scrubbed = regexp.MustCompile(`("journal":|"received":|"next_cursor":)"[^"]*"()`)
 
-// goldenText compares got with a file, or writes it there when told to.
+// goldenText compares got with a file, or writes the file if requested.
 func goldenText(t *testing.T, file, got string) {
 	t.Helper()
 	if os.Getenv("UPDATE_GOLDEN") != "" {
@@ -200,7 +200,7 @@ func goldenText(t *testing.T, file, got string) {
 	}
 }
 
-// A cursor goes on where its page ended, whatever came in meanwhile.
+// A cursor continues where its page ended, whatever was added meanwhile.
 func TestCursorsAcrossInserts(t *testing.T) {
 	r := run(t, storeConfigText, nil)
 	for n := range 9 {
@@ -220,7 +220,7 @@ func TestCursorsAcrossInserts(t *testing.T) {
 			if page.Next == nil {
 				break
 			}
-			// Newer than all, or of another user: before the cursor in every order but one.
+			// Newer than all, or of another user: before the cursor in every order except one.
 			r.send(strings.NewReplacer(`"e50"`, fmt.Sprintf(`"x-%d-%s"`, extra, url.QueryEscape(tt.query)), "12:50", "13:00", "user-2", "user-9", "team-0", "a-team").Replace(numbered(50)))
 			r.await("")
 			page = r.audit(tt.query + "&cursor=" + *page.Next)
@@ -243,7 +243,7 @@ func TestCursorsAcrossInserts(t *testing.T) {
 	}
 }
 
-// A cursor that somebody changed, or took from another search, is refused or harmless.
+// A cursor that was changed, or that belongs to another search, is refused or harmless.
 func TestCursorsThatAreTamperedWith(t *testing.T) {
 	r := run(t, storeConfigText, nil)
 	for n := range 5 {
@@ -271,7 +271,8 @@ func TestCursorsThatAreTamperedWith(t *testing.T) {
 	}
 }
 
-// A dead letter's tombstone is searched like any other, and replaced when it is replayed.
+// A dead letter's tombstone is searched like any other record, and replaced when it is
+// replayed.
 func TestTombstonesInTheStore(t *testing.T) {
 	const leaks = `
 tokens: [{name: auditor, token: ` + storeToken + `, roles: [comply]}, {name: boss, token: token-of-the-boss, roles: [admin]}]
@@ -281,7 +282,7 @@ callbacks:
 	r := run(t, fmt.Sprintf(leaks, ", must_not_leave: {paths: [more]}"), nil)
 	r.send(numbered(1))
 	r.await("")
-	var page auditPage // the account has the dead letter before its tombstone is delivered
+	var page auditPage // the account shows the dead letter before its tombstone is delivered
 	r.until(func() bool { page = r.audit("?end_date=2026-12-31&action=updated"); return len(page.Logs) > 0 })
 	if len(page.Logs) != 1 || page.Logs[0]["auditrelay_tombstone"] != true || page.Logs[0]["action"] != "updated" || page.Logs[0]["object_id"] != "" {
 		t.Fatalf("the tombstone: %+v", page.Logs)
@@ -307,7 +308,7 @@ callbacks:
 	}
 }
 
-// until waits for another's progress.
+// until waits for progress elsewhere.
 func (r *running) until(done func() bool) {
 	r.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(2 * time.Millisecond) {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// The trailers of a whole export.
+// The trailers of a complete export.
 const (
 	trailerComplete = "Auditrelay-Export-Complete"
 	trailerRecords  = "Auditrelay-Export-Records"
@@ -67,7 +67,7 @@ func TestExport(t *testing.T) {
 	if body, trailer, err = r.export("?format=ndjson&id=e7&ending=false"); err != nil || strings.Count(body, "\n") != 1 || trailer.Get(trailerRecords) != "1" {
 		t.Errorf("one without an ending: %v %s", err, body)
 	}
-	// Narrowed by one field and sorted by another.
+	// Filtered by one field and sorted by another.
 	if body, trailer, err = r.export("?format=ndjson&action=deleted&sort_by=object_id&sort_order=asc"); err != nil || trailer.Get(trailerRecords) != "8" {
 		t.Errorf("sorted by another: %v %v", err, trailer)
 	}
@@ -82,7 +82,7 @@ func TestExport(t *testing.T) {
 	if got := strings.Join(order[:8], " "); got != "e5 e20 e11 e2 e17 e8 e23 e14" {
 		t.Errorf("sorted by another: %s", got)
 	}
-	// Who exported what is an event, without the values that were searched for.
+	// Each export is recorded with its user and scope, but without the searched values.
 	r.await("")
 	var told []string
 	for _, l := range r.audit("?table_name=auditrelay_export&sort_order=asc").Logs {
@@ -90,7 +90,7 @@ func TestExport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(string(after), `"records"`) { // of its end
+		if strings.Contains(string(after), `"records"`) { // the record of its end
 			continue
 		}
 		told = append(told, fmt.Sprint(l["changed_by"], " ", l["object_id"], " ", string(after)))
@@ -101,7 +101,7 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// A spreadsheet takes none of what a producer wrote for a formula, and nothing is lost.
+// No text of a producer becomes a formula in a spreadsheet, and nothing is lost.
 func TestExportAsCSV(t *testing.T) {
 	r := run(t, storeConfigText, nil)
 	odd := []string{"=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "'=1", "#end", "\uff1d1", "\uff0bx", "\uff0dx", "\uff20x", `a "quoted", cell`, "plain", "two\nlines", "=cmd|' /C calc'!A0"}

@@ -63,7 +63,7 @@ func run(t *testing.T, text string, sinks map[string]SinkMaker) *running {
 	return runFile(t, writeConfig(t, "listen: 127.0.0.1:0\n"+text), sinks)
 }
 
-// runFile is run for a configuration that says where to listen.
+// runFile is like run, for a configuration with its own address.
 func runFile(t *testing.T, file string, sinks map[string]SinkMaker, change ...func(*Options)) *running {
 	t.Helper()
 	r := &running{t: t, file: file, reload: make(chan os.Signal), log: &syncBuffer{}, scheme: "http", client: http.DefaultClient}
@@ -124,8 +124,8 @@ var memorySinks = map[string]SinkMaker{"memory": func(config.Section) (auditrela
 
 const oneCallback = "callbacks: [{name: one, sink: {memory: {}}, chunk: {age: 1ms}}]\n"
 
-// A reload puts all of a good configuration in force, or none of a bad one, and
-// is itself recorded with both digests.
+// A reload puts all of a valid configuration in force, or none of an invalid one, and is itself
+// recorded with both digests.
 func TestReload(t *testing.T) {
 	const admin = "token-of-the-admin"
 	first := "tokens: [{name: boss, token: " + admin + ", roles: [admin]}]\n" + oneCallback
@@ -157,7 +157,7 @@ func TestReload(t *testing.T) {
 	if status, answer := r.call("GET", "/v1/callbacks/two", "", "another-long-token"); status != 200 {
 		t.Errorf("the new callback: %d %s", status, answer)
 	}
-	// The change is the journal's second event, after the reload that failed.
+	// The change is the journal's second event, after the failed reload.
 	status, answer = r.call("GET", "/v1/stats", "", "another-long-token")
 	if status != 200 || !strings.Contains(answer, `"head":3`) {
 		t.Errorf("the change was not recorded: %s", answer)
@@ -165,7 +165,7 @@ func TestReload(t *testing.T) {
 
 	// By signal, the same configuration changes nothing.
 	r.reload <- os.Interrupt
-	r.reload <- os.Interrupt // taken once the first is done
+	r.reload <- os.Interrupt // accepted once the first one is done
 	if n := strings.Count(r.log.String(), "was reloaded"); n < 2 {
 		t.Errorf("%d reloads are logged:\n%s", n, r.log)
 	}
@@ -179,7 +179,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// Tokens cannot be taken away from a listener that the world can reach.
+// Tokens cannot be removed from a publicly reachable listener.
 func TestReloadKeepsTheDoorShut(t *testing.T) {
 	const admin = "token-of-the-admin"
 	file := writeConfig(t, "listen: 0.0.0.0:0\ntokens: [{name: boss, token: "+admin+", roles: [admin]}]\n"+oneCallback)
@@ -200,8 +200,8 @@ func TestReloadKeepsTheDoorShut(t *testing.T) {
 	}
 }
 
-// What was accepted is delivered before an orderly stop ends; a configuration
-// changed between two runs is recorded at the second start.
+// Accepted events are delivered before an orderly stop ends. A configuration changed between
+// two runs is recorded at the second start.
 func TestStopAndStartAgain(t *testing.T) {
 	dir := t.TempDir()
 	text := fmt.Sprintf("data_dir: %s\n", filepath.Join(dir, "data"))
@@ -249,8 +249,7 @@ func TestAPortThatIsTakenCostsNoRecovery(t *testing.T) {
 	}
 }
 
-// Certificates are read again at a reload; a client without the right
-// certificate does not get in.
+// A reload reads certificates again. A client without the right certificate is rejected.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	ca := newAuthority(t)

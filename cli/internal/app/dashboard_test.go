@@ -20,7 +20,7 @@ callbacks:
   - {name: store, sink: {sqlite: {}}, chunk: {age: 1ms}}
 `
 
-// ask sends what a browser sends for a page of LiteLLM's dashboard.
+// ask sends the request of a browser for a page of LiteLLM's dashboard.
 func (r *running) ask(method, origin, path string, query url.Values) (*http.Response, string) {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), method, "http://"+r.address+path+"?"+query.Encode(), nil)
@@ -48,8 +48,8 @@ func (r *running) ask(method, origin, path string, query url.Values) (*http.Resp
 	return resp, string(body)
 }
 
-// TestLiteLLMsDashboard sends what the dashboard's client sends, with each of its filters,
-// and reads the answer by LiteLLM's model: all nine fields, of its types.
+// TestLiteLLMsDashboard sends the requests of the dashboard's client, with each of its filters,
+// and reads the answers with LiteLLM's model: all nine fields with its types.
 func TestLiteLLMsDashboard(t *testing.T) {
 	r := run(t, dashboardConfig, nil)
 	r.send(
@@ -59,7 +59,7 @@ func TestLiteLLMsDashboard(t *testing.T) {
 		`{"id":"4","updated_at":"2026-01-31T12:04:00+00:00","action":"rotated","object_id":null,"changed_by":null,"table_name":null,"before_value":"[1, 2]","updated_values":"just text"}`,
 	)
 	r.await("")
-	type model struct { // by LiteLLM's: a value of another type fails to decode
+	type model struct { // LiteLLM's model: a value of another type fails to decode
 		ID            string          `json:"id"`
 		UpdatedAt     string          `json:"updated_at"`
 		ChangedBy     string          `json:"changed_by"`
@@ -169,7 +169,7 @@ func TestOrigins(t *testing.T) {
 			}
 		}
 	}
-	// One that is taken away at a reload is refused from then on.
+	// An origin removed by a reload is refused from then on.
 	r.rewrite(strings.Replace(dashboardConfig, dashboardOrigin, "https://other.example", 1) + "\n")
 	if status, answer := r.call("POST", "/v1/reload", "", "token-of-the-boss"); status != 200 {
 		t.Fatal(answer)
@@ -179,7 +179,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// A record that is not what was stored is shown as damaged, with nothing of it, and an
+// A record that differs from the stored one is shown as damaged, without its content, and an
 // export with one is not complete.
 func TestDamagedRecordsAreNotServed(t *testing.T) {
 	r := run(t, storeConfigText, nil)

@@ -2,13 +2,13 @@ package app
 
 import "testing"
 
-// TestAnOldDataDirectoryKeepsItsRedaction: what LiteLLM's file asks for goes on
-// unredacted where a revision without the default delivered so, whatever comes later;
-// everywhere else it is redacted.
+// TestAnOldDataDirectoryKeepsItsRedaction: LiteLLM's callbacks stay unredacted only if a
+// revision without the default delivered them so, whatever happens later. Everywhere else they
+// are redacted.
 func TestAnOldDataDirectoryKeepsItsRedaction(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		old   bool   // a relay ran there before the default
+		old   bool   // a relay ran with it before the default
 		first string // Config.Redaction of the first start with the default
 		keeps bool   // before that start, and after it
 		later bool

@@ -13,8 +13,8 @@ import (
 	"auditrelay/internal/test/pgtest"
 )
 
-// stuckServer forwards to a Postgres, until it has forwarded so many bytes of answers: then
-// it stands still, and keeps its connections open.
+// stuckServer forwards to a Postgres until it has forwarded a number of answer bytes. Then it
+// hangs and keeps its connections open.
 type stuckServer struct {
 	dir string
 
@@ -25,7 +25,7 @@ type stuckServer struct {
 
 func newStuckServer(t *testing.T, to *pgtest.Server) *stuckServer {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "stuck") // a socket's path is short
+	dir, err := os.MkdirTemp("", "stuck") // a socket needs a short path
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +82,8 @@ func (s *stuckServer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// An export from a database that stands still in the middle ends in time, cut off, so that no
-// client takes it for whole.
+// An export from a database that hangs in the middle ends in time and is visibly truncated, so
+// no client takes it for complete.
 func TestAnExportFromAServerThatStandsStill(t *testing.T) {
 	stuck := newStuckServer(t, pgtest.Start(t))
 	t.Setenv("STORE_URL", "host="+stuck.dir+" user=owner dbname=postgres sslmode=disable")

@@ -31,7 +31,7 @@ const (
 	limitedToken = "a-token-with-a-rate-0123"
 )
 
-// fleetKey signs proofs, of all relays alike.
+// fleetKey signs the proofs of all relays.
 var fleetKey = sync.OnceValue(func() string {
 	key, _, _ := note.GenerateKey(rand.Reader, "fleet.example") // never fails
 	return key
@@ -54,7 +54,7 @@ journal: {postgres: {url: "%s", takeover: 2s, fleet: {name: %s, address: "http:/
 	return all
 }
 
-// freeAddress is one that nothing listens on.
+// freeAddress returns an unused address.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -65,7 +65,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// fleetOf waits until a relay sees the fleet as ok wants it.
+// fleetOf waits until a relay's view of the fleet satisfies ok.
 func fleetOf(t *testing.T, r *running, what string, ok func(api.Fleet) bool) api.Fleet {
 	t.Helper()
 	var f api.Fleet
@@ -90,8 +90,8 @@ func ledBy(name string) func(api.Fleet) bool {
 	return func(f api.Fleet) bool { return f.Leader == name }
 }
 
-// TestFleet: each relay of a fleet answers for the one that leads, and what was changed on
-// one goes on with the next.
+// TestFleet: each relay of a fleet answers for the leader, and changes made on one relay
+// survive a change of the leader.
 func TestFleet(t *testing.T) {
 	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
 	relays := fleetOn(t, server, `filters: {secrets: {redact: {rules: [{names: [password], do: mask}]}}}
@@ -107,7 +107,7 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 		t.Errorf("the fleet: %+v", f)
 	}
 
-	// Every route, on the relay that does not lead.
+	// Every route, on a relay that does not lead.
 	if status, answer := b.call("POST", "/v1/events", event("e1"), fleetToken); status != 200 {
 		t.Fatalf("an event sent to b: %d %s", status, answer)
 	}
@@ -125,7 +125,7 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 			t.Errorf("an event with a wrong token: %d", status)
 		}
 	}
-	// A token's rate holds for all relays together.
+	// A token's rate limit applies to all relays together.
 	var many strings.Builder
 	for i := range 1000 {
 		fmt.Fprintln(&many, event(fmt.Sprint("many", i)))
@@ -142,7 +142,7 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 	}{
 		{a, "auditrelay_fleet_leads 1", "auditrelay_fleet_leads 0"},
 		{a, "auditrelay_callback_pending", "auditrelay_fleet_agree 0"},
-		{b, "auditrelay_fleet_leads 0", "auditrelay_callback_pending"}, // or it would be counted twice
+		{b, "auditrelay_fleet_leads 0", "auditrelay_callback_pending"}, // otherwise it would be counted twice
 		{b, `auditrelay_fleet_relays{state="standby"} 1`, "auditrelay_ready"},
 	} {
 		if status, answer := tt.of.call("GET", "/metrics", "", fleetToken); status != 200 || !strings.Contains(answer, tt.has) || strings.Contains(answer, tt.hasNever) {
@@ -162,8 +162,8 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 		t.Fatalf("save a search: %d %s", status, answer)
 	}
 
-	// a gives the lead up: the selected policy is in force on b, at once, and the saved
-	// searches are there.
+	// a gives up the lead: the selected policy is in force on b at once, and the saved searches
+	// exist there.
 	if status, answer := b.call("POST", "/v1/fleet/nobody/drain", `{}`, fleetToken); status != 404 {
 		t.Errorf("drain of a relay that is not there: %d %s", status, answer)
 	}
@@ -190,7 +190,7 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 		t.Errorf("the same event, sent to a: %d %s", status, answer)
 	}
 
-	// b stops: a leads again, although it was drained, and has b's policy.
+	// b stops: a leads again although it was drained, and has b's policy.
 	if err := b.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 	}
 	fleetOf(t, a, "a sees that b is gone", func(f api.Fleet) bool { return len(f.Relays) == 2 && f.Relays[1].State == "gone" })
 
-	// b starts anew: no relay is gone.
+	// b restarts: no relay is gone.
 	fleetOn(t, server, `filters: {secrets: {redact: {rules: [{names: [password], do: mask}]}}}
 callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms}}]
 `, "b")
@@ -211,8 +211,8 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 	}
 }
 
-// TestFleetPutsTheNewestFirst: a relay with a newer configuration leads; where it cannot,
-// those with the older one do.
+// TestFleetPutsTheNewestFirst: a relay with a newer configuration leads. If it cannot, those
+// with the older one do.
 func TestFleetPutsTheNewestFirst(t *testing.T) {
 	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
 	a := fleetOn(t, server, "callbacks: [{name: one, sink: {memory: {}}}, {name: two, sink: {memory: {}}}]\n", "a")["a"]
@@ -222,7 +222,7 @@ func TestFleetPutsTheNewestFirst(t *testing.T) {
 	if status, _ := a.call("GET", "/v1/callbacks/three", "", fleetToken); status != 200 {
 		t.Errorf("the new callback: %d", status)
 	}
-	// a's configuration lacks callback three, and does not say that it is given up.
+	// a's configuration lacks callback three without listing it as removed.
 	if status, answer := b.call("POST", "/v1/fleet/b/drain", `{}`, fleetToken); status != 200 {
 		t.Fatalf("drain: %d %s", status, answer)
 	}
@@ -238,8 +238,8 @@ func TestFleetPutsTheNewestFirst(t *testing.T) {
 	a.stop = func() error { return nil } // as it should
 }
 
-// TestFleetOverTLS: relays send requests on to a leader whose certificate is of fleet.ca,
-// and to no other.
+// TestFleetOverTLS: relays forward requests to a leader with a certificate of fleet.ca, and to
+// no other.
 func TestFleetOverTLS(t *testing.T) {
 	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
 	dir := t.TempDir()
@@ -281,8 +281,8 @@ callbacks: [{name: one, sink: {memory: {}}, chunk: {age: 1ms}}]
 	}
 }
 
-// TestFleetOnThePage: the page of any relay shows the fleet, what is done there goes to the
-// relay that leads, and a rollout goes on with the next one.
+// TestFleetOnThePage: the page of any relay shows the fleet. Acts on it go to the leader, and a
+// rollout continues with the next one.
 func TestFleetOnThePage(t *testing.T) {
 	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
 	rest := `filters: {secrets: {redact: {rules: [{names: [password], do: mask}]}}}
@@ -354,7 +354,7 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 		t.Fatal(status, text)
 	}
 	both("b")
-	// Who was signed in reads why they are not, and goes on where they were.
+	// A signed-in user is told why the session ended, and continues at the same place.
 	if _, text := kept("POST", "/ui/rollouts/secrets/back", url.Values{}); !strings.Contains(text, "Your session has ended") || !strings.Contains(text, "What you sent last was not done") {
 		t.Error("a button after another relay took the lead:", text)
 	}
@@ -389,8 +389,8 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 	}
 }
 
-// TestAPlannedChangeOfTheLeader: who sends to the relay that hands over waits, and is not told
-// that it stops.
+// TestAPlannedChangeOfTheLeader: a sender to the relay that hands over waits, and gets no error
+// about the stop.
 func TestAPlannedChangeOfTheLeader(t *testing.T) {
 	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
 	rest := "callbacks: [{name: one, sink: {memory: {}}, chunk: {age: 1ms}}]\n"
@@ -412,7 +412,7 @@ func TestAPlannedChangeOfTheLeader(t *testing.T) {
 				req.Header.Set("Authorization", "Bearer "+fleetToken)
 				resp, err := http.DefaultClient.Do(req)
 				if err != nil {
-					continue // an idle connection that was closed
+					continue // a closed idle connection
 				}
 				answer, err := io.ReadAll(resp.Body)
 				if resp.Body.Close(); err == nil && strings.Contains(string(answer), "shutting down") {

@@ -8,7 +8,8 @@ import (
 	"auditrelay/config"
 )
 
-// TestFleetDigest: relays of one fleet differ in their machines and in nothing else.
+// TestFleetDigest: the configurations of relays in one fleet may differ only in the settings of
+// their machines.
 func TestFleetDigest(t *testing.T) {
 	digest := func(change func(*config.Config)) string {
 		cfg := &config.Config{Listen: "10.0.0.1:8787", DataDir: "/a", Tokens: []config.Token{{Name: "boss", Token: "a-token-of-the-boss"}}}

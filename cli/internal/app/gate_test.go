@@ -10,9 +10,9 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestTheGateOfEverySink: whatever our sinks derive from clean events (keys, digests,
-// checksums, metadata) is taken for no secret, and what they derive from an event
-// with a secret is not missed.
+// TestTheGateOfEverySink: data that our sinks derive from clean events (keys, digests,
+// checksums, metadata) is not taken for a secret. Data derived from an event with a secret is
+// detected.
 func TestTheGateOfEverySink(t *testing.T) {
 	for _, sink := range []string{
 		"{stdout: {}}", "{file: {path: out.ndjson}}",

@@ -20,15 +20,15 @@ import (
 	"auditrelay/runtime"
 )
 
-// relay is the parts of a daemon that a test puts together itself: a runtime on a
-// journal in memory behind the server.
+// relay is a daemon's parts assembled by a test: a runtime on a journal in memory behind the
+// server.
 type relay struct {
 	t    *testing.T
 	rt   *runtime.Runtime
 	http *httptest.Server
 }
 
-// newRelay opens the runtime; serve starts the server.
+// newRelay opens the runtime. serve starts the server.
 func newRelay(t *testing.T, sink auditrelay.Sink) *relay {
 	t.Helper()
 	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet(), Callbacks: []runtime.Callback{
@@ -92,7 +92,7 @@ func decodeText[T any](t *testing.T, answer string) T {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// memorySink acknowledges everything while it is not down.
+// memorySink acknowledges everything unless it is down.
 type memorySink struct{ down atomic.Bool }
 
 func (s *memorySink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {

@@ -11,8 +11,7 @@ import (
 	"auditrelay/config"
 )
 
-// What is wrong with the section of a source stands at its place, all at once, and no
-// secret is shown.
+// Faults in a source's section are reported at their places, all at once, and without secrets.
 func TestSourcesComplaintsHaveTheirPlace(t *testing.T) {
 	files, err := filepath.Glob("testdata/ingest/*.yaml")
 	if err != nil || len(files) < 5 {

@@ -14,7 +14,7 @@ import (
 	"auditrelay/internal/redaction"
 )
 
-// keptSink keeps what was delivered.
+// keptSink stores the delivered records.
 type keptSink struct {
 	memorySink
 	mu   sync.Mutex
@@ -33,7 +33,7 @@ func (s *keptSink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) 
 	return s.memorySink.Render(chunk)
 }
 
-// inOrder is everything that was delivered, parsed, by sequence.
+// inOrder returns all delivered records, parsed, by sequence.
 func (s *keptSink) inOrder(t *testing.T) (all []delivered) {
 	t.Helper()
 	s.mu.Lock()
@@ -48,7 +48,7 @@ func (s *keptSink) inOrder(t *testing.T) (all []delivered) {
 	return all
 }
 
-// of is what was delivered of one table.
+// of returns the delivered records of one table.
 func (s *keptSink) of(t *testing.T, table string) []delivered {
 	t.Helper()
 	return slices.DeleteFunc(s.inOrder(t), func(d delivered) bool { return d.Table != table })
@@ -76,7 +76,7 @@ func (r *running) mustReload(text string) {
 	}
 }
 
-// Each change of a key is told of once, with fingerprints in the place of secrets.
+// Each change of a key is recorded once, with fingerprints in place of secrets.
 func TestChangesOfKeysAreAuditEvents(t *testing.T) {
 	sink := &keptSink{}
 	dir := t.TempDir()
@@ -87,7 +87,7 @@ func TestChangesOfKeysAreAuditEvents(t *testing.T) {
 		"team: {current: 1, versions: {1: first-secret-of-team}}, user: secret-of-the-users",
 		"team: {current: 2, versions: {1: first-secret-of-team, 2: second-secret-of-team}}, user: secret-of-the-users", // rotated
 		"team: {current: 2, versions: {1: destroyed, 2: second-secret-of-team}}, user: secret-of-the-users",            // destroyed
-		"team: {current: 2, versions: {1: destroyed, 2: second-secret-of-team}}",                                       // gone
+		"team: {current: 2, versions: {1: destroyed, 2: second-secret-of-team}}",                                       // removed
 		"team: {current: 2, versions: {1: destroyed, 2: another-2nd-secret-of-team}}",                                  // another secret
 	}
 	r := run(t, config(steps[0]), sink.makers())
@@ -98,7 +98,7 @@ func TestChangesOfKeysAreAuditEvents(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	again := run(t, config(steps[4]), sink.makers()) // and not once more at the next start
+	again := run(t, config(steps[4]), sink.makers()) // the next start does not repeat it
 	if err := again.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -160,9 +160,8 @@ func texts(all []delivered) (texts []string) {
 	return texts
 }
 
-// While events flow, a reload puts a new version in force: nothing is lost, every
-// pseudonym is that of the version that it names, and once the reload is answered only
-// the new one makes any.
+// During a reload with a new key version, nothing is lost, and every pseudonym is that of the
+// version it names. After the reload is answered, only the new version makes pseudonyms.
 func TestAKeyIsRotatedWhileEventsFlow(t *testing.T) {
 	secrets := map[int]auditrelay.Secret{1: "first-secret-of-team", 2: "second-secret-of-team", 3: "third-secret-of-team"}
 	config := func(current int) string {
@@ -180,7 +179,7 @@ func TestAKeyIsRotatedWhileEventsFlow(t *testing.T) {
 			t.Fatalf("send: %d %s", status, answer)
 		}
 	}
-	var at []int // how many events had been sent when a version was in force for good
+	var at []int // number of events sent before each version was definitely in force
 	for version := 1; version <= 3; version++ {
 		if version > 1 {
 			r.rewrite(config(version))

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// TestAKMSSignsProofs: with proofs.kms the relay asks the service for signatures, and
-// makes no key of its own.
+// TestAKMSSignsProofs: with proofs.kms the relay requests signatures from the service, and
+// creates no key.
 func TestAKMSSignsProofs(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

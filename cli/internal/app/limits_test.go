@@ -16,7 +16,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// maxima lists every option with a greatest value, by path, as its range tag has it.
+// maxima lists every option with a maximum, by path, as in its range tag.
 func maxima(found map[string]string, path string, t reflect.Type) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -42,7 +42,7 @@ func maxima(found map[string]string, path string, t reflect.Type) {
 	}
 }
 
-// greatest is a configuration in which every option has its greatest value.
+// greatest returns a configuration with every option at its maximum.
 func greatest(t *testing.T, values map[string]string) string {
 	t.Helper()
 	top := map[string]any{}
@@ -52,7 +52,7 @@ func greatest(t *testing.T, values map[string]string) string {
 			value = n
 		}
 		if text == "366d" {
-			continue // set below: encryption needs more than a value
+			continue // set below: encryption requires more than a value
 		}
 		at := top
 		steps := strings.Split(path, ".")
@@ -83,17 +83,16 @@ func greatest(t *testing.T, values map[string]string) string {
 	top["filters"] = map[string]any{"f": filter}
 	top["callbacks"] = []any{callback}
 	top["data_dir"] = t.TempDir()
-	text, err := json.Marshal(top) // which YAML can read
+	text, err := json.Marshal(top) // valid as YAML
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
 }
 
-// TestEveryMaximumIsKept takes every greatest value that the configuration accepts
-// and finds it in what the engine runs with; what the engine then makes of chunks,
-// emits and edits of that size, runtime's TestTheGreatestBoundsAreKept shows. An
-// option with a new maximum fails here until it says who keeps it.
+// TestEveryMaximumIsKept takes every maximum that the configuration accepts and compares it
+// with the running engine's value. runtime's TestTheGreatestBoundsAreKept tests chunks, emits
+// and edits of that size. The test fails for a new maximum until it is listed here.
 func TestEveryMaximumIsKept(t *testing.T) {
 	values := map[string]string{}
 	maxima(values, "", reflect.TypeFor[config.Config]())
@@ -112,8 +111,8 @@ func TestEveryMaximumIsKept(t *testing.T) {
 	guest := a.guestOptions(cfg, &cfg.Filters[0], nil, "")
 	door := http.Limits{BodyBytes: limits.BodyBytes, Events: limits.Events, EventBytes: limits.EventBytes, Depth: limits.Depth, IDBytes: limits.IDBytes}.Ingest()
 	size := func(n int64) auditrelay.ByteSize { return auditrelay.ByteSize(n) }
-	told := cfg.Alerts.WithDefaults() // as watchAlerts takes them
-	kept := map[string][]any{         // what the engine runs with, and what it says that it keeps
+	told := cfg.Alerts.WithDefaults() // as in watchAlerts
+	kept := map[string][]any{         // the engine's values, and those it reports
 		"guests.memory":                {cfg.Guests.Memory},
 		"alerts.stalled":               {told.Stalled},
 		"alerts.lag":                   {told.Lag},
@@ -121,7 +120,7 @@ func TestEveryMaximumIsKept(t *testing.T) {
 		"alerts.silent":                {told.Silent},
 		"alerts.recovered":             {told.Recovered},
 		"alerts.every":                 {told.Every},
-		"canary.every":                 {cfg.Canary.WithDefaults().Every}, // as canaryTurn takes them
+		"canary.every":                 {cfg.Canary.WithDefaults().Every}, // as in canaryTurn
 		"canary.within":                {cfg.Canary.WithDefaults().Within},
 		"delivery.memory":              {o.Memory},
 		"ingest.limits.event_bytes":    {o.Limits.EventBytes, size(door.EventBytes), guest.Limits.EventBytes},
@@ -135,7 +134,7 @@ func TestEveryMaximumIsKept(t *testing.T) {
 		"detectors.secret_group":       {cfg.Detectors[0].SecretGroup},
 		"journal.window":               {o.Journal.Window},
 		"journal.postgres.takeover":    {o.Journal.Postgres.Takeover},
-		"oidc.leeway":                  {cfg.OIDC.Leeway}, // as the issuer takes it
+		"oidc.leeway":                  {cfg.OIDC.Leeway}, // as in the issuer
 		"approvals.detach":             {o.Approvals.Detach},
 		"approvals.discard":            {o.Approvals.Discard},
 		"approvals.quarantine delete":  {o.Approvals.DeleteQuarantine},
@@ -145,7 +144,7 @@ func TestEveryMaximumIsKept(t *testing.T) {
 		"tokens.rate.events":           {cfg.Tokens[0].Rate.Events},
 		"ingest.hooks.rate.requests":   {cfg.Ingest.Hooks[0].Rate.Requests},
 		"ingest.hooks.rate.events":     {cfg.Ingest.Hooks[0].Rate.Events},
-		"ingest.sockets.connections":   {cfg.Ingest.Sockets[0].Connections}, // as a door takes them
+		"ingest.sockets.connections":   {cfg.Ingest.Sockets[0].Connections}, // as in a door
 		"ingest.sockets.rate.events":   {cfg.Ingest.Sockets[0].Rate.Events},
 		"proofs.every":                 {o.Proofs.Every},
 		"journal.encryption.period":    {o.Journal.Encryption.Period},
@@ -186,9 +185,9 @@ func TestEveryMaximumIsKept(t *testing.T) {
 			t.Errorf("%s has no greatest value", path)
 		}
 	}
-	// All of them at once are taken, and an event goes through.
+	// All maxima together are accepted, and an event passes.
 	o.Dir, o.Logger = "", quiet()
-	o.Journal.Postgres = runtime.PostgresJournal{} // no server is there
+	o.Journal.Postgres = runtime.PostgresJournal{} // there is no server
 	rt, err := runtime.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +217,7 @@ func equals(text string, got any) bool {
 	return fmt.Sprint(got) == text
 }
 
-// A value beyond the engine's is refused at its place, with the greatest that works.
+// A value above the engine's maximum is refused at its place, with that maximum.
 func TestOneMoreThanTheMaximumIsRefusedAtItsPlace(t *testing.T) {
 	file := writeConfig(t, `ingest: {limits: {depth: 513, events: 1000001}}
 filters:

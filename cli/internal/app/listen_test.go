@@ -9,7 +9,7 @@ import (
 	"auditrelay/config"
 )
 
-// TestAFleetNeedsAnAddress: the command line may take it away.
+// TestAFleetNeedsAnAddress: the command line could remove it.
 func TestAFleetNeedsAnAddress(t *testing.T) {
 	cfg := &config.Config{Listen: config.NoAddress, Socket: config.Socket{Path: filepath.Join(t.TempDir(), "s")}}
 	cfg.Journal.Postgres.Fleet.Address = "http://127.0.0.1:1"
@@ -19,7 +19,7 @@ func TestAFleetNeedsAnAddress(t *testing.T) {
 	}
 }
 
-// TestASocketAloneThatCannotBeOpened is an error, as beside a port.
+// TestASocketAloneThatCannotBeOpened: this is an error, as it is beside a port.
 func TestASocketAloneThatCannotBeOpened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	other, err := net.Listen("unix", path)

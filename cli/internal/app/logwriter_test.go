@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A reader of the log that stands still holds up nobody; what it missed is counted, and
-// told once it reads again. One that is gone is no failure either.
+// A stalled reader of the log blocks nobody. Missed lines are counted, and reported once it
+// reads again. A closed reader is no failure either.
 func TestTheLogBlocksNobody(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -31,7 +31,7 @@ func TestTheLogBlocksNobody(t *testing.T) {
 	if dropped == 0 || dropped >= lines {
 		t.Fatalf("%d of %d lines were dropped", dropped, lines)
 	}
-	// Told in one line or in several: some lines may have gone out in between.
+	// The report may be in one line or in several: some lines may have been written in between.
 	told := uint64(0)
 	in := bufio.NewReader(r)
 	for told < dropped {
@@ -67,7 +67,7 @@ func TestTheLogBlocksNobody(t *testing.T) {
 	}
 	_ = w.Close()
 
-	// A reader that never reads again does not hold up the end.
+	// A reader that never reads again does not delay the end.
 	r, w, err = os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestTheLogBlocksNobody(t *testing.T) {
 	}
 }
 
-// One JSON object a line, durations with their unit.
+// One JSON object per line; durations have their unit.
 func TestJSONLogs(t *testing.T) {
 	var line lineBuffer
 	slog.New(logHandler("json", &line, slog.LevelInfo)).With("first", time.Second).Info("text", "took", 1500*time.Millisecond, slog.Group("g", "d", time.Minute))

@@ -38,8 +38,8 @@ func pseudonymOf(name string, version int, secret auditrelay.Secret, value strin
 	return string(redaction.NewPseudonymiser(name, auditrelay.Key{Version: version, Secret: secret}).Append(nil, []byte(value)))
 }
 
-// An investigator finds what an event's value became, by callback and by key; the
-// look-up leaves its own record, and the value is nowhere.
+// An investigator finds the pseudonyms of an event's value, by callback and by key. The look-up
+// leaves its own record, and the value is nowhere.
 func TestLookUp(t *testing.T) {
 	sink, raw := &keptSink{}, &keptSink{}
 	const comply, ingest = "token-of-compliance", "token-of-the-producer"
@@ -97,11 +97,11 @@ func TestLookUp(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	// What left is what the look-up says.
+	// The delivered pseudonym is in the look-up's result.
 	if events := sink.of(t, "LiteLLM_TeamTable"); len(events) != 1 || !strings.HasSuffix(two, " "+events[0].Object) {
 		t.Errorf("delivered: %+v", events)
 	}
-	records := raw.of(t, tableLookUp) // as they were stored: no filter has hidden anything
+	records := raw.of(t, tableLookUp) // in stored form: no filter has hidden anything
 	var told []string
 	for _, e := range records {
 		told = append(told, string(e.After))
@@ -131,7 +131,7 @@ func TestLookUp(t *testing.T) {
 	}
 }
 
-// lookingUp is a relay whose daemon can look pseudonyms up.
+// lookingUp returns a relay whose daemon can look up pseudonyms.
 func lookingUp(t *testing.T) *relay {
 	t.Helper()
 	cfg, err := config.Parse("relay.yaml", []byte(lookUpKeys), newAssembler(t, map[string]SinkMaker{"kept": memorySinks["memory"], "raw": memorySinks["memory"], "memory": memorySinks["memory"]}).loadOptions("relay.yaml"))
@@ -143,7 +143,7 @@ func lookingUp(t *testing.T) *relay {
 	return r
 }
 
-// A look-up that leaves no record gets no answer.
+// A look-up that cannot be recorded is not answered.
 func TestALookUpThatCannotBeRecordedIsNotAnswered(t *testing.T) {
 	r := lookingUp(t)
 	const body = `{"value":"` + lookUpValue + `"}`
@@ -192,8 +192,8 @@ func TestLookUpsThatAreRefused(t *testing.T) {
 	}
 }
 
-// The digest by which a record names its value is the relay's own: another relay's is
-// another, and so is that of another value.
+// A record names its value by a keyed digest. Another relay's digest differs, and so does that
+// of another value.
 func TestAValuesDigestIsKeyed(t *testing.T) {
 	one := keyedDigest([]byte("one"), "look-up", lookUpValue)
 	for name, other := range map[string]string{
@@ -205,7 +205,7 @@ func TestAValuesDigestIsKeyed(t *testing.T) {
 	}
 }
 
-// A guest's keys are those that it is granted.
+// A guest's keys are its granted keys.
 func TestLookUpsAnswerForGuests(t *testing.T) {
 	cfg, err := config.Parse("relay.yaml", []byte(`
 keys: {team: first-secret-of-team, user: secret-of-the-users, idle: secret-that-none-uses}
@@ -226,9 +226,9 @@ callbacks: [{name: one, filters: [g, h], sink: {x: }}, {name: two, filters: [h],
 	}
 }
 
-// Of a policy that separates pseudonyms a look-up with the field answers what left, on each
-// callback another, and what left before the policy was separate; without the field only that.
-// A key that only encrypts has no pseudonyms.
+// With a policy that separates pseudonyms, a look-up with the field returns the delivered
+// pseudonyms, which differ by callback, and those from before the policy was separate. Without
+// the field it returns only the latter. A key used only for encryption has no pseudonyms.
 func TestLookUpByField(t *testing.T) {
 	siem, archive := &keptSink{}, &keptSink{}
 	const comply, ingest = "token-of-compliance", "token-of-the-producer"

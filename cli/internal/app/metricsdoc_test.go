@@ -19,11 +19,11 @@ import (
 var (
 	metricName  = regexp.MustCompile(`fqName: "(auditrelay_[a-z0-9_]+)"`)
 	metricInDoc = regexp.MustCompile("`(auditrelay_[a-z0-9_]+)(?:\\{[a-z_,]*\\})?[` ]")
-	// notMetrics are other names that stand in the same form.
+	// notMetrics are other names of the same form.
 	notMetrics = regexp.MustCompile(`^auditrelay_(reading|callback|backup|relay|request|deadletter|source|namespace|principal|journal|sequence|event|init|v1?|config|policy|key|keyring|approval|lookup|export|store|filter|module|quarantine|record|tombstone|value|logger|detector.*|s|delete_all|recovery|gap|audit.*|meta|events|proofs|seqs?|test|alert|canary|tap|shadow|rollout|verification)$|^auditrelay_verify_`)
 )
 
-// Every metric is documented by its full name, and what the documentation names is there.
+// Every metric is documented by its full name, and every documented name exists.
 func TestMetricsAndDocumentationAgree(t *testing.T) {
 	var names []string
 	for _, d := range describedMetrics(t) {
@@ -61,7 +61,7 @@ func TestMetricsAndDocumentationAgree(t *testing.T) {
 	}
 }
 
-// describedMetrics are the metrics of a relay with all sources, as the library prints them.
+// describedMetrics returns the metrics of a relay with all sources, as printed by the library.
 func describedMetrics(t *testing.T) []string {
 	t.Helper()
 	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet()})

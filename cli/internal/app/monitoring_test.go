@@ -20,9 +20,9 @@ var (
 	expressions = regexp.MustCompile(`(?m)^ +expr: (.*)$`)
 )
 
-// TestPackagedMonitoringFitsTheMetrics: every metric and label that the packaged alert
-// rules and dashboard ask for is there, and so is every state and kind. Whether Prometheus
-// takes the expressions is not tried.
+// TestPackagedMonitoringFitsTheMetrics: every metric, label, state and kind in the packaged
+// alert rules and dashboard exists. It does not test whether Prometheus accepts the
+// expressions.
 func TestPackagedMonitoringFitsTheMetrics(t *testing.T) {
 	metrics := map[string][]string{} // labels by name
 	for _, d := range describedMetrics(t) {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A sender pushes an id out of the window of known ids, and sends another event under it.
-// The first one is what the relay goes on showing; the other one is named beside it.
+// A sender pushes an id out of the window of known ids, and sends another event with it. The
+// relay continues to show the first one, and names the other one beside it.
 func TestNobodyReplacesARecord(t *testing.T) {
 	r := run(t, `
 journal: {window: 1000}
@@ -40,7 +40,7 @@ callbacks:
 		}
 		send("other-token-0kx4q7wpz", strings.Join(flood, "\n"), 200)
 	}
-	send("other-token-0kx4q7wpz", event("victim", "innocent-bob"), 200) // nobody can know it any more
+	send("other-token-0kx4q7wpz", event("victim", "innocent-bob"), 200) // it is no longer in the window
 	r.await("")
 	var shown struct {
 		By     string `json:"changed_by"`
@@ -93,7 +93,7 @@ callbacks:
 	if n := explained.Namesakes; explained.Provenance.Principal != "litellm" || len(n) != 2 || n[0].Same || n[0].Provenance.Principal != "other" || n[1].Namespace != "apart" {
 		t.Errorf("what explain shows: %+v", explained)
 	}
-	// A reader who is confined to a namespace.
+	// A reader restricted to a namespace.
 	get("/audit/victim", "apart-token-0kx4q7wpz", &shown)
 	if shown.By != "somebody" {
 		t.Errorf("to a reader elsewhere the store shows %+v", shown)

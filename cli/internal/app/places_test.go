@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Two callbacks that write to one place are refused where the second stands, whichever
-// sinks they have; two that only share a bucket, or standard output, are not.
+// Two callbacks that write to one place are refused at the second one, for any sinks. Two that
+// only share a bucket, or standard output, are accepted.
 func TestTwoCallbacksInOnePlaceAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Symlink(dir, filepath.Join(dir, "link")); err != nil {

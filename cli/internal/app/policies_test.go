@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// Who changed a policy, and from what to what, is delivered like any other event, and
-// once.
+// A change of a policy is delivered like any other event, once, with its user and both states.
 func TestChangesOfPoliciesAreAuditEvents(t *testing.T) {
 	dir := t.TempDir()
 	configure := func(filters, gate string) string {
@@ -64,7 +63,7 @@ func TestChangesOfPoliciesAreAuditEvents(t *testing.T) {
 	}
 	const mask = "a: {redact: {rules: [{names: [password], do: mask}]}}"
 	round(configure(mask, ""))
-	round(configure(mask, "")) // nothing to tell
+	round(configure(mask, "")) // nothing to report
 	round(configure("a: {redact: {rules: [{names: [password], do: remove}]}}", "must_not_leave: {detectors: [secrets]}, "))
 	round(configure("a: {redact: {rules: [{names: [password], do: remove}]}}", ""))
 	want := []string{
@@ -78,8 +77,8 @@ func TestChangesOfPoliciesAreAuditEvents(t *testing.T) {
 	}
 }
 
-// Detectors that changed, with the program or the configuration, are an audit event; the
-// first that a data directory sees are none.
+// A change of the detectors, by the program or by the configuration, is an audit event. The
+// first detectors of a data directory are no change.
 func TestChangesOfDetectorsAreAuditEvents(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out.ndjson")

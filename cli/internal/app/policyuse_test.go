@@ -9,7 +9,7 @@ import (
 )
 
 // TestAPolicyThatACrashPutInForceIsItsUsers: the relay is killed between the selection of a
-// policy and its record. The next start records it, by whom and why.
+// policy and its record. The next start records it with the user and the reason.
 func TestAPolicyThatACrashPutInForceIsItsUsers(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
@@ -30,7 +30,7 @@ callbacks: [{name: archive, filters: [mask], sink: {file: {path: %s}}, chunk: {a
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	// As if what stands behind the selection had not come to pass.
+	// Simulate a crash right after the selection.
 	if err := os.WriteFile(filepath.Join(data, "policies.json"), told, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"auditrelay/config"
 )
 
-// TestADirectoryOfAnotherConfigurationIsRedacted: where an earlier revision ran with another
-// file than LiteLLM's, nothing was delivered unredacted that could go on so.
+// TestADirectoryOfAnotherConfigurationIsRedacted: if an earlier revision ran with a file that
+// is not LiteLLM's, nothing was delivered unredacted, so nothing continues so.
 func TestADirectoryOfAnotherConfigurationIsRedacted(t *testing.T) {
 	const file = "litellm_settings:\n  audit_log_callbacks: [s3_v2]\n  s3_callback_params: {s3_bucket_name: audit-events, s3_region_name: us-east-1, s3_aws_access_key_id: AKIAEXAMPLE, s3_aws_secret_access_key: a-secret, s3_endpoint_url: \"http://127.0.0.1:1\"}\nshutdown: {deadline: 100ms}\n"
 	for name, tt := range map[string]struct {
@@ -43,7 +43,7 @@ func TestADirectoryOfAnotherConfigurationIsRedacted(t *testing.T) {
 			if err := r.stop(); err != nil {
 				t.Fatal(err)
 			}
-			r = runFile(t, r.file, sinks) // it stays so
+			r = runFile(t, r.file, sinks) // the decision stays
 			if _, text := r.call("GET", "/v1/policies", "", ""); strings.Contains(text, "litellm-secrets") != (tt.want == "preset") {
 				t.Errorf("the policies at the next start: %s", text)
 			}

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// injected makes one step of a reload fail, or stand still.
+// injected makes one step of a reload fail or block.
 type injected struct {
 	mu    sync.Mutex
 	at    string
@@ -42,7 +42,7 @@ func (i *injected) set(at string, do func() error) {
 	i.at, i.do, i.steps = at, do, nil
 }
 
-// scrubbedState is what differs from one moment to the next.
+// scrubbedState matches values that change from moment to moment.
 var scrubbedState = regexp.MustCompile(`"(since|lag_ns|last_seen)":[^,}]*|"(assigned|delivered|pending|cursor|head|payloads|attempts|in_flight|lag_ns)":\d+|"oldest_pending":"[^"]*",?`)
 
 func testdataDir(t *testing.T) string {
@@ -54,8 +54,8 @@ func testdataDir(t *testing.T) string {
 	return dir
 }
 
-// A reload that fails at any step has changed nothing: neither callbacks nor tokens,
-// sources, stores, filters or the log's level; and the next one works.
+// A reload that fails at any step changes nothing: neither callbacks nor tokens, sources,
+// stores, filters or the log's level. The next one works.
 func TestAReloadThatFailsAnywhereChangesNothing(t *testing.T) {
 	const boss, other = "token-of-the-boss", "token-of-another-1"
 	guest := func(file string) string { return filepath.Join(testdataDir(t), file) }
@@ -110,7 +110,7 @@ func TestAReloadThatFailsAnywhereChangesNothing(t *testing.T) {
 	}
 }
 
-// While a reload takes its time, requests are answered, and the relay ends without it.
+// During a slow reload, requests are answered, and the relay can stop without it.
 func TestASlowReloadHoldsUpNobody(t *testing.T) {
 	in := &injected{}
 	r := runFile(t, writeConfig(t, "listen: 127.0.0.1:0\n"+oneCallback), memorySinks, func(o *Options) { o.step = in.step })
@@ -119,7 +119,7 @@ func TestASlowReloadHoldsUpNobody(t *testing.T) {
 	reloaded := make(chan struct{})
 	go func() {
 		defer close(reloaded)
-		r.reload <- os.Interrupt // as a signal does
+		r.reload <- os.Interrupt // like a signal
 	}()
 	<-slow
 	<-reloaded
@@ -136,7 +136,7 @@ func TestASlowReloadHoldsUpNobody(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
-	time.AfterFunc(100*time.Millisecond, func() { close(release) }) // a child that is killed ends soon
+	time.AfterFunc(100*time.Millisecond, func() { close(release) }) // a killed child ends soon
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}

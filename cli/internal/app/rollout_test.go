@@ -8,8 +8,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestARolloutThatCannotBeOpened: the version of a rollout that does not load any more is no
-// filter at all, rather than one that is nil: the runtime would close it, and crash.
+// TestARolloutThatCannotBeOpened: if a rollout's version does not load any more, the result is
+// no filter, not a typed nil: the runtime would close it and crash.
 func TestARolloutThatCannotBeOpened(t *testing.T) {
 	a := newAssembler(t, nil)
 	cfg, err := config.Parse("relay.yaml", []byte(`
@@ -35,8 +35,8 @@ callbacks: [{name: one, filters: [rules, mask], sink: {stdout: {}}}]
 	}
 }
 
-// TestARolloutThatWasTakenBack: what the journal could not record is known to the next start,
-// and of that rollout alone.
+// TestARolloutThatWasTakenBack: the next start knows a rollback that the journal could not
+// record, for that rollout only.
 func TestARolloutThatWasTakenBack(t *testing.T) {
 	a := newAssembler(t, nil)
 	cfg, err := config.Parse("relay.yaml", []byte(`

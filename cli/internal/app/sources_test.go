@@ -18,7 +18,7 @@ func sourceOf(t *testing.T, list []api.Source, kind, name string) api.Source {
 	return api.Source{}
 }
 
-// The daemon tells the address that it listens on, and awaits by the tokens in force.
+// The daemon reports its listening address, and uses the tokens in force.
 func TestSourcesOfARunningDaemon(t *testing.T) {
 	const sender, admin = "token-of-the-sender", "token-of-the-admin"
 	tokens := func(name string) string {

@@ -23,7 +23,7 @@ import (
 	"auditrelay/internal/test/pgtest"
 )
 
-// newStoreRelay is a relay whose one callback is a store.
+// newStoreRelay returns a relay with a store as its only callback.
 func newStoreRelay(t *testing.T) (*relay, *stores) {
 	t.Helper()
 	o := sqlite.Options{Path: filepath.Join(t.TempDir(), "store.db")}
@@ -42,8 +42,8 @@ func newStoreRelay(t *testing.T) (*relay, *stores) {
 	return r, all
 }
 
-// What is not to be kept is deleted, and that is an event of its own: also where the
-// relay ended between the two.
+// Records beyond the retention are deleted, and each deletion is recorded, also if the relay
+// ended between the two.
 func TestRetention(t *testing.T) {
 	r, all := newStoreRelay(t)
 	for n := range 12 {
@@ -75,7 +75,7 @@ func TestRetention(t *testing.T) {
 	if told := purge(auditstore.Keep{Age: time.Hour, Rows: 100}, time.Now()); told != nil {
 		t.Errorf("nothing was deleted, and told of: %v", told)
 	}
-	one := `retention deleted archive {"keep_rows":10,"left":10,"rows":3}` // one row is the record of the first look
+	one := `retention deleted archive {"keep_rows":10,"left":10,"rows":3}` // one row is the record of the first reading
 	if told := purge(auditstore.Keep{Rows: 10}, time.Now()); !slices.Equal(told, []string{one}) {
 		t.Errorf("by number: %v", told)
 	}
@@ -104,7 +104,7 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// The store is at one end, the bucket at another: neither waits for the other.
+// The store and the bucket fail separately: neither waits for the other.
 func TestAStoreAndAnotherSinkDoNotWaitForEachOther(t *testing.T) {
 	sink := &memorySink{}
 	sink.down.Store(true)
@@ -115,7 +115,7 @@ func TestAStoreAndAnotherSinkDoNotWaitForEachOther(t *testing.T) {
 	if page := r.audit("?id=e1"); page.ids() != "e1" {
 		t.Fatalf("with the other down the store has %s", page.ids())
 	}
-	// Now the store: its folder becomes a file.
+	// Now the store fails: its folder becomes a file.
 	sink.down.Store(false)
 	dir := filepath.Join(filepath.Dir(r.file), "data", "store")
 	if err := os.Rename(dir, dir+"-away"); err != nil {
@@ -144,8 +144,8 @@ func TestAStoreAndAnotherSinkDoNotWaitForEachOther(t *testing.T) {
 	}
 }
 
-// LiteLLM's file as it stands makes a store, and what the preset takes out is in none of
-// its files.
+// LiteLLM's unchanged file creates a store, and no value removed by the preset is in any of its
+// files.
 func TestNoSecretIsInTheStoresFiles(t *testing.T) {
 	const secret = "planted-Zx9Qv7Lw3Rt5"
 	text := `
@@ -223,7 +223,7 @@ func TestWhichStoreIsRead(t *testing.T) {
 	}
 }
 
-// A reload leaves alone what did not change, and reads from what did.
+// A reload does not affect unchanged stores, and reads from changed ones.
 func TestStoresAcrossAReload(t *testing.T) {
 	r := run(t, storeConfigText, nil)
 	r.send(numbered(1))
@@ -277,7 +277,7 @@ func TestWhatDidNotChangeStaysOpen(t *testing.T) {
 	}
 }
 
-// One set of routes for both databases.
+// The same routes work for both databases.
 func TestAStoreInPostgres(t *testing.T) {
 	server := pgtest.Start(t)
 	t.Setenv("STORE_URL", server.URL("owner", "postgres"))
@@ -298,7 +298,7 @@ func TestAStoreInPostgres(t *testing.T) {
 		t.Errorf("the export: %v, %s", err, body)
 	}
 	r.await("")
-	// Away, it costs nobody anything; emptied, it is filled again.
+	// If it is unavailable, nothing else is affected. If it was emptied, it is filled again.
 	server.Stop(t, "immediate")
 	r.send(numbered(20))
 	if status, answer := r.call("GET", "/audit", "", storeToken); status != nethttp.StatusServiceUnavailable || strings.Contains(answer, "socket") {
@@ -320,7 +320,7 @@ func TestAStoreInPostgres(t *testing.T) {
 	}
 }
 
-// That a store lost transactions which it had acknowledged is an event of its own, once.
+// The loss of acknowledged transactions by a store is recorded once.
 func TestLostTransactionsAreRecorded(t *testing.T) {
 	r, all := newStoreRelay(t)
 	if status, answer, _ := r.call("POST", "/v1/events", numbered(1)); status != 200 {

@@ -63,7 +63,8 @@ func TestTheDaemonTailsATable(t *testing.T) {
 		}
 	}
 
-	// Without it in the configuration it is read no more, and with it from where it was.
+	// If it is removed from the configuration, it is no longer read. If it returns, reading
+	// continues where it ended.
 	r.mustReload(base)
 	if _, answer := r.call(http.MethodGet, "/v1/sources", "", ""); strings.Contains(answer, "LiteLLM_AuditLog") {
 		t.Errorf("still awaited: %s", answer)

@@ -9,8 +9,8 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// A running relay tries events and a draft policy, tells what the draft would expose, and
-// changes, delivers and stores nothing by it.
+// A running relay tries events and a draft policy and reports what the draft would expose. It
+// changes, delivers and stores nothing.
 func TestTryInTheRelay(t *testing.T) {
 	const comply, producer = "token-of-compliance", "token-of-the-producer"
 	sink := &keptSink{}

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// ownRecord is what these tests look at in an own record.
+// ownRecord is the part of an own record used by these tests.
 type ownRecord struct {
 	ID      string          `json:"id"`
 	Object  string          `json:"object_id"`
@@ -25,15 +25,15 @@ type ownRecord struct {
 	Control struct{ Act, Outcome, Of, Reason string }
 }
 
-// acting has operators act on a relay, each one act after the other, until it is killed.
+// acting lets operators act on a relay, each one act after the other, until it is killed.
 type acting struct {
 	*relay
 	mu       sync.Mutex
-	answered map[string]string // reasons of acts that were acknowledged: what was asked
+	answered map[string]string // acknowledged acts: the request by its reason
 	asked    int
 }
 
-// ask makes one request; an act's reason identifies it.
+// ask makes one request. An act's reason identifies it.
 func (a *acting) ask(method, path, body string) bool {
 	a.mu.Lock()
 	a.asked++
@@ -48,7 +48,7 @@ func (a *acting) ask(method, path, body string) bool {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false // it was killed
+		return false // the relay was killed
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
@@ -64,9 +64,9 @@ func (a *acting) ask(method, path, body string) bool {
 	return true
 }
 
-// TestKillBetweenRecordAndEffect kills the relay while operators act on it, again and
-// again. Afterwards each act that was acknowledged is on record, what the records say last
-// of each object is so, and no act is left without an end.
+// TestKillBetweenRecordAndEffect kills the relay repeatedly while operators act on it.
+// Afterwards each acknowledged act is recorded, the last record of each object matches its
+// state, and every act has an end.
 func TestKillBetweenRecordAndEffect(t *testing.T) {
 	lives(t, rounds(t, 3), killBetweenRecordAndEffect)
 }
@@ -91,7 +91,8 @@ callbacks:
   - {name: detached, filters: [mask], sink: {file: {path: %s}}, chunk: {age: 1ms}}
   - {name: gated, must_not_leave: {paths: [secret]}, sink: {file: {path: %s}}, chunk: {age: 1ms}}
 `, filepath.Join(dir, "data"), oftenSigned, filepath.Join(dir, "a", "a.ndjson"), filepath.Join(dir, "b", "b.ndjson"), filepath.Join(dir, "c", "c.ndjson")))
-	// Not b: what was under way when its callback was detached may have arrived, and no log states it.
+	// Not b: payloads in flight when its callback was detached may have arrived, and no log
+	// states them.
 	auditor := newAuditor(t, filepath.Join(dir, "data"), config, filepath.Join(dir, "a"), filepath.Join(dir, "c"))
 	listen := address(t)
 	a := &acting{relay: startRelay(t, listen, config), answered: map[string]string{}}
@@ -138,7 +139,7 @@ callbacks:
 	t.Logf("%d acts asked for, %d acknowledged, %d kills", a.asked, len(a.answered), n)
 }
 
-// tell compares the own records with what the relay says of itself.
+// tell compares the own records with the relay's state.
 func (a *acting) tell(t *testing.T, backups string) {
 	t.Helper()
 	begun, last, recorded := map[string]ownRecord{}, map[string]ownRecord{}, map[string]bool{}

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// The bounds with a million events behind a dead destination.
+// The limits with a million events behind a dead destination.
 const mostRecovery = 5 * time.Second
 
-// TestBacklog piles up events behind one dead sink: the program stays small, and
-// is quickly there again after a kill. With AUDITRELAY_SOAK set; a number above 1
-// is how many events, otherwise a million.
+// TestBacklog piles up events behind one dead sink. The program stays small, and restarts
+// quickly after a kill. It runs only with AUDITRELAY_SOAK; a number above 1 is the number of
+// events, otherwise it is a million.
 func TestBacklog(t *testing.T) {
 	soak := os.Getenv("AUDITRELAY_SOAK")
 	if soak == "" {
@@ -25,7 +25,7 @@ func TestBacklog(t *testing.T) {
 	if n, err := strconv.Atoi(soak); err == nil && n > 1 {
 		events = n
 	}
-	dead, err := net.Listen("tcp", "127.0.0.1:0") // that nobody answers on
+	dead, err := net.Listen("tcp", "127.0.0.1:0") // nobody answers on it
 	if err != nil {
 		t.Fatal(err)
 	}

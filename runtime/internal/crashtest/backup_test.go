@@ -14,9 +14,9 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestKillWhileBackingUp kills the relay while it makes a backup with a store, and the
-// restore of a whole one, at moments spread over their time: what is left never passes
-// for whole.
+// TestKillWhileBackingUp kills the relay during a backup with a store, and during the restore
+// of a complete one, at moments spread over their duration. The remains are never accepted as
+// complete.
 func TestKillWhileBackingUp(t *testing.T) {
 	n := max(20, 4*rounds(t, 5)) // 200 with 50
 	path, err := binary()
@@ -51,7 +51,7 @@ func TestKillWhileBackingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	whole, took := theOnly(t, backups), time.Since(start)
-	kills := max(4, n/10) // each costs a start
+	kills := max(4, n/10) // each one requires a start
 	for i := range kills {
 		done := make(chan error, 1)
 		go func() { done <- backup() }()
@@ -59,7 +59,8 @@ func TestKillWhileBackingUp(t *testing.T) {
 		r.kill()
 		<-done
 		for _, dir := range entries(t, backups) {
-			// One killed between its last write and its renaming is whole under its first name.
+			// One killed between its last write and its renaming is complete under its
+			// temporary name.
 			err := runtime.VerifyBackup(dir)
 			if partial := strings.HasSuffix(dir, runtime.PartialSuffix); err != nil && !partial {
 				t.Errorf("killed after %d of %d: %s: %v", i, kills, filepath.Base(dir), err)
@@ -85,8 +86,8 @@ func TestKillWhileBackingUp(t *testing.T) {
 	want := len(entries(t, into))
 	seen, last := map[string]int{}, ""
 	for i := range n {
-		// Every fourth takes up what the one before left, if that is not whole: then it
-		// has been opened, which took the note of the restore.
+		// Every fourth continues from the remains of the one before, if they are incomplete:
+		// otherwise it was opened, which took the note of the restore.
 		if i%4 != 0 || last == "whole" {
 			if err := os.RemoveAll(into); err != nil {
 				t.Fatal(err)
@@ -112,7 +113,7 @@ func restore(t *testing.T, path, backup, into string) {
 	}
 }
 
-// state opens what a restore left.
+// state opens the remains of a restore.
 func state(t *testing.T, dir string, killed bool, want int) string {
 	t.Helper()
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
@@ -121,7 +122,7 @@ func state(t *testing.T, dir string, killed bool, want int) string {
 	if _, err := os.Stat(filepath.Join(dir, "journal")); errors.Is(err, os.ErrNotExist) && len(entries(t, dir)) == 0 {
 		return "empty"
 	}
-	held := entries(t, dir) // opening takes the note of the restore into the journal
+	held := entries(t, dir) // opening moves the note of the restore into the journal
 	r, err := runtime.Open(t.Context(), runtime.Options{Dir: dir, Removed: []string{"store"}})
 	if err != nil {
 		if !killed || !strings.Contains(err.Error(), "its restore was interrupted") {

@@ -21,7 +21,7 @@ import (
 	"auditrelay/guests/conformance"
 )
 
-// module writes a guest and returns its line under filters.
+// module writes a guest and returns its line for filters.
 func module(t *testing.T, dir, name string, wasm []byte, emit ...string) string {
 	t.Helper()
 	file := filepath.Join(dir, name+".wasm")
@@ -36,23 +36,23 @@ func module(t *testing.T, dir, name string, wasm []byte, emit ...string) string 
 	return fmt.Sprintf("  %s: {wasm: %s, sha256: %s, grants: {write: [\"**\"]%s}}\n", name, file, hex.EncodeToString(sum[:]), grants)
 }
 
-// beside is what became of a healthy callback, the door and the processes while a module
+// beside is the state of a healthy callback, of accepting and of the processes while a module
 // ran on another callback.
 type beside struct {
 	name      string
-	delivered int           // events of the healthy callback, in the time
-	door      time.Duration // its p99
-	relay     int64         // resident, at the peak
-	worker    int64         // the largest one's
-	pause     time.Duration // of the relay's collector, the longest
-	waited    time.Duration // for a core, of the relay's threads each time they were ready, on average
+	delivered int           // delivered events of the healthy callback
+	door      time.Duration // p99 of accepting
+	relay     int64         // peak of resident memory
+	worker    int64         // of the largest one
+	pause     time.Duration // the longest pause of the relay's collector
+	waited    time.Duration // average time for which a ready thread of the relay waited for a core
 	failed    int           // events of the hostile callback
 	causes    map[string]int
-	next      bool // an event of the hostile callback was judged after one had failed
+	next      bool // an event of the hostile callback was judged after a failure
 }
 
-// measure runs a module beside a healthy guest for a while, under a steady load. A nil one
-// is none: then the healthy callback has no guest either.
+// measure runs a module beside a healthy guest for a while, under a steady load. With a nil
+// module, the healthy callback has no guest either.
 func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside {
 	t.Helper()
 	keep, err := os.ReadFile("../../../testdata/wasm/reference-c/reference-c.wasm")
@@ -99,7 +99,7 @@ func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside
 				mu.Unlock()
 				select {
 				case <-ctx.Done():
-				case <-time.After(10 * time.Millisecond): // a steady load, not all there is
+				case <-time.After(10 * time.Millisecond): // a steady load below the maximum
 				}
 			}
 		})
@@ -110,7 +110,7 @@ func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond): // other processes cannot tell
+		case <-time.After(50 * time.Millisecond): // other processes send no signal
 		}
 	}
 	producers.Wait()
@@ -132,9 +132,9 @@ func measure(t *testing.T, name string, wasm []byte, lasts time.Duration) beside
 	return b
 }
 
-// waited is how long the relay's threads wait for a core each time they are ready to run, on
-// average, 0 where the system does not tell. A collection stops all of them, and so waits
-// for the slowest.
+// waited returns the average time for which the relay's ready threads wait for a core, or 0 if
+// the system does not tell. A garbage collection stops all threads, so it waits for the
+// slowest.
 func (r *relay) waited() time.Duration {
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", r.cmd.Process.Pid))
 	waited, turns := int64(0), int64(0)
@@ -149,7 +149,7 @@ func (r *relay) waited() time.Duration {
 	return time.Duration(waited / max(1, turns))
 }
 
-// resident is a process's peak of resident memory, 0 where it has ended.
+// resident returns a process's peak of resident memory, or 0 if it has ended.
 func resident(pid int) int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -166,7 +166,7 @@ func resident(pid int) int64 {
 
 var collection = regexp.MustCompile(`(?m)^gc \d+ .*: ([0-9.]+)\+[0-9.]+\+([0-9.]+) ms clock`)
 
-// longestPause is the longest time for which a collection stopped a Go program.
+// longestPause returns the longest stop of a Go program by a garbage collection.
 func longestPause(log string) time.Duration {
 	longest := 0.0
 	for _, m := range collection.FindAllStringSubmatch(log, -1) {
@@ -178,10 +178,10 @@ func longestPause(log string) time.Duration {
 	return time.Duration(longest * float64(time.Millisecond))
 }
 
-// TestBesideHostile runs every module of the conformance kit that loads and fails at an
-// event in the real program beside a healthy guest, and reports how much less the healthy
-// one and the door do than beside a plain loop. With AUDITRELAY_SOAK set; a number above 1
-// is for how many seconds each. AUDITRELAY_GUESTS takes those whose names match.
+// TestBesideHostile runs every module of the conformance kit that loads and fails at an event
+// in the real program beside a healthy guest. It reports the slowdown of the healthy one and of
+// accepting, compared with a plain loop. It runs only with AUDITRELAY_SOAK; a number above 1 is
+// the number of seconds each. AUDITRELAY_GUESTS selects modules by name.
 func TestBesideHostile(t *testing.T) {
 	soak := os.Getenv("AUDITRELAY_SOAK")
 	if soak == "" {
@@ -197,7 +197,7 @@ func TestBesideHostile(t *testing.T) {
 	i := slices.IndexFunc(cases, func(c conformance.Case) bool { return c.Name == "loop" })
 	loop := cases[i].Wasm
 	var base []beside
-	_ = measure(t, "loop", loop, lasts) // what only the first run takes, as compiling
+	_ = measure(t, "loop", loop, lasts) // one-time costs, such as compilation
 	none := measure(t, "none", nil, lasts)
 	var all []beside
 	for _, c := range cases {

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// small is a relay on a disk of its own, whose one callback is paused while it
-// fills.
+// small is a relay on its own disk. Its one callback is paused while the disk fills.
 type small struct {
 	*relay
 	listen, config, files string
@@ -21,8 +20,8 @@ type small struct {
 	producers             *traffic
 }
 
-// fill starts a relay whose data directory is there, pauses its callback and
-// sends until it refuses.
+// fill starts a relay with its data directory on the disk, pauses its callback and sends until
+// the relay refuses.
 func fill(t *testing.T, dataDir, journal string) *small {
 	t.Helper()
 	dir := t.TempDir()
@@ -51,7 +50,7 @@ callbacks:
 	return s
 }
 
-// deadLetters sends events that the gate of one callback holds back.
+// deadLetters sends events that the gate of one callback stops.
 func (s *small) deadLetters(t *testing.T, n int) {
 	t.Helper()
 	var batch [][]byte
@@ -72,7 +71,7 @@ func (s *small) deadLetters(t *testing.T, n int) {
 	})
 }
 
-// ask makes a request of an operator.
+// ask makes an operator's request.
 func (s *small) ask(t *testing.T, method, path, body string) (status int, answer string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
@@ -91,8 +90,8 @@ func (s *small) ask(t *testing.T, method, path, body string) (status int, answer
 	return resp.StatusCode, string(text)
 }
 
-// refusesActs waits until acts that need space are refused, with the reason. Now and then
-// the storage engine gives a little back.
+// refusesActs waits until acts that need space are refused with the reason. The storage engine
+// sometimes frees a little space.
 func (s *small) refusesActs(t *testing.T) {
 	t.Helper()
 	for what, ask := range map[string][2]string{
@@ -106,7 +105,7 @@ func (s *small) refusesActs(t *testing.T) {
 	}
 }
 
-// makesRoom performs acts that free space, which work on a full disk with their records. It
+// makesRoom performs acts that free space. They and their records work on a full disk. It
 // returns their reasons.
 func (s *small) makesRoom(t *testing.T) (reasons []string) {
 	t.Helper()
@@ -124,7 +123,7 @@ func (s *small) makesRoom(t *testing.T) (reasons []string) {
 	return reasons
 }
 
-// recorded checks that acts are on record, done.
+// recorded checks that acts are recorded as done.
 func (s *small) recorded(t *testing.T, reasons []string) {
 	t.Helper()
 	done := map[string]bool{}
@@ -140,8 +139,8 @@ func (s *small) recorded(t *testing.T, reasons []string) {
 	}
 }
 
-// isFull waits until events are refused, and checks that all else answers and
-// that nothing is acknowledged.
+// isFull waits until events are refused, and checks that all other requests are answered and
+// nothing is acknowledged.
 func (s *small) isFull(t *testing.T) {
 	t.Helper()
 	before := s.producers.refused.Load()
@@ -149,8 +148,7 @@ func (s *small) isFull(t *testing.T) {
 		n := s.producers.refused.Load()
 		return n >= before+40, fmt.Sprintf("%d acknowledged, %d refused", s.book.count(), n)
 	})
-	// What the storage engine tidies up makes room now and then: for a while both
-	// answers come.
+	// Compaction in the storage engine sometimes frees space: for a while both answers occur.
 	s.eventually(t, 10*time.Second, "not being ready, and saying why", func() (bool, string) {
 		status, reason := s.readiness(t)
 		return status == http.StatusServiceUnavailable && strings.Contains(reason, "journal is full"), fmt.Sprintf("%d %q", status, reason)
@@ -178,7 +176,7 @@ func (s *small) send(t *testing.T, event []byte) (status int, retryAfter, answer
 	return resp.StatusCode, resp.Header.Get("Retry-After"), body.String()
 }
 
-// resumes waits until events are taken again by itself.
+// resumes waits until events are accepted again without intervention.
 func (s *small) resumes(t *testing.T) {
 	t.Helper()
 	before := s.book.count()
@@ -189,7 +187,7 @@ func (s *small) resumes(t *testing.T) {
 	})
 }
 
-// killed kills it while it is full and starts it again. The producers start anew.
+// killed kills the relay while the disk is full and starts it again. The producers restart too.
 func (s *small) killed(t *testing.T, seed uint64) {
 	t.Helper()
 	s.producers.stop()
@@ -202,7 +200,7 @@ func (s *small) killed(t *testing.T, seed uint64) {
 	s.producers = startTraffic(t, s.relay, s.book, 4, 4, 2*time.Millisecond, bulky(seed, 8<<10))
 }
 
-// end revives the sink and checks that all that was acknowledged arrives.
+// end revives the sink and checks that all acknowledged events arrive.
 func (s *small) end(t *testing.T) {
 	t.Helper()
 	s.producers.stop()
@@ -217,8 +215,7 @@ func (s *small) end(t *testing.T) {
 	}
 }
 
-// refusesOrEnds waits until the relay refuses and says why, or has ended with an
-// error.
+// refusesOrEnds waits until the relay refuses with a reason, or has ended with an error.
 func (s *small) refusesOrEnds(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
@@ -228,7 +225,7 @@ func (s *small) refusesOrEnds(t *testing.T) {
 				t.Fatalf("it ended without an error:\n%s", s.log)
 			}
 			return
-		case <-time.After(10 * time.Millisecond): // polling another process
+		case <-time.After(10 * time.Millisecond): // poll another process
 		}
 		resp, err := http.Get(s.url + "/readyz")
 		if err != nil {
@@ -242,8 +239,8 @@ func (s *small) refusesOrEnds(t *testing.T) {
 	t.Fatalf("it neither refuses nor ends:\n%s", s.log)
 }
 
-// Someone else's files fill the disk. The relay refuses early, lives on even when
-// there is no byte left, and goes on when there is room.
+// Other files fill the disk. The relay refuses early, keeps running even without a free byte,
+// and continues when there is space.
 func TestFullDisk(t *testing.T) {
 	rounds(t, 1)
 	t.Parallel()
@@ -273,9 +270,9 @@ func TestFullDisk(t *testing.T) {
 	s.resumes(t)
 	s.recorded(t, reasons)
 
-	// All is taken at once, from under a write: what the write achieved cannot be
-	// known before the journal is opened again. Until then nothing is acknowledged:
-	// the relay refuses, or ends with an error for its supervisor to see.
+	// All space is taken at once, during a write. Only opening the journal again shows the
+	// result of the write. Until then nothing is acknowledged: the relay refuses, or ends with
+	// an error that its supervisor sees.
 	s.producers.mayEnd.Store(true)
 	takeAll()
 	s.refusesOrEnds(t)
@@ -284,7 +281,7 @@ func TestFullDisk(t *testing.T) {
 	s.end(t)
 }
 
-// A dead sink fills the disk. When it is back, what it takes makes room.
+// A dead sink fills the disk. When it is back, deliveries free space.
 func TestDiskFullByDeadSink(t *testing.T) {
 	rounds(t, 1)
 	t.Parallel()
@@ -297,7 +294,7 @@ func TestDiskFullByDeadSink(t *testing.T) {
 	s.end(t)
 }
 
-// The same by quota, on a disk that has room.
+// The same by quota, on a disk with free space.
 func TestQuota(t *testing.T) {
 	rounds(t, 1)
 	t.Parallel()

@@ -10,9 +10,9 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// TestJournalFails has the file system fail under the running program. It must
-// refuse, end with an error for its supervisor to see, and start again with
-// everything that it acknowledged.
+// TestJournalFails makes the file system fail under the running program. The program must
+// refuse, end with an error that its supervisor sees, and start again with everything it
+// acknowledged.
 func TestJournalFails(t *testing.T) {
 	rounds(t, 1)
 	disk := newDisk(t, 96)
@@ -45,7 +45,7 @@ func TestJournalFails(t *testing.T) {
 	deadline := time.After(30 * time.Second)
 	for ended := false; !ended; {
 		if err := post(); err == nil {
-			continue // the kernel still takes it; it is durable or the ledger will tell
+			continue // the kernel still accepts it; it is durable, or the ledger detects the loss
 		}
 		select {
 		case <-r.done:

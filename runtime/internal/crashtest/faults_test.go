@@ -12,11 +12,11 @@ import (
 	"auditrelay/internal/test/s3test"
 )
 
-// faultSeed makes the mixed faults; change it for another mixture.
+// faultSeed determines the mixed faults. Change it for another mixture.
 const faultSeed = 1
 
-// TestFaults has a real S3 gateway fail in every known way while producers send.
-// Nothing may be lost, doubled or wedged, and the callback beside it may not lag.
+// TestFaults makes a real S3 gateway fail in every known way while producers send. Nothing may
+// be lost, doubled or stuck, and the callback beside it may not lag.
 func TestFaults(t *testing.T) {
 	rounds(t, 1)
 	gateway := s3test.Start(t, "audit")
@@ -42,8 +42,8 @@ callbacks:
 	book := newLedger(t)
 	producers := startTraffic(t, r, book, 6, 3, 25*time.Millisecond, fromCorpus(faultSeed))
 
-	// faulty waits until the proxy has misbehaved n times more, and the callback
-	// beside it has delivered what was acknowledged by then.
+	// faulty waits until the proxy has caused n more faults and the callback beside it has
+	// delivered everything acknowledged by then.
 	faulty := func(t *testing.T, n int) {
 		misbehaved := func() (m int) {
 			for _, q := range proxy.Requests() {
@@ -60,7 +60,7 @@ callbacks:
 				t.Errorf("the account does not balance: %+v", c.Account)
 			}
 			if c.State == "auth_error" {
-				r.operate(t, "archive", "resume") // else it waits for a minute or so
+				r.operate(t, "archive", "resume") // otherwise it waits for about a minute
 			}
 			m := misbehaved()
 			return m >= n, fmt.Sprintf("%d of %d", m, n)
@@ -77,7 +77,7 @@ callbacks:
 		t.Logf("%d acknowledged; files has them %s later; %d pending for S3",
 			acked, time.Since(start).Round(time.Millisecond), r.callback(t, "archive").Account.Pending)
 	}
-	// heals waits until the callback delivers what was acknowledged by now.
+	// heals waits until the callback has delivered everything acknowledged so far.
 	heals := func(t *testing.T) {
 		proxy.Always(faultproxy.Pass)
 		if r.callback(t, "archive").State == "auth_error" {
@@ -93,7 +93,7 @@ callbacks:
 	rows := []struct {
 		fault faultproxy.Fault
 		times int
-		state string // that it must show meanwhile
+		state string // required state meanwhile
 	}{
 		{faultproxy.InternalError, 10, "degraded"},
 		{faultproxy.SlowDown, 5, "degraded"},

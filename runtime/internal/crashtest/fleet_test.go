@@ -35,7 +35,7 @@ const (
 	fleetToken = "a-token-of-the-load-balancer"
 )
 
-// fleet is three relays behind a load balancer, with their journal on a server that has a
+// fleet is three relays behind a load balancer, with their journal on a server with a
 // synchronous standby.
 type fleet struct {
 	servers [2]*pgtest.Server
@@ -43,16 +43,16 @@ type fleet struct {
 	primary int
 	gateway *s3test.Server
 	dir     string
-	public  string // the file of the key that verifies proofs
+	public  string // file of the key that verifies proofs
 	configs [fleetSize]string
 	listens [fleetSize]string
 	relays  [fleetSize]*relay
 	balance *relay                  // the load balancer
-	out     [fleetSize]atomic.Int64 // until when the balancer leaves a relay out, Unix ns
-	program string                  // each relay runs it
+	out     [fleetSize]atomic.Int64 // when the balancer uses the relay again, Unix ns
+	program string                  // the program of each relay
 	env     []string
-	used    int           // how often another module was used
-	age     time.Duration // of a chunk: what rolling upgrades change
+	used    int           // number of module changes
+	age     time.Duration // of a chunk: changed by rolling upgrades
 	book    *ledger
 	seed    uint64
 }
@@ -106,7 +106,7 @@ func (f *fleet) connect(t *testing.T, i int) {
 		strings.Join(hosts, ","), strings.Join(ports, ",")))
 }
 
-// url is the file of a relay's connection string.
+// url returns the file of a relay's connection string.
 func (f *fleet) url(i int) string { return filepath.Join(f.dir, fmt.Sprintf("journal%d.url", i)) }
 
 func (f *fleet) configure(t *testing.T, i int) {
@@ -140,7 +140,7 @@ callbacks:
 		f.module(0), s3Options(f.gateway), s3Options(f.gateway), f.age, s3Options(f.gateway)))
 }
 
-// start starts a relay where it does not run.
+// start starts a relay unless it runs.
 func (f *fleet) start(t *testing.T, i int) {
 	t.Helper()
 	if r := f.relays[i]; r != nil {
@@ -154,8 +154,8 @@ func (f *fleet) start(t *testing.T, i int) {
 	f.relays[i].await(t, "/healthz")
 }
 
-// startBalancer starts a load balancer that goes round, and leaves a relay out for a second
-// that does not answer.
+// startBalancer starts a round-robin load balancer that skips a relay for a second if it does
+// not answer.
 func (f *fleet) startBalancer(t *testing.T) {
 	t.Helper()
 	var turn atomic.Uint64
@@ -186,7 +186,7 @@ func (f *fleet) startBalancer(t *testing.T) {
 	f.balance = &relay{url: server.URL, log: new(bytes.Buffer), done: make(chan struct{})}
 }
 
-// leader waits until a relay leads, and returns which.
+// leader waits until a relay leads, and returns its index.
 func (f *fleet) leader(t *testing.T) int {
 	t.Helper()
 	for until := time.Now().Add(30 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
@@ -211,8 +211,8 @@ func (f *fleet) get(path string, into any) error {
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 
-// round sends to the fleet while fault makes something go wrong, and until enough is
-// accepted afterwards. It returns how long nothing was accepted.
+// round sends to the fleet while fault causes a fault, and until enough events are accepted
+// afterwards. It returns how long nothing was accepted.
 func (f *fleet) round(t *testing.T, fault func()) (gap time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -233,10 +233,10 @@ func (f *fleet) round(t *testing.T, fault func()) (gap time.Duration) {
 					batch[i] = g.Next().Data
 				}
 				f.book.send(batch)
-				for ctx.Err() == nil { // as a sender does: until it is acknowledged
+				for ctx.Err() == nil { // retry like a sender, until it is acknowledged
 					ids, err := f.balance.post(ctx, client, batch)
 					if err != nil {
-						time.Sleep(20 * time.Millisecond) // the fleet is not there
+						time.Sleep(20 * time.Millisecond) // the fleet is unavailable
 						continue
 					}
 					if err := f.book.acknowledge(ids); err != nil {
@@ -260,7 +260,7 @@ func (f *fleet) round(t *testing.T, fault func()) (gap time.Duration) {
 	return gap
 }
 
-// more waits until that many more events are acknowledged.
+// more waits until n more events are acknowledged.
 func (f *fleet) more(t *testing.T, n int) {
 	t.Helper()
 	for want, until := f.book.count()+n, time.Now().Add(60*time.Second); f.book.count() < want; time.Sleep(20 * time.Millisecond) {
@@ -281,8 +281,7 @@ func (f *fleet) allLogs() string {
 	return b.String()
 }
 
-// failover loses the primary at once and has the standby take its place; then there is a
-// new standby.
+// failover stops the primary immediately and promotes the standby. Then there is a new standby.
 func (f *fleet) failover(t *testing.T) {
 	t.Helper()
 	old, next := f.servers[f.primary], f.servers[1-f.primary]
@@ -294,7 +293,7 @@ func (f *fleet) failover(t *testing.T) {
 	next.Synchronous(t)
 }
 
-// stopped stops the leader until another relay leads, and lets it go on then.
+// stopped suspends the leader until another relay leads, and then resumes it.
 func (f *fleet) stopped(t *testing.T) {
 	t.Helper()
 	i := f.leader(t)
@@ -302,13 +301,13 @@ func (f *fleet) stopped(t *testing.T) {
 	f.more(t, 100)
 	f.relays[i].cmd.Process.Signal(syscall.SIGCONT)
 	select {
-	case <-f.relays[i].done: // its supervisor would start it again
+	case <-f.relays[i].done: // its supervisor would restart it
 	case <-time.After(20 * time.Second):
 		t.Errorf("the relay that lost the lease goes on:\n%s", f.relays[i].log)
 	}
 }
 
-// cutOff cuts the network between the leader and the servers until another relay leads.
+// cutOff interrupts the network between the leader and the servers until another relay leads.
 func (f *fleet) cutOff(t *testing.T) {
 	t.Helper()
 	i := f.leader(t)
@@ -326,8 +325,8 @@ func (f *fleet) cutOff(t *testing.T) {
 	}
 }
 
-// exhausted takes all connections that the primary has, breaks those of the relays, and
-// gives them back after a while.
+// exhausted takes all connections of the primary, breaks those of the relays, and releases its
+// own after a while.
 func (f *fleet) exhausted(t *testing.T) {
 	t.Helper()
 	for i := range f.proxies {
@@ -382,7 +381,7 @@ func (f *fleet) upgrade(t *testing.T) {
 	}
 }
 
-// check settles everything, and compares what arrived with what was acknowledged.
+// check settles everything, and compares the arrived events with the acknowledged ones.
 func (f *fleet) check(t *testing.T) (lost, doubled int) {
 	t.Helper()
 	f.leader(t)
@@ -394,7 +393,7 @@ func (f *fleet) check(t *testing.T) (lost, doubled int) {
 	return f.differ(t)
 }
 
-// differ compares what arrived with what was acknowledged.
+// differ compares the arrived events with the acknowledged ones.
 func (f *fleet) differ(t *testing.T) (lost, doubled int) {
 	t.Helper()
 	for callback, receives := range map[string]func(string) bool{
@@ -408,8 +407,7 @@ func (f *fleet) differ(t *testing.T) (lost, doubled int) {
 	return lost, doubled
 }
 
-// TestFleet makes everything go wrong with three relays, their server and its standby,
-// again and again.
+// TestFleet repeatedly causes every fault with three relays, their server and its standby.
 func TestFleet(t *testing.T) {
 	type fault struct {
 		name string
@@ -450,7 +448,7 @@ func TestFleet(t *testing.T) {
 		{"the primary's clock is set, and the leader killed", func(t *testing.T, f *fleet) { f.clock(t) }},
 	}
 	n := (rounds(t, 40) + 9) / 10                                 // each takes as long as ten of the others: 200 in the soak
-	if only := os.Getenv("AUDITRELAY_FLEET_FAULTS"); only != "" { // some of them, by a part of their names
+	if only := os.Getenv("AUDITRELAY_FLEET_FAULTS"); only != "" { // select some by a part of their names
 		faults = slices.DeleteFunc(faults, func(fault fault) bool {
 			return !slices.ContainsFunc(strings.Split(only, ","), func(part string) bool { return strings.Contains(fault.name, part) })
 		})
@@ -484,9 +482,9 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// TestFleetWithoutFenceReports: with the check of the fencing token taken out, TestFleet
-// would fail. The primary key of frames has to go as well: it alone ends a relay that lost
-// its lease at its next events.
+// TestFleetWithoutFenceReports: without the check of the fencing token, TestFleet would fail.
+// The primary key of frames must be removed too: it alone ends a relay without a lease at its
+// next events.
 func TestFleetWithoutFenceReports(t *testing.T) {
 	if rounds(t, 1); os.Getenv("AUDITRELAY_SOAK") == "" {
 		t.Skip("takes half a minute; run with AUDITRELAY_SOAK=1")

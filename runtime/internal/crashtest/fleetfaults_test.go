@@ -19,15 +19,15 @@ import (
 	"auditrelay/internal/test/pgtest"
 )
 
-// fleetHost is what each server of a fleet runs on: a disk that can be filled, and is large
-// enough for what all rounds write, and a clock that can be set.
+// fleetHost is the host of each server of a fleet: with a disk that can be filled and is large
+// enough for the writes of all rounds, and with an adjustable clock.
 func fleetHost(t *testing.T) pgtest.Host { return pgtest.Host{Disk: 768 + rounds(t, 40), Clock: true} }
 
-// fleetServer are the settings of a server on it.
+// fleetServer are the settings of a server on this host.
 var fleetServer = append(slices.Clone(safely), "autovacuum = on", "max_wal_size = 64MB", "min_wal_size = 32MB", "wal_keep_size = 48MB")
 
-// relayProgram is what each relay of a fleet runs: with AUDITRELAY_SOAK a build whose clock
-// is set by a minute every five seconds.
+// relayProgram returns the program of each relay in a fleet. With AUDITRELAY_SOAK it is a build
+// whose clock jumps by a minute every five seconds.
 var relayProgram = sync.OnceValues(func() (string, error) {
 	if os.Getenv("AUDITRELAY_SOAK") == "" {
 		return binary()
@@ -35,9 +35,9 @@ var relayProgram = sync.OnceValues(func() (string, error) {
 	return buildStepped()
 })
 
-// buildStepped builds the program with a package time whose clock on the wall is set by a minute
-// ahead, and back, every five seconds, in each process at another moment. The monotonic
-// clock is the true one, as on a machine whose clock is set.
+// buildStepped builds the program with a package time whose wall clock jumps a minute ahead and
+// back every five seconds, in each process at another moment. The monotonic clock is the true
+// one, as on a machine whose clock is set.
 func buildStepped() (string, error) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
@@ -76,7 +76,7 @@ func buildStepped() (string, error) {
 	return path, nil
 }
 
-// module is the file of one of two modules that keep every event and have different
+// module returns the file of one of two modules that keep every event and have different
 // digests.
 func (f *fleet) module(n int) string { return filepath.Join(f.dir, fmt.Sprintf("keep%d.wasm", n%2)) }
 
@@ -90,8 +90,8 @@ func (f *fleet) modules(t *testing.T) {
 	write(t, f.module(1), string(code)+"\x00\x02\x01v") // a custom section named v
 }
 
-// another has the fleet use another module, kills the leader, and looks whether the next
-// one runs that module.
+// another switches the fleet to another module, kills the leader, and checks that the next one
+// runs that module.
 func (f *fleet) another(t *testing.T) {
 	t.Helper()
 	f.used++
@@ -121,7 +121,7 @@ func (f *fleet) another(t *testing.T) {
 	}
 }
 
-// ask makes a request to the fleet, again until it is answered.
+// ask repeats a request to the fleet until it is answered.
 func (f *fleet) ask(t *testing.T, path string, body []byte) {
 	t.Helper()
 	for until := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
@@ -140,7 +140,7 @@ func (f *fleet) ask(t *testing.T, path string, body []byte) {
 	}
 }
 
-// slow has the standby, for which every commit waits, stand still again and again.
+// slow repeatedly suspends the standby, for which every commit waits.
 func (f *fleet) slow(t *testing.T) {
 	t.Helper()
 	standby := f.servers[1-f.primary]
@@ -172,14 +172,14 @@ func (f *fleet) full(t *testing.T) {
 	f.more(t, 100)
 }
 
-// clock sets the primary's clock by a minute, ahead and back, and kills the leader each time.
+// clock sets the primary's clock a minute ahead and back, and kills the leader each time.
 func (f *fleet) clock(t *testing.T) {
 	t.Helper()
 	primary := f.servers[f.primary]
 	defer primary.StepClock(t, 0)
 	for _, by := range []time.Duration{time.Minute, -time.Minute} {
 		primary.StepClock(t, by)
-		time.Sleep(1100 * time.Millisecond) // until all sessions notice, as a rule
+		time.Sleep(1100 * time.Millisecond) // usually until all sessions notice
 		f.tellsTime(t, by)
 		f.more(t, 100)
 		i := f.leader(t)
@@ -189,7 +189,7 @@ func (f *fleet) clock(t *testing.T) {
 	}
 }
 
-// tellsTime waits until the primary's clock is set by that much.
+// tellsTime waits until the primary's clock is off by this duration.
 func (f *fleet) tellsTime(t *testing.T, by time.Duration) {
 	t.Helper()
 	c := f.servers[f.primary].Connect(t, "owner", "postgres")

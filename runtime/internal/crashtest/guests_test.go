@@ -14,14 +14,13 @@ import (
 	"auditrelay/guests/conformance"
 )
 
-// hostileGuests are cases of the conformance kit, one for each way to do harm at an event:
-// as many worker processes at a time.
+// hostileGuests are cases of the conformance kit, one for each kind of attack at an event.
+// There are as many worker processes at a time.
 var hostileGuests = []string{"loop", "loads-chain", "recursion-wide", "bulk-fill", "memory-grow", "redact-quadratic", "query-stars", "find-wide", "edit-far"}
 
-// TestHostileGuests runs hostile modules in the real program, each on a callback of its
-// own, beside one without guests: each event of that arrives, each hostile one fails with
-// its cause, the next one of the same callback arrives, and the relay's process stays
-// small.
+// TestHostileGuests runs hostile modules in the real program, each on its own callback, beside
+// a callback without guests. Each event of that one arrives. Each hostile event fails with its
+// cause, the next one of the same callback arrives, and the relay's process stays small.
 func TestHostileGuests(t *testing.T) {
 	if goruntime.GOOS != "linux" {
 		t.Skip("other systems have no worker processes")

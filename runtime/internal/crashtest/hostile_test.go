@@ -19,14 +19,14 @@ import (
 	"time"
 )
 
-// mostMemory is what the program may take, at its peak.
+// mostMemory is the maximum memory of the program, at its peak.
 const mostMemory = 256 << 20
 
-// secret stands in hostile requests and may come back in no answer and no log.
+// secret occurs in hostile requests and must not occur in any answer or log.
 const secret = "s3cret-of-the-event"
 
-// TestHostile sends what nobody should, to one program: it answers clearly, takes
-// the good events of the same request, gives everything back, and stays small.
+// TestHostile sends hostile requests to one program. It answers clearly, accepts the valid
+// events of the same request, releases all resources, and stays small.
 func TestHostile(t *testing.T) {
 	rounds(t, 1)
 	t.Parallel()
@@ -70,7 +70,7 @@ callbacks:
 	if peak >= mostMemory {
 		t.Errorf("%d MiB were resident at the peak", peak>>20)
 	}
-	h.kill() // its log is ours from here on
+	h.kill() // only this process writes its log from here on
 	if strings.Contains(h.log.String(), secret) || strings.Contains(h.log.String(), "panic") {
 		t.Errorf("the log has event data or a panic:\n%s", h.log)
 	}
@@ -81,10 +81,10 @@ type hostile struct {
 	client *http.Client
 	mu     sync.Mutex
 	n      int
-	want   map[string]bool // ids that were accepted
+	want   map[string]bool // ids of accepted events
 }
 
-// good is an event that has to be accepted.
+// good returns an event that must be accepted.
 func (h *hostile) good() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -94,8 +94,8 @@ func (h *hostile) good() string {
 	return `{"id":"` + id + `","action":"created"}`
 }
 
-// verdict is an answer of POST /v1/events in short: the status, then each result
-// (ok or reason), then the reason for the whole.
+// verdict returns the answer of POST /v1/events in short form: the status, then each result (ok
+// or reason), then the reason for the whole.
 func (h *hostile) verdict(t *testing.T, body io.Reader, head ...string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.url+"/v1/events", body)
@@ -200,7 +200,7 @@ func (h *hostile) bodies(t *testing.T) {
 	}
 }
 
-// fields holds wrong types in every field that has one.
+// fields sends wrong types in every typed field.
 func (h *hostile) fields(t *testing.T) {
 	fields := []string{"id", "action", "updated_at", "changed_by", "changed_by_api_key", "table_name", "object_id",
 		"object_alias", "object_team_id", "object_team_alias", "changed_by_user_email", "changed_by_key_alias"}
@@ -210,7 +210,7 @@ func (h *hostile) fields(t *testing.T) {
 			e := map[string]json.RawMessage{"id": json.RawMessage(`"` + secret + `"`), "action": json.RawMessage(`"created"`)}
 			e[field] = json.RawMessage(value)
 			var members []string
-			for k, v := range e { // by hand: json would refuse 1e999
+			for k, v := range e { // by hand: package json would refuse 1e999
 				members = append(members, fmt.Sprintf("%q:%s", k, v))
 			}
 			lines, want = append(lines, "{"+strings.Join(members, ",")+"}", h.good()), append(want, "wrong_type", "ok")
@@ -222,7 +222,7 @@ func (h *hostile) fields(t *testing.T) {
 	}
 }
 
-// times sends event times across and beyond a thousand years.
+// times sends event times within and beyond a thousand years.
 func (h *hostile) times(t *testing.T) {
 	var lines []string
 	for year := 1500; year <= 2600; year += 7 {
@@ -236,7 +236,7 @@ func (h *hostile) times(t *testing.T) {
 	}
 }
 
-// heads sends odd heads over connections of their own.
+// heads sends invalid headers over separate connections.
 func (h *hostile) heads(t *testing.T) {
 	const post = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\n"
 	rows := []struct{ name, sent, want string }{
@@ -266,7 +266,7 @@ func (h *hostile) heads(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			conn := h.dial(t)
 			defer conn.Close()
-			go io.WriteString(conn, row.sent) // it may stop reading
+			go io.WriteString(conn, row.sent) // the server may stop reading
 			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
 				t.Fatalf("no answer: %v", err)
@@ -279,7 +279,7 @@ func (h *hostile) heads(t *testing.T) {
 	}
 }
 
-// garbage follows a good request on the same connection.
+// garbage sends invalid bytes after a valid request on the same connection.
 func (h *hostile) garbage(t *testing.T) {
 	conn := h.dial(t)
 	defer conn.Close()
@@ -298,7 +298,7 @@ func (h *hostile) garbage(t *testing.T) {
 	}
 }
 
-// brokenOff ends requests in their middle; what came whole before stays good.
+// brokenOff ends requests in the middle. Complete events before the end stay accepted.
 func (h *hostile) brokenOff(t *testing.T) {
 	for range 64 {
 		conn := h.dial(t)
@@ -323,8 +323,8 @@ func (h *hostile) brokenOff(t *testing.T) {
 	}
 }
 
-// slowloris holds many connections open in heads and bodies; others are served
-// promptly, and the slow ones are cut off.
+// slowloris keeps many connections open during headers and bodies. Other clients are served
+// promptly, and the slow ones are disconnected.
 func (h *hostile) slowloris(t *testing.T) {
 	var slow []net.Conn
 	for i := range 400 {
@@ -364,9 +364,9 @@ func (h *hostile) slowloris(t *testing.T) {
 	}
 }
 
-// largeAtOnce sends bodies of 50 MB on 32 connections: of unknown length,
-// compressed, and of a declared length, which is refused unread. A producer may be
-// told to come again, or find the connection closed while it still sends.
+// largeAtOnce sends bodies of 50 MB on 32 connections: of unknown length, compressed, and of a
+// declared length, which is refused unread. A producer may be told to retry, or find the
+// connection closed while it still sends.
 func (h *hostile) largeAtOnce(t *testing.T) {
 	line := `{"action":"created","x":"` + strings.Repeat(secret, 30_000) + "\"}\n" // some 570 KB, without an id
 	whole := strings.Repeat(line, 50<<20/len(line)+1)
@@ -401,8 +401,8 @@ func (h *hostile) largeAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// large sends one large body and returns the answer's status, 0 where the
-// connection was closed before.
+// large sends one large body and returns the answer's status, or 0 if the connection was closed
+// before.
 func (h *hostile) large(t *testing.T, body io.Reader, encoding string) int {
 	transport := &http.Transport{DisableKeepAlives: true}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.url+"/v1/events", body)
@@ -439,7 +439,7 @@ func (h *hostile) dial(t *testing.T) net.Conn {
 	return conn
 }
 
-// memory is one of the figures that the kernel keeps of the process, in bytes.
+// memory returns one of the kernel's figures of the process in bytes.
 func (r *relay) memory(t *testing.T, figure string) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid))
@@ -459,7 +459,7 @@ func (r *relay) memory(t *testing.T, figure string) int64 {
 	return 0
 }
 
-// descriptors is how many files and connections the process has open.
+// descriptors returns the number of open files and connections of the process.
 func (r *relay) descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", r.cmd.Process.Pid))
@@ -475,7 +475,7 @@ func (r *relay) descriptors(t *testing.T) int {
 	return n
 }
 
-// zero is one byte without end.
+// zero reads as an endless row of one byte.
 type zero struct{ b byte }
 
 func (z zero) Read(p []byte) (int, error) {

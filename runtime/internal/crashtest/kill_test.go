@@ -41,8 +41,8 @@ func rounds(t *testing.T, otherwise int) int {
 	return otherwise
 }
 
-// lives divides n kills among data directories, two of which live at a time. All of one is
-// verified after each kill, and that takes longer with every one of them.
+// lives divides n kills among data directories, two of which run at a time. Each kill is
+// followed by a verification of everything in one directory, which takes longer each time.
 func lives(t *testing.T, n int, life func(t *testing.T, kills int)) {
 	t.Helper()
 	most := 10
@@ -60,11 +60,11 @@ func lives(t *testing.T, n int, life func(t *testing.T, kills int)) {
 	})
 }
 
-// TestKill kills the program at random times while 32 producers send, again and
-// again, on one data directory and one bucket.
+// TestKill repeatedly kills the program at random times while 32 producers send, with one data
+// directory and one bucket.
 func TestKill(t *testing.T) { kill(t, rounds(t, 5), "", journal.Options{}) }
 
-// TestKillEncrypted is TestKill on an encrypted journal, half as often.
+// TestKillEncrypted is TestKill with an encrypted journal and half as many kills.
 func TestKillEncrypted(t *testing.T) {
 	key := strings.Repeat("0123456789abcdef", 4)
 	kill(t, max(2, rounds(t, 2)/2), fmt.Sprintf("journal: {encryption: {key: %s}}", key), journal.Options{Encryption: journal.Encryption{Key: []byte(key)}})
@@ -90,7 +90,7 @@ func kill(t *testing.T, n int, options string, o journal.Options) {
 	}
 }
 
-// killInALife returns where its kills were seen.
+// killInALife returns the places where its kills were seen.
 func killInALife(t *testing.T, n int, options string, o journal.Options) map[string]int {
 	t.Helper()
 	seen := map[string]int{}
@@ -148,8 +148,8 @@ callbacks:
 	return seen
 }
 
-// load has producers send until enough is acknowledged, and kills the program a
-// random while later. It returns what was sent and not answered.
+// load lets producers send until enough is acknowledged, and kills the program at a random
+// moment afterwards. It returns the unanswered events.
 func load(t *testing.T, r *relay, book *ledger, seed uint64, random *rand.Rand) (unanswered []string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -201,7 +201,7 @@ func load(t *testing.T, r *relay, book *ledger, seed uint64, random *rand.Rand) 
 	return unanswered
 }
 
-// Where a kill was seen, told by what it left behind.
+// The place of a kill, derived from what it left.
 const (
 	atAppend   = "in append: durable, and its producer never heard"
 	atSeal     = "before seal: accepted, and beyond the cursor"
@@ -209,7 +209,7 @@ const (
 	atOutcome  = "in cursor commit: at the destination, and its outcome not recorded"
 )
 
-// inspect opens what the killed program left and tells where it was.
+// inspect opens the data of the killed program and reports the place of the kill.
 func inspect(t *testing.T, dataDir string, o journal.Options, bucket string, unanswered []string, seen map[string]int) {
 	t.Helper()
 	j, err := journal.Open(filepath.Join(dataDir, "journal"), o)

@@ -15,8 +15,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// ledger is what the producers know, outside of the program under test: what was
-// sent, and what was acknowledged, on disk before it counts.
+// ledger is the producers' knowledge, outside the tested program: sent events, and acknowledged
+// events, which are on disk before they count.
 type ledger struct {
 	mu    sync.Mutex
 	file  *os.File
@@ -58,8 +58,8 @@ func (l *ledger) count() int {
 	return len(l.acked)
 }
 
-// objects reads every record below a folder of objects or files, counted by id.
-// Manifests and the sink's own state are left out.
+// objects reads every record below a folder of objects or files, and counts them by id. It
+// skips manifests and the sink's own state.
 func objects(t *testing.T, root string) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
@@ -103,9 +103,8 @@ func objects(t *testing.T, root string) map[string]int {
 	return counts
 }
 
-// compare checks that what arrived is what was acknowledged: each event that the
-// callback receives once, and nothing that was never sent. It returns how many
-// acknowledged events are missing.
+// compare checks that the arrived events are the acknowledged ones: each event for the callback
+// once, and none that was never sent. It returns the number of missing acknowledged events.
 func (l *ledger) compare(t *testing.T, callback string, arrived map[string]int, receives func(action string) bool) (lost int) {
 	t.Helper()
 	l.mu.Lock()
@@ -130,7 +129,7 @@ func (l *ledger) compare(t *testing.T, callback string, arrived map[string]int, 
 	return lost
 }
 
-// differ is compare where doubles are counted too.
+// differ is like compare, but counts doubled events too.
 func (l *ledger) differ(t *testing.T, callback string, arrived map[string]int, receives func(action string) bool) (lost, doubled int) {
 	t.Helper()
 	l.mu.Lock()

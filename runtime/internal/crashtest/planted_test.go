@@ -13,8 +13,8 @@ import (
 	"auditrelay/internal/test/litellm"
 )
 
-// plantedNames are the names under which LiteLLM's events hold secrets, by table. Those of
-// settings and single sign-on come since summer.
+// plantedNames are the names of secrets in LiteLLM's events, by table. Those of settings and
+// single sign-on exist since summer.
 var plantedNames = map[string]string{
 	"LiteLLM_VerificationToken": "key token api_key password langfuse_secret_key langfuse_secret langsmith_api_key arize_api_key arize_space_key posthog_api_key",
 	"LiteLLM_ProxyModelTable": "api_key aws_access_key_id aws_secret_access_key aws_session_token aws_web_identity_token azure_ad_token azure_password client_secret " +
@@ -28,8 +28,8 @@ var plantedNames = map[string]string{
 	"LiteLLM_SSOConfig": "google_client_secret microsoft_client_secret generic_client_secret",
 }
 
-// plantedEvents are the events of one version, each with one secret that has no form of its
-// own, and the secrets.
+// plantedEvents returns the events of one version, each with one secret without its own form,
+// and these secrets.
 func plantedEvents(version litellm.Version, prefix string) (events map[string]string, secrets []string) {
 	events = map[string]string{}
 	plant := func() string {
@@ -41,7 +41,7 @@ func plantedEvents(version litellm.Version, prefix string) (events map[string]st
 		id := fmt.Sprintf("%s%d", prefix, len(events))
 		text, err := json.Marshal(values)
 		if err != nil {
-			panic(err) // texts alone
+			panic(err) // texts only
 		}
 		data, err := json.Marshal(map[string]any{"id": id, "updated_at": "2026-10-01T00:00:00+00:00", "changed_by": "admin", "changed_by_api_key": "",
 			"action": "updated", "table_name": table, "object_id": object, "before_value": string(text), "updated_values": string(text)})
@@ -59,7 +59,7 @@ func plantedEvents(version litellm.Version, prefix string) (events map[string]st
 		}
 	}
 	add("LiteLLM_ToolTable", "o", map[string]any{"args": []string{"--api-key", plant()}, "url": "https://user:" + plant() + "@mcp.example/?api_key=" + plant()})
-	if version != litellm.Present { // before July 2026 the raw key of /key/update stood there
+	if version != litellm.Present { // before July 2026 it contained the raw key of /key/update
 		key := "sk-" + strings.Repeat("aB3x", 5) + strings.ReplaceAll(prefix, "-", "")
 		secrets = append(secrets, key)
 		add("LiteLLM_VerificationToken", key, map[string]any{"key_alias": "a"})
@@ -67,8 +67,8 @@ func plantedEvents(version litellm.Version, prefix string) (events map[string]st
 	return events, secrets
 }
 
-// TestNoPlantedNameLeaves: what each version sends under each of its names, over either of
-// its HTTP clients, comes out of the whole program without the secrets.
+// TestNoPlantedNameLeaves: events that each version sends with each of its names, over either
+// of its HTTP clients, leave the whole program without the secrets.
 func TestNoPlantedNameLeaves(t *testing.T) {
 	dir, listen, s3Listen := t.TempDir(), address(t), address(t)
 	config := filepath.Join(dir, "auditrelay.yaml")
@@ -110,7 +110,7 @@ callbacks: [{name: files, filters: [no-secrets], sink: {file: {path: %s}}}]
 		}
 		out = append(out, text...)
 	}
-	if n := bytes.Count(out, []byte(`"changed_by":"admin"`)); n != all { // own records have another
+	if n := bytes.Count(out, []byte(`"changed_by":"admin"`)); n != all { // own records have another value
 		t.Errorf("%d of %d events came out", n, all)
 	}
 	for _, secret := range planted {

@@ -19,10 +19,10 @@ import (
 	"auditrelay/internal/test/s3test"
 )
 
-// safely are the settings that tests of other things have off.
+// safely are settings that other tests turn off.
 var safely = []string{"fsync = on", "wal_sync_method = fdatasync", "max_connections = 60", "wal_keep_size = 256MB"}
 
-// onPostgres is a relay whose journal is on a server, and a second machine beside it.
+// onPostgres is a relay with its journal on a server, and a second machine beside it.
 type onPostgres struct {
 	server   *pgtest.Server
 	proxy    *faultproxy.Stream // between relay and server
@@ -82,8 +82,8 @@ func (p *onPostgres) start(t *testing.T, machine int) *relay {
 	return startRelay(t, p.listens[machine], p.configs[machine], p.env...)
 }
 
-// load sends to a relay until fault, which it calls after a while, has returned. Where the
-// relay is to go on, it waits until enough is acknowledged after that.
+// load sends to a relay until fault, which it calls after a while, has returned. If the relay
+// must continue, load waits until enough is acknowledged after that.
 func (p *onPostgres) load(t *testing.T, r *relay, goesOn bool, fault func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -104,7 +104,7 @@ func (p *onPostgres) load(t *testing.T, r *relay, goesOn bool, fault func()) {
 				p.book.send(batch)
 				ids, err := r.post(ctx, client, batch)
 				if err != nil {
-					time.Sleep(20 * time.Millisecond) // the relay or its server is away
+					time.Sleep(20 * time.Millisecond) // the relay or its server is unavailable
 					continue
 				}
 				if err := p.book.acknowledge(ids); err != nil {
@@ -127,8 +127,8 @@ func (p *onPostgres) load(t *testing.T, r *relay, goesOn bool, fault func()) {
 	wg.Wait()
 }
 
-// check settles everything, compares what arrived with what was acknowledged, and verifies
-// the journal and the bucket.
+// check settles everything, compares the arrived events with the acknowledged ones, and
+// verifies the journal and the bucket.
 func (p *onPostgres) check(t *testing.T) (lost int, verified error) {
 	t.Helper()
 	r := p.start(t, 0)
@@ -140,7 +140,7 @@ func (p *onPostgres) check(t *testing.T) (lost int, verified error) {
 	return lost, verified
 }
 
-// TestPostgres takes the relay and its server down in every way, again and again.
+// TestPostgres repeatedly stops the relay and its server in every way.
 func TestPostgres(t *testing.T) { lives(t, rounds(t, 5), downOnPostgres) }
 
 func downOnPostgres(t *testing.T, n int) {
@@ -197,8 +197,8 @@ func downOnPostgres(t *testing.T, n int) {
 	}
 }
 
-// stopped stops a relay under load until another one has taken the journal over, and lets
-// it go on then, and end by itself.
+// stopped suspends a relay under load until another one has taken over the journal. Then it
+// resumes the relay, which must end by itself.
 func (p *onPostgres) stopped(t *testing.T) {
 	t.Helper()
 	first := p.start(t, 0)
@@ -217,9 +217,9 @@ func (p *onPostgres) stopped(t *testing.T) {
 	first.kill()
 }
 
-// TestPostgresWithoutSyncReportsLoss: on a server that does not keep what it acknowledges
-// TestPostgres would fail. That it would without the fence too, package pgstore shows. Such a
-// server writes soon all the same: here it is kept from that.
+// TestPostgresWithoutSyncReportsLoss: on a server that loses acknowledged data, TestPostgres
+// would fail. Package pgstore shows the same without the fence. Such a server would still write
+// soon; here it is prevented.
 func TestPostgresWithoutSyncReportsLoss(t *testing.T) {
 	rounds(t, 1)
 	p := newOnPostgres(t, "wal_buffers = 64MB")
@@ -233,7 +233,7 @@ func TestPostgresWithoutSyncReportsLoss(t *testing.T) {
 		r.kill()
 		p.server.Restart(t)
 	})
-	p.env, p.configs[0] = nil, p.configs[1] // a machine whose anchor does not refuse what is left
+	p.env, p.configs[0] = nil, p.configs[1] // a machine whose anchor does not refuse the remaining data
 	lost, _ := p.check(t)
 	if lost == 0 {
 		t.Error("no loss is reported: nothing is tested")

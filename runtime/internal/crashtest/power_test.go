@@ -18,14 +18,14 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// noSync has the program acknowledge without waiting for the disk.
+// noSync makes the program acknowledge without waiting for the disk.
 const noSync = "AUDITRELAY_UNSAFE_NO_SYNC=1"
 
-// TestPowerLoss cuts the power: the data directory is on a disk of its own, whose
-// image is copied while the program stands still, without what the kernel has not
-// written. Every acknowledged event must be on the copy, and what the journal
-// calls delivered must be in the file, which is on the same disk. The bucket is elsewhere:
-// the journal must know all that was signed and published there.
+// TestPowerLoss simulates a power failure. The data directory is on its own disk, whose image
+// is copied while the program is suspended, without the data that the kernel has not written.
+// Every acknowledged event must be on the copy, and everything that the journal calls delivered
+// must be in the file, which is on the same disk. The bucket is elsewhere: the journal must
+// know everything signed and published there.
 func TestPowerLoss(t *testing.T) {
 	for round := range max(rounds(t, 50)/10, 1) {
 		if lost, err := cutPower(t, uint64(round)); err != nil || lost > 0 {
@@ -34,8 +34,8 @@ func TestPowerLoss(t *testing.T) {
 	}
 }
 
-// TestPowerLossNoticesMissingSync shows that TestPowerLoss is able to fail: with
-// the fsync taken out, the same harness must report loss.
+// TestPowerLossNoticesMissingSync shows that TestPowerLoss can fail: without fsync, the same
+// harness must report loss.
 func TestPowerLossNoticesMissingSync(t *testing.T) {
 	rounds(t, 1)
 	for range 3 {
@@ -48,8 +48,8 @@ func TestPowerLossNoticesMissingSync(t *testing.T) {
 	t.Fatal("the program ran without fsync, and nothing was lost: the harness is blind")
 }
 
-// cutPower runs the program on a disk of its own under load, cuts the power, and
-// returns how many acknowledged events are not there any more.
+// cutPower runs the program on its own disk under load, simulates a power failure, and returns
+// the number of lost acknowledged events.
 func cutPower(t *testing.T, seed uint64, env ...string) (lost int, err error) {
 	t.Helper()
 	disk := newDisk(t, 256)
@@ -169,7 +169,7 @@ func newDisk(t *testing.T, mib int) *disk {
 	return d
 }
 
-// loseUnsynced copies what the disk has, without what the kernel still holds.
+// loseUnsynced copies the disk without the data that is only in the kernel.
 func (d *disk) loseUnsynced(t *testing.T) {
 	t.Helper()
 	if err := run("cp", "--sparse=always", d.image, d.image+".copy"); err != nil {
@@ -177,7 +177,7 @@ func (d *disk) loseUnsynced(t *testing.T) {
 	}
 }
 
-// swap mounts the copy in the place of the original.
+// swap mounts the copy in place of the original.
 func (d *disk) swap(t *testing.T) {
 	t.Helper()
 	if err := run("umount", d.mount); err != nil {

@@ -26,7 +26,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	path := filepath.Join(dir, "auditrelay")
 	build := exec.Command("go", "build", "-o", path, "auditrelay/cmd/auditrelay")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped: memory differs
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as released: memory use differs
 	out, err := build.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)
@@ -47,7 +47,7 @@ func address(t *testing.T) string {
 	t.Helper()
 	host := "127.0.0.1"
 	if goruntime.GOOS == "linux" {
-		host = "127.0.0.2" // connections that others make come from the first: none takes the port meanwhile
+		host = "127.0.0.2" // others connect from the first address, so none takes the port meanwhile
 	}
 	l, err := net.Listen("tcp", host+":0")
 	if err != nil {
@@ -121,16 +121,16 @@ func (r *relay) await(t *testing.T, path string) {
 	t.Fatalf("%s does not answer 200 after a minute:\n%s", path, r.log)
 }
 
-// kill is kill -9, and waits until the process is gone.
+// kill sends SIGKILL and waits until the process has ended.
 func (r *relay) kill() {
 	r.cmd.Process.Signal(syscall.SIGKILL)
 	<-r.done
 }
 
-// errUnanswered says that the outcome of a request is not known.
+// errUnanswered means that the result of a request is unknown.
 var errUnanswered = errors.New("no answer")
 
-// post sends events as NDJSON and returns the ids that were acknowledged.
+// post sends events as NDJSON and returns the acknowledged ids.
 func (r *relay) post(ctx context.Context, client *http.Client, events [][]byte) ([]string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/v1/events", bytes.NewReader(bytes.Join(events, []byte("\n"))))
 	if err != nil {
@@ -214,6 +214,6 @@ func (r *relay) settle(t *testing.T, within time.Duration) []callbackStatus {
 		if time.Now().After(deadline) {
 			t.Fatalf("still pending after %s: %+v\n%s", within, list, r.log)
 		}
-		time.Sleep(20 * time.Millisecond) // polling another process
+		time.Sleep(20 * time.Millisecond) // poll another process
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// filledDir is a data directory of a relay that was closed, with events r-0 to r-(n-1).
+// filledDir returns the data directory of a closed relay with the events r-0 to r-(n-1).
 func filledDir(t *testing.T, n int) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -37,8 +37,8 @@ func filledDir(t *testing.T, n int) string {
 	return dir
 }
 
-// repaired is what a journal that opens tells: how many of the events r-i it has, how many
-// of one id more than once, and its records of an act.
+// repaired describes an opened journal: how many of the events r-i it has, how many of one id
+// more than once, and its records of an act.
 type repaired struct {
 	events, twice int
 	records       []ownRecord
@@ -79,7 +79,8 @@ func look(t *testing.T, o runtime.Options, act string) (*repaired, error) {
 	return out, nil
 }
 
-// killed runs the program and kills it after a while. It reports whether it ended before.
+// killed runs the program and kills it after a while. It reports whether the program ended
+// before.
 func killed(t *testing.T, after time.Duration, args ...string) (ended bool) {
 	t.Helper()
 	path, err := binary()
@@ -95,7 +96,7 @@ func killed(t *testing.T, after time.Duration, args ...string) (ended bool) {
 	return cmd.Wait() == nil
 }
 
-// ran runs the program to its end, and returns how long that took.
+// ran runs the program to its end, and returns the duration.
 func ran(t *testing.T, args ...string) (string, time.Duration, error) {
 	t.Helper()
 	path, err := binary()
@@ -112,7 +113,7 @@ func fresh(t *testing.T, base, dir string) {
 	if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(base))); err != nil {
 		t.Fatal(err)
 	}
-	// CopyFS does not keep it, and the relay warns about others.
+	// CopyFS does not keep the mode, and the relay warns about others.
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -136,9 +137,8 @@ func flipInLog(t *testing.T, dir string) {
 	}
 }
 
-// TestKillWhileRecovering kills journal recover at moments spread over its time. Until it
-// is done the journal is refused; called again, it ends as if nothing had been, with one
-// record.
+// TestKillWhileRecovering kills journal recover at moments spread over its duration. Until it
+// is done the journal is refused. Run again, it ends as without the kill, with one record.
 func TestKillWhileRecovering(t *testing.T) {
 	n := max(6, rounds(t, 5))
 	const events = 400
@@ -165,7 +165,7 @@ func TestKillWhileRecovering(t *testing.T) {
 		fresh(t, base, dir)
 		after := took * time.Duration(i) / time.Duration(n)
 		killed(t, after, repair...)
-		out, _, err := ran(t, repair...) // its own lock went with the process
+		out, _, err := ran(t, repair...) // its lock ended with the process
 		switch {
 		case err == nil:
 			seen["went on"]++
@@ -183,13 +183,13 @@ func TestKillWhileRecovering(t *testing.T) {
 	t.Logf("%d kills within %s: %v; %d of %d events are whole", n, took.Round(time.Millisecond), seen, want.events, events)
 }
 
-// TestARecoveryWhoseLastStepFails: one that wrote its record and could not put the damaged
-// files where they stay goes on when it is called again. There is one record, and what it
-// calls the damaged files' folder is there.
+// TestARecoveryWhoseLastStepFails: a recovery that wrote its record but could not move the
+// damaged files continues when it is run again. There is one record, and the folder that it
+// names exists.
 func TestARecoveryWhoseLastStepFails(t *testing.T) {
 	dir := filledDir(t, 50)
 	flipInLog(t, dir)
-	var inTheWay []string // folders that are not empty have no other put in their place
+	var inTheWay []string // non-empty folders cannot be replaced
 	for i := range 120 {
 		name := filepath.Join(dir, "journal", "damaged-"+time.Now().UTC().Add(time.Duration(i)*time.Second).Format("20060102T150405Z"))
 		if err := os.MkdirAll(filepath.Join(name, "x"), 0o700); err != nil {
@@ -221,9 +221,10 @@ func TestARecoveryWhoseLastStepFails(t *testing.T) {
 	}
 }
 
-// TestKillWhileMoving kills journal move at moments spread over its time, there and back:
-// one journal is in force then, or both are refused until somebody decides, never both are
-// taken. The one in force has a record of the move if, and only if, it is the new one.
+// TestKillWhileMoving kills journal move at moments spread over its duration, in both
+// directions. Then one journal is in force, or both are refused until somebody decides; never
+// are both accepted. The one in force has a record of the move if, and only if, it is the new
+// one.
 func TestKillWhileMoving(t *testing.T) {
 	n := max(6, rounds(t, 5))
 	const events = 400
@@ -253,7 +254,7 @@ func TestKillWhileMoving(t *testing.T) {
 	}
 	for _, way := range [][2]string{{"data-dir", "postgres"}, {"postgres", "data-dir"}} {
 		from, to := way[0], way[1]
-		moves := 0 // on record before
+		moves := 0 // records before
 		begin := func() {
 			empty()
 			if from == "postgres" {

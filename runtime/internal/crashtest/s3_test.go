@@ -15,24 +15,24 @@ import (
 	"auditrelay/internal/test/litellm"
 )
 
-// TestWhatLiteLLMLoses measures what each version of LiteLLM loses over its S3 export, by
-// either HTTP client, while the relay restarts or is away. In every case: what was
-// acknowledged is stored, once; the present version loses nothing; the older ones lose
-// only events whose every try fell into the time in which nothing listened.
+// TestWhatLiteLLMLoses measures the losses of each version of LiteLLM over its S3 export, with
+// either HTTP client, while the relay restarts or is unavailable. In every case acknowledged
+// events are stored once. The present version loses nothing. The older ones lose only events
+// whose every try failed because nothing listened.
 func TestWhatLiteLLMLoses(t *testing.T) {
 	for _, o := range outages() {
 		t.Run(o.name, func(t *testing.T) { lose(t, o.name, o.signal, o.away) })
 	}
 }
 
-// outage is one way in which the relay is gone for a time.
+// outage is one way in which the relay is unavailable for a time.
 type outage struct {
 	name   string
 	signal os.Signal
 	away   time.Duration
 }
 
-// outages are those of the table in docs/operators/litellm.md.
+// outages returns the outages of the table in docs/operators/litellm.md.
 func outages() []outage {
 	all := []outage{
 		{"a restart", syscall.SIGTERM, 0},
@@ -96,13 +96,13 @@ callbacks: [{name: files, sink: {file: {path: %s}}}]
 			}
 		})
 	}
-	time.Sleep(600 * time.Millisecond) // events of a time in which all is well
+	time.Sleep(600 * time.Millisecond) // events sent before the outage
 	down := time.Now()
 	if err := r.cmd.Process.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
 	<-r.done
-	time.Sleep(away) // what is measured
+	time.Sleep(away) // the measured outage
 	r = spawnRelay(t, listen, config)
 	r.ready(t)
 	up := time.Now()
@@ -140,7 +140,7 @@ callbacks: [{name: files, sink: {file: {path: %s}}}]
 				t.Errorf("%s is stored %d times", id, stored[id])
 			}
 			if stored[id] == 1 {
-				continue // LiteLLM gave it up, and it had come through
+				continue // LiteLLM gave it up although it had arrived
 			}
 			lost++
 			if at := p.logged[id]; at.Before(down.Add(-2*flushEvery)) || at.After(up) {
@@ -157,7 +157,7 @@ callbacks: [{name: files, sink: {file: {path: %s}}}]
 	}
 }
 
-// ready waits until the relay accepts.
+// ready waits until the relay accepts events.
 func (r *relay) ready(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
@@ -173,7 +173,7 @@ func (r *relay) ready(t *testing.T) {
 	}
 }
 
-// storedIDs counts the events that the sink wrote.
+// storedIDs counts the events written by the sink.
 func storedIDs(t *testing.T, dir string) map[string]int {
 	t.Helper()
 	stored := map[string]int{}

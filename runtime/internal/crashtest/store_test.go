@@ -14,8 +14,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// TestKillWithAStore kills the program at random times while 32 producers send, with a
-// store as its callback: what was acknowledged is in the store, once.
+// TestKillWithAStore kills the program at random times while 32 producers send, with a store as
+// its callback. Acknowledged events are in the store once.
 func TestKillWithAStore(t *testing.T) {
 	lives(t, rounds(t, 3), killWithAStore)
 }
@@ -47,7 +47,7 @@ callbacks:
 	if lost := book.compare(t, "store", exported(t, r), func(string) bool { return true }); lost > 0 {
 		t.Errorf("%d acknowledged events are lost", lost)
 	}
-	// What it tells for nothing is true.
+	// The store's cheap count is correct.
 	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(dir, "data", "store", "store.db")})
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ callbacks:
 	}
 }
 
-// exported reads back all of LiteLLM's events, counted by id.
+// exported reads all of LiteLLM's events back, counted by id.
 func exported(t *testing.T, r *relay) map[string]int {
 	t.Helper()
 	resp, err := http.Get(r.url + "/audit/export?format=ndjson&ending=false")

@@ -18,7 +18,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// tailed is a relay that tails a table of LiteLLM's.
+// tailed is a relay that tails one of LiteLLM's tables.
 type tailed struct {
 	*relay
 	pg             *pgtest.Server
@@ -28,7 +28,7 @@ type tailed struct {
 	live           int
 }
 
-// tailTable makes a table with rows and the configuration to tail it.
+// tailTable creates a table with rows, and the configuration to tail it.
 func tailTable(t *testing.T, rows int, postgres string) *tailed {
 	t.Helper()
 	x := &tailed{pg: pgtest.Start(t), dir: t.TempDir(), listen: address(t)}
@@ -57,7 +57,7 @@ func (x *tailed) insert() {
 	x.db.Exec(fmt.Sprintf(`INSERT INTO "LiteLLM_AuditLog" (id, action, table_name, object_id) VALUES ('live-%d', 'created', 't', 'o')`, x.live))
 }
 
-// tailStatus is what this test reads of a tailing source's status.
+// tailStatus is the part of a tailing source's status used by this test.
 type tailStatus struct {
 	State    string    `json:"state"`
 	Error    string    `json:"error"`
@@ -90,14 +90,14 @@ func (x *tailed) status(t *testing.T) tailStatus {
 	return tailStatus{}
 }
 
-// onceEach holds the table against what the killed relay has stored.
+// onceEach compares the table with the stored events of the killed relay.
 func (x *tailed) onceEach(t *testing.T) {
 	t.Helper()
 	storedOnce(t, x.dir, x.db.Exec(`SELECT id FROM "LiteLLM_AuditLog"`))
 }
 
-// storedOnce holds the ids of a producer's events against what a killed relay has stored in
-// dir.
+// storedOnce compares the ids of a producer's events with the stored events of a killed relay
+// in dir.
 func storedOnce(t *testing.T, dir string, ids []string) {
 	t.Helper()
 	j, err := journal.Open(filepath.Join(dir, "data", "journal"), journal.Options{})
@@ -130,7 +130,7 @@ func storedOnce(t *testing.T, dir string, ids []string) {
 	}
 }
 
-// cpu is the CPU time that the relay took.
+// cpu returns the CPU time of the relay.
 func (x *tailed) cpu(t *testing.T) time.Duration {
 	t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", x.cmd.Process.Pid))
@@ -146,8 +146,8 @@ func (x *tailed) cpu(t *testing.T) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// TestKillWhileTailing kills the program at random moments while it reads the past of a
-// table and follows it.
+// TestKillWhileTailing kills the program at random moments while it reads existing rows of a
+// table and follows new ones.
 func TestKillWhileTailing(t *testing.T) {
 	n := min(rounds(t, 5), 20)
 	seed := rand.Uint64()
@@ -189,8 +189,8 @@ func TestKillWhileTailing(t *testing.T) {
 	}
 }
 
-// TestWhatTheTableLoses: the outages of TestWhatLiteLLMLoses, with LiteLLM writing to its
-// table all the time. No row is lost.
+// TestWhatTheTableLoses: the outages of TestWhatLiteLLMLoses while LiteLLM writes to its table.
+// No row is lost.
 func TestWhatTheTableLoses(t *testing.T) {
 	x := tailTable(t, 10, "poll: 10ms")
 	for _, o := range outages() {
@@ -235,8 +235,8 @@ func (x *tailed) insertFor(long time.Duration) {
 	}
 }
 
-// TestBackfill reads a million rows while others come, and says how fast and in how much
-// memory. With AUDITRELAY_SOAK set; a number above 1 is how many rows.
+// TestBackfill reads a million rows while others are added, and reports speed and memory. It
+// runs only with AUDITRELAY_SOAK; a number above 1 is the number of rows.
 func TestBackfill(t *testing.T) {
 	soak := os.Getenv("AUDITRELAY_SOAK")
 	if soak == "" {

@@ -11,14 +11,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestKillWhileReadingATopic kills the program at random moments while it reads a topic that
-// is written all the time. Every message is stored once. The brokers are kfake's.
+// TestKillWhileReadingATopic kills the program at random moments while it reads a topic with a
+// continuous producer. Every message is stored once. The brokers are kfake's.
 func TestKillWhileReadingATopic(t *testing.T) {
 	n := min(rounds(t, 5), 10)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	// A member that was killed is missed after this, and its partitions are given to the next.
+	// After this timeout the group notices a killed member, and gives its partitions to the
+	// next one.
 	brokers, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "audit"), kfake.GroupMinSessionTimeout(time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +40,7 @@ func TestKillWhileReadingATopic(t *testing.T) {
 		if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Millisecond) // a producer that the relay can follow
+		time.Sleep(2 * time.Millisecond) // slow enough for the relay
 	}
 	committed := func() (n int64) {
 		if info := brokers.GroupInfo("auditrelay"); info != nil {

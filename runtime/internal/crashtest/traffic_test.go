@@ -17,19 +17,18 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// traffic is producers that send without end, each at a steady pace, and send
-// again what was refused for now.
+// traffic is endless producers, each with a steady pace, that retry temporarily refused events.
 type traffic struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
-	refused atomic.Int64 // answers that were no 200
+	refused atomic.Int64 // number of answers other than 200
 	mayEnd  atomic.Bool  // the relay may end under the producers
 }
 
-// source makes the events of one producer.
+// source returns the events of one producer.
 type source func(producer int) (next func() []byte)
 
-// fromCorpus makes LiteLLM's.
+// fromCorpus returns LiteLLM's events.
 func fromCorpus(seed uint64) source {
 	return func(producer int) func() []byte {
 		g := corpus.New(seed<<16 + uint64(producer))
@@ -37,7 +36,7 @@ func fromCorpus(seed uint64) source {
 	}
 }
 
-// bulky makes events of some size that do not compress.
+// bulky returns incompressible events of a given size.
 func bulky(seed uint64, size int) source {
 	return func(producer int) func() []byte {
 		noise := rand.NewChaCha8([32]byte{byte(seed), byte(producer)})
@@ -52,7 +51,7 @@ func bulky(seed uint64, size int) source {
 	}
 }
 
-// startTraffic has n producers send a batch of events at every tick of pace.
+// startTraffic lets n producers send a batch of events at every tick of pace.
 func startTraffic(t *testing.T, r *relay, book *ledger, n, batch int, pace time.Duration, from source) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -101,14 +100,14 @@ func startTraffic(t *testing.T, r *relay, book *ledger, n, batch int, pace time.
 	return s
 }
 
-// stop ends the producers; a request under way is given up, and so not known to
-// be accepted.
+// stop ends the producers. They cancel a request in progress, so its events do not count as
+// accepted.
 func (s *traffic) stop() {
 	s.cancel()
 	s.wg.Wait()
 }
 
-// eventually polls until ok, which says what it saw.
+// eventually polls until ok returns true. ok also describes what it saw.
 func (r *relay) eventually(t *testing.T, within time.Duration, what string, ok func() (bool, string)) {
 	t.Helper()
 	deadline := time.Now().Add(within)
@@ -120,7 +119,7 @@ func (r *relay) eventually(t *testing.T, within time.Duration, what string, ok f
 		select {
 		case <-r.done:
 			t.Fatalf("the program ended; waiting for %s\n%s", what, r.log)
-		case <-time.After(10 * time.Millisecond): // polling another process
+		case <-time.After(10 * time.Millisecond): // poll another process
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %s: %s; saw %s\n%s", within, what, saw, r.log)
@@ -128,7 +127,7 @@ func (r *relay) eventually(t *testing.T, within time.Duration, what string, ok f
 	}
 }
 
-// callback is the status of one callback.
+// callback returns the status of one callback.
 func (r *relay) callback(t *testing.T, name string) callbackStatus {
 	t.Helper()
 	for _, c := range r.callbacks(t) {
@@ -154,7 +153,7 @@ func (r *relay) operate(t *testing.T, name, verb string) {
 	}
 }
 
-// readiness is what /readyz?verbose says.
+// readiness returns the result of /readyz?verbose.
 func (r *relay) readiness(t *testing.T) (status int, reason string) {
 	t.Helper()
 	resp, err := http.Get(r.url + "/readyz?verbose")

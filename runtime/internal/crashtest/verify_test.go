@@ -15,32 +15,32 @@ import (
 	"auditrelay/internal/verify"
 )
 
-// oftenSigned has a relay sign and publish its logs while these tests send.
+// oftenSigned makes a relay sign and publish its logs during these tests.
 const oftenSigned = "proofs: {every: 1s}"
 
-// auditor verifies the journal of a relay and the places to which it delivers with the
-// program's own command, again and again. It keeps the newest checkpoints that it saw:
-// whatever happens to the relay, no later state may contradict them or fall behind them.
+// auditor repeatedly verifies the journal of a relay and its destinations with the program's
+// own command. It keeps the newest checkpoints it saw: no later state may contradict them or be
+// behind them, whatever happens to the relay.
 type auditor struct {
-	key, config string   // files: the signing key, and the configuration
-	places      []string // as verify takes them, the journal the last
+	key, config string   // files: the signing key and the configuration
+	places      []string // in the form for verify; the journal is the last
 	pins        string   // a folder for each place
 }
 
-// newAuditor returns one of a relay that made its key in its data directory.
+// newAuditor returns an auditor of a relay that created its key in its data directory.
 func newAuditor(t *testing.T, dataDir, config string, places ...string) *auditor {
 	t.Helper()
 	return &auditor{key: filepath.Join(dataDir, "proof.key"), config: config, places: append(places, dataDir), pins: t.TempDir()}
 }
 
-// left verifies what a relay left that ended at once: nothing is missing, altered or forged.
-// What it had not signed yet is of no log.
+// left verifies the data of a relay that ended abruptly: nothing is missing, altered or forged.
+// Its unsigned data is in no log.
 func (a *auditor) left(t *testing.T) (err error) {
 	t.Helper()
 	for i, place := range a.places {
 		report, pinned := a.verify(t, i)
 		if pinned == 0 && report.Checkpoints == 0 {
-			continue // none came there yet
+			continue // nothing was delivered there yet
 		}
 		for _, f := range report.Faults {
 			err = errors.Join(err, fmt.Errorf("verify %s after it ended: %s", filepath.Base(place), f))
@@ -49,8 +49,8 @@ func (a *auditor) left(t *testing.T) (err error) {
 	return err
 }
 
-// whole stops a relay that has settled, and verifies everything: not one fault after all
-// that happened, no file that no checkpoint covers, and every event is stated.
+// whole stops a settled relay and verifies everything: no faults after all that happened, no
+// file without a checkpoint, and every event stated.
 func (a *auditor) whole(t *testing.T, r *relay) (err error) {
 	t.Helper()
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -77,7 +77,7 @@ func (a *auditor) whole(t *testing.T, r *relay) (err error) {
 	return err
 }
 
-// verify verifies one place with the pins kept for it, and keeps its newest checkpoints.
+// verify verifies one place with its stored pins, and stores its newest checkpoints.
 func (a *auditor) verify(t *testing.T, i int) (report *verify.Report, pinned int) {
 	t.Helper()
 	path, err := binary()

@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// TestWorkersAreKilled kills the processes that run guests, again and again, while events
-// come in: every event is delivered, none is set aside, and none of it concerns the relay's
-// own process, which holds no guest code.
+// TestWorkersAreKilled repeatedly kills the processes that run guests while events arrive.
+// Every event is delivered, none is dead-lettered, and the relay's own process, which contains
+// no guest code, is unaffected.
 func TestWorkersAreKilled(t *testing.T) {
 	if goruntime.GOOS != "linux" {
 		t.Skip("other systems have no worker processes")
@@ -70,7 +70,7 @@ callbacks:
 		}
 	}
 	for _, c := range r.settle(t, time.Minute) {
-		// The relay's own records, as of its start, come on top.
+		// plus the relay's own records, such as the one of its start
 		if c.Account.Delivered < uint64(sent) || c.Account.Delivered != c.Account.Assigned {
 			t.Errorf("%d of %d delivered: %+v", c.Account.Delivered, sent, c.Account)
 		}
@@ -89,7 +89,7 @@ callbacks:
 	}
 }
 
-// workers are the processes that run guests.
+// workers returns the processes that run guests.
 func (r *relay) workers(t *testing.T) (pids []int) {
 	t.Helper()
 	resp, err := http.Get(r.url + "/v1/filters")
@@ -113,8 +113,8 @@ func (r *relay) workers(t *testing.T) (pids []int) {
 	return pids
 }
 
-// guestCode returns the mappings of the relay's process that may be executed and come from
-// no file: what a compiler of modules makes.
+// guestCode returns the executable mappings of the relay's process that come from no file: the
+// output of a compiler of modules.
 func (r *relay) guestCode(t *testing.T) (found []string) {
 	t.Helper()
 	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", r.cmd.Process.Pid))
