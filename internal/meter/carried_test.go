@@ -10,8 +10,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// What the compiled code moves where ways meet is paid for: at the end of an if, of a
-// block, and at every trip to a loop's head, by the locals that differ.
+// The values that compiled code moves at joins are paid for: at the end of an if or a block,
+// and at a loop's head on every iteration, by the number of differing locals.
 func TestJoinsArePaid(t *testing.T) {
 	const locals, trips = 1000, 100
 	var sets, uses strings.Builder
@@ -51,7 +51,7 @@ func TestJoinsArePaid(t *testing.T) {
 	}
 }
 
-// Distinct locals are counted, since any set.
+// Counts distinct locals, since any set.
 func TestCarried(t *testing.T) {
 	var c carried
 	c.reset(4, 8)

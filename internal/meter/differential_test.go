@@ -16,15 +16,15 @@ import (
 var rounds = flag.Int("meter.rounds", 600, "generated modules for TestExact; seeds count up from -meter.seed")
 var firstSeed = flag.Uint64("meter.seed", 1, "the first seed")
 
-// Generated modules do the same rewritten as not: results, traps with their stack
-// traces, memory, globals, and what they call of the host.
+// Generated modules behave the same with and without rewriting: results, traps with their stack
+// traces, memory, globals, and calls of the host.
 func TestExact(t *testing.T) {
 	n := *rounds
 	if testing.Short() {
 		n = min(n, 100)
 	}
 	var c comparison
-	const batch = 100 // what one leaves behind is cleared up
+	const batch = 100 // the remains of each batch are released
 	for done := 0; done < n; done += batch {
 		t.Run(fmt.Sprint(done), func(t *testing.T) {
 			for i := done; i < min(done+batch, n); i++ {
@@ -49,7 +49,7 @@ type comparison struct {
 
 func (c *comparison) compare(t *testing.T, seed uint64) {
 	wasm := newGenerator(seed).module()
-	m, err := Rewrite(wasm, Options{Depth: 1 << 23}) // recursion ends for want of steps
+	m, err := Rewrite(wasm, Options{Depth: 1 << 23}) // recursion ends when the steps are used up
 	replay := fmt.Sprintf("go test ./internal/meter -run TestExact -meter.rounds 1 -meter.seed %d", seed)
 	if err != nil {
 		t.Fatalf("%s: %v", replay, err)
@@ -57,8 +57,8 @@ func (c *comparison) compare(t *testing.T, seed uint64) {
 	c.modules++
 	want, got := observe(t, newHost(t), seed, wasm), observe(t, newHost(t), seed, m.Wasm)
 	if difference := want.compare(got); difference != "" {
-		// wazero's compiler has faults of its own. They show in that its
-		// interpreter finds nothing, and that it differs from the compiler.
+		// wazero's compiler has its own faults. In that case the interpreter gives equal
+		// results, and the compiler differs from the interpreter.
 		interpreter := wazero.NewRuntimeConfigInterpreter()
 		right := observe(t, newHostWith(t, interpreter), seed, wasm)
 		if d := right.compare(observe(t, newHostWith(t, interpreter), seed, m.Wasm)); d != "" {
@@ -82,7 +82,7 @@ func (c *comparison) compare(t *testing.T, seed uint64) {
 	}
 }
 
-// The generator knows every instruction.
+// The generator uses every instruction.
 func TestGeneratorReachesAll(t *testing.T) {
 	seen := map[uint16]int{}
 	for seed := range uint64(500) {
@@ -153,7 +153,7 @@ func observe(t *testing.T, h *host, seed uint64, wasm []byte) observation {
 	}
 	live, err := h.runtime.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName(""))
 	if err != nil {
-		_, text, _ := strings.Cut(err.Error(), "failed: ") // before it wazero has the function's index
+		_, text, _ := strings.Cut(err.Error(), "failed: ") // wazero puts the function's index before it
 		o.calls = append(o.calls, "start: "+text)
 		return o
 	}
@@ -207,7 +207,7 @@ func argument(t api.ValueType, n uint64) []uint64 {
 	return []uint64{v}
 }
 
-// hideRefs leaves whether a reference is null: its value is an address.
+// hideRefs replaces references by whether they are null: their values are addresses.
 func hideRefs(types []api.ValueType, results []uint64) []string {
 	var out []string
 	for _, t := range types {

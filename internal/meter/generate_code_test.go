@@ -2,8 +2,8 @@ package meter
 
 import "slices"
 
-// Expressions and statements of the generator. Each appends code that leaves
-// exactly the values asked for.
+// Expressions and statements of the generator. Each appends code that leaves exactly the
+// requested values.
 
 func (g *generator) op(op uint16) {
 	if op > 0xff {
@@ -27,7 +27,7 @@ func (g *generator) values(ts []valueType, depth int) {
 	}
 }
 
-// pick returns an index of something with the type, or -1.
+// pick returns an index of an element with the type, or -1.
 func (g *generator) pick(n int, fits func(int) bool) int {
 	start := g.IntN(max(n, 1))
 	for k := range n {
@@ -101,7 +101,7 @@ func (g *generator) simple(t valueType) {
 	g.code = append(g.code, g.constant(t, false)...)
 }
 
-// operation uses one of the instructions whose types are plain.
+// operation appends an instruction with plain types.
 func (g *generator) operation(t valueType, depth int) {
 	ops := g.byType[t]
 	if len(ops) == 0 {
@@ -122,7 +122,7 @@ func (g *generator) plain(o operationCode, depth int) {
 			break
 		}
 		if i == 0 && memory && g.IntN(5) > 0 {
-			g.small(2000) // an address that is likely there
+			g.small(2000) // an address that probably exists
 			continue
 		}
 		g.value(letterType(c), depth)
@@ -150,10 +150,10 @@ func (g *generator) plain(o operationCode, depth int) {
 	}
 }
 
-// block is a block or loop that gives values, by shorthand or by type.
+// block appends a block or loop with results, in the short form or by type.
 func (g *generator) block(results []valueType, depth int) {
 	if g.IntN(3) == 0 {
-		// By a type of the module's, whose results are set aside but for what is needed.
+		// Use a type of the module, and store the results that are not needed.
 		if i := g.pick(len(g.types), func(i int) bool { return len(g.types[i][0]) > 0 }); i >= 0 {
 			t := g.types[i]
 			g.values(t[0], depth)
@@ -192,14 +192,14 @@ func (g *generator) block(results []valueType, depth int) {
 		g.index(opBrIf, 0)
 	}
 	if loop {
-		g.labels[len(g.labels)-1] = []valueType{unknown} // no branch to it without a step
+		g.labels[len(g.labels)-1] = []valueType{unknown} // branches to it must take a step
 	}
 	g.value(results[0], depth)
 	g.labels = g.labels[:len(g.labels)-1]
 	g.op(opEnd)
 }
 
-// typed is a block, loop or if with parameters and results.
+// typed appends a block, loop or if with parameters and results.
 func (g *generator) typed(depth int) {
 	i := g.IntN(len(g.types))
 	t := g.types[i]
@@ -271,7 +271,7 @@ func (g *generator) call(t valueType, depth int) {
 	g.index(opCallIndirect, i, g.IntN(genTables))
 }
 
-// rare does references and tables.
+// rare appends instructions for references and tables.
 func (g *generator) rare(t valueType, depth int) {
 	switch {
 	case isRef(t):
@@ -363,8 +363,8 @@ func (g *generator) store(depth int) {
 	g.plain(all[g.IntN(len(all))], depth)
 }
 
-// branch leaves for an open block, by br, br_if, br_table or return. What follows
-// a br must leave no trace of types: it stands in a block of its own.
+// branch leaves an open block with br, br_if, br_table or return. Code after a br must not
+// affect types, so the branch is in its own block.
 func (g *generator) branch(depth int) {
 	n := g.pick(len(g.labels), func(i int) bool {
 		l := g.labels[i]
@@ -400,7 +400,7 @@ func (g *generator) branch(depth int) {
 	}
 }
 
-// inBlock puts code that does not return under a condition.
+// inBlock appends code that does not return, under a condition.
 func (g *generator) inBlock(f func()) {
 	g.value(i32, 1)
 	g.op(opIf)
@@ -414,7 +414,7 @@ func (g *generator) inBlock(f func()) {
 	g.op(opEnd)
 }
 
-// dead is code that cannot be reached, of types that are what is needed.
+// dead appends unreachable code with the needed types.
 func (g *generator) dead() {
 	g.op([]uint16{opReturn, opUnreachable}[b2i(g.IntN(4) == 0)])
 	switch g.IntN(4) {
@@ -437,14 +437,13 @@ func (g *generator) dead() {
 	}
 }
 
-// alike returns the label of an open block that carries the same, the one given
-// or another.
+// alike returns the label of an open block with the same operands: the given one or another.
 func (g *generator) alike(carry []valueType, label int) int {
 	n := g.pick(len(g.labels), func(i int) bool { return g.labels[i] != nil && slices.Equal(g.labels[i], carry) })
 	if n < 0 || g.IntN(2) == 0 {
 		return label
 	}
-	return len(g.labels) - 2 - n // the innermost is the one around the branch
+	return len(g.labels) - 2 - n // the innermost block surrounds the branch
 }
 
 func (g *generator) small(n int) {

@@ -6,19 +6,19 @@ import (
 	"math/rand/v2"
 )
 
-// A generator makes random valid modules that end: every function and every trip
-// round a loop takes a step from a global, and goes home when none are left. They
-// trap now and then, on purpose.
+// A generator creates random valid modules that terminate: every function call and loop
+// iteration takes a step from a global, and returns if none is left. They sometimes trap on
+// purpose.
 type generator struct {
 	*rand.Rand
 	types   [][2][]valueType // parameters, results
 	imports []int            // types of imported functions
 	funcs   []int            // types of the module's own
 	globals []global
-	byType  map[valueType][]operationCode // instructions that give it
+	byType  map[valueType][]operationCode // instructions with that result
 
 	locals []valueType
-	labels [][]valueType // what branches to open blocks carry, innermost last; nil for none allowed
+	labels [][]valueType // operands of branches to open blocks, innermost last; nil if not allowed
 	result []valueType
 	code   []byte
 	budget int
@@ -69,7 +69,7 @@ func (g *generator) valueTypes(most int) []valueType {
 }
 
 func (g *generator) anyType() valueType {
-	// Numbers more often than the rest.
+	// Prefer numbers.
 	if g.IntN(3) > 0 {
 		return valueTypes[g.IntN(4)]
 	}
@@ -88,8 +88,8 @@ func sectionBytes(id byte, content []byte) []byte {
 	return append(appendUnsigned([]byte{id}, uint64(len(content))), content...)
 }
 
-// module returns one whole module. Function k is exported as f<k>, with its name
-// in the name section; globals as g<k>; the memory as memory.
+// module returns one complete module. Function k is exported as f<k>, with its name in the name
+// section; globals as g<k>; the memory as memory.
 func (g *generator) module() []byte {
 	g.types = [][2][]valueType{{nil, nil}, {{i32}, {i32}}}
 	for range 3 + g.IntN(5) {
@@ -199,7 +199,7 @@ func (g *generator) function(i int) []byte {
 	g.labels, g.result, g.budget = [][]valueType{t[1]}, t[1], 20+g.IntN(150)
 	depth := 4
 	if g.IntN(40) == 0 {
-		g.budget, depth = 3000, 9 // as much as is charged in several places
+		g.budget, depth = 3000, 9 // large enough to be charged in several places
 	}
 	g.code = nil
 	for range 1 + g.IntN(8) {
@@ -212,13 +212,13 @@ func (g *generator) function(i int) []byte {
 	for _, l := range own {
 		out = append(out, 1, l)
 	}
-	// Out of steps: unreachable is a fine result.
+	// Without steps left, unreachable is a valid result.
 	out = append(out, g.step()...)
 	out = append(out, opIf, noValue, opUnreachable, opEnd)
 	return append(append(out, body...), opEnd)
 }
 
-// step takes one and leaves whether none is left.
+// step takes one step and leaves whether none is left.
 func (g *generator) step() []byte {
 	out := appendIndexed(nil, opGlobalGet, g.steps)
 	out = append(out, opI32Const, 0x7f, opI32Add)
@@ -227,7 +227,7 @@ func (g *generator) step() []byte {
 	return append(out, opI32Const, 1, 0x48) // lt_s
 }
 
-// constant appends nothing: it returns the code of one.
+// constant appends nothing. It returns the code of a constant.
 func (g *generator) constant(t valueType, init bool) []byte {
 	small := g.IntN(2) == 0
 	switch t {

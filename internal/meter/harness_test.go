@@ -18,8 +18,7 @@ var (
 	errStack = errors.New("out of stack")
 )
 
-// A host runs metered modules as builtin/wasm is to: budget is what it still
-// gives, in slices.
+// A host runs metered modules like builtin/wasm: budget is the remaining fuel, given in slices.
 type host struct {
 	runtime wazero.Runtime
 	budget  int64
@@ -71,7 +70,7 @@ func rewrite(tb testing.TB, wasm []byte, o Options) *Metered {
 	return m
 }
 
-// testdata returns every module of the project's by its name.
+// testdata returns every module of the project by name.
 func testdata(tb testing.TB) map[string][]byte {
 	tb.Helper()
 	found := map[string][]byte{}
@@ -90,7 +89,7 @@ func testdata(tb testing.TB) map[string][]byte {
 	return found
 }
 
-// missing skips a test for want of a tool, and fails it where CI=true.
+// missing skips a test if a tool is missing, or fails it if CI=true.
 func missing(t testing.TB, tool string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

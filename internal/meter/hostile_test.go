@@ -17,7 +17,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// wat assembles a module with wabt, and skips the test where that is missing.
+// wat assembles a module with wabt, or skips the test without it.
 func wat(t testing.TB, text string) []byte {
 	t.Helper()
 	path, err := exec.LookPath("wat2wasm")
@@ -37,8 +37,8 @@ func wat(t testing.TB, text string) []byte {
 	return b
 }
 
-// What a guest may do to go on for ever, or to take more than its share. Each is
-// stopped, by fuel or by depth, with little more done than was paid for.
+// Ways in which a guest may run endlessly or take more than its share. Fuel or depth stops
+// each, with little work beyond what was paid for.
 func TestHostileShapesStop(t *testing.T) {
 	repeat := func(s string, n int) string { return strings.Repeat(s, n) }
 	for _, c := range []struct {
@@ -124,7 +124,7 @@ func exponential(n int) string {
 	return b.String()
 }
 
-// sets gives each of n locals a new value, gets uses them.
+// sets gives each of n locals a new value. gets uses them.
 func sets(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -141,7 +141,7 @@ func gets(n int) string {
 	return b.String()
 }
 
-// Depth is taken and given back on every way out of a function.
+// Depth is taken, and returned on every way out of a function.
 func TestDepthComesBack(t *testing.T) {
 	text := `(module
 	  (func $leave (param i32) (result i32)
@@ -171,7 +171,7 @@ func TestDepthComesBack(t *testing.T) {
 	}
 }
 
-// Every mutable global comes back, both halves of a v128 and references too.
+// Every mutable global is restored, including both halves of a v128 and references.
 func TestSaveAndRestore(t *testing.T) {
 	text := `(module
 	  (global $a (mut i32) (i32.const 1)) (global $b (mut i64) (i64.const 2)) (global $c (mut f32) (f32.const 3)) (global $d (mut f64) (f64.const 4))
@@ -230,8 +230,8 @@ func asBytes(values []uint64) []byte {
 	return out
 }
 
-// A growth that is refused, by the module's own maximum, the limits or the host,
-// is told apart; one that succeeds is not, and results are what they were.
+// A growth refused by the module's own maximum, the limits or the host is reported. A
+// successful one is not, and results are unchanged.
 func TestRefusedGrowth(t *testing.T) {
 	text := `(module (memory 1 3) (table $t 1 4 funcref) (table $u 0 externref)
 	  (func (export "memory") (param i32) (result i32) (memory.grow (local.get 0)))

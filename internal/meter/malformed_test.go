@@ -14,9 +14,9 @@ import (
 
 const header = "\x00asm\x01\x00\x00\x00"
 
-// What is not valid is refused on the bytes as given, with the place and the
-// reason; what only looks odd is taken. The cases with a name in brackets are
-// what rewriters that validate too late, or compilers that trust counts, get wrong.
+// Invalid modules are refused in the original bytes, with the place and the reason. Unusual but
+// valid ones are accepted. Cases with a name in brackets are known faults of rewriters that
+// validate too late, or of compilers that trust counts.
 func TestMalformed(t *testing.T) {
 	const (
 		types    = "\x01\x04\x01\x60\x00\x00" // () -> ()
@@ -24,14 +24,14 @@ func TestMalformed(t *testing.T) {
 		empty    = "\x0a\x04\x01\x02\x00\x0b" // one empty body
 		memory   = "\x05\x03\x01\x00\x01"
 	)
-	// with puts code into the one function of a module.
+	// with puts code into the only function of a module.
 	with := func(code string) string {
 		b := "\x00" + code + "\x0b"
 		return header + types + function + memory + "\x0a" + string(rune(len(b)+2)) + "\x01" + string(rune(len(b))) + b
 	}
 	for _, c := range []struct {
 		name, wasm string
-		offset     int // -1: fine
+		offset     int // -1: valid
 		want       string
 	}{
 		{"nothing but a header", header, -1, ""},
@@ -111,7 +111,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// Limits hold, and what is refused is refused soon.
+// Limits apply, and refusals are fast.
 func TestLimits(t *testing.T) {
 	body := func(code string) []byte { return wat(t, `(module (memory 1) (func `+code+`))`) }
 	for _, c := range []struct {
@@ -144,7 +144,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Bytes changed at random: wabt and Rewrite agree on what is valid.
+// Randomly changed bytes: wabt and Rewrite agree on validity.
 func TestSecondOpinion(t *testing.T) {
 	if _, err := exec.LookPath("wasm-validate"); err != nil {
 		missing(t, "wasm-validate")
@@ -178,8 +178,8 @@ func TestSecondOpinion(t *testing.T) {
 	t.Logf("%d of 300 still valid", valid)
 }
 
-// No input makes it panic or slow. What it takes wazero takes too, as it was and
-// rewritten, and it would take that again but for the reserved names.
+// No input causes a panic or slowness. wazero accepts what Rewrite accepts, before and after
+// rewriting. Except for the reserved names, Rewrite would accept its own output.
 func FuzzRewrite(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(newGenerator(seed).module())

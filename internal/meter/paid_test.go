@@ -9,9 +9,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// counted returns a module that is metered and, on top of that, counts what each
-// instruction weighs as it is executed, in a global of its own, exported as
-// "executed". The length of bulk operations is not in it.
+// counted returns a metered module that also counts the weight of each executed instruction in
+// a separate global, exported as "executed". It does not count the length of bulk operations.
 func counted(t *testing.T, wasm []byte) []byte {
 	t.Helper()
 	m, err := decode(wasm, Limits{}.withDefaults(), "")
@@ -56,7 +55,7 @@ func counted(t *testing.T, wasm []byte) []byte {
 
 const editCount editKind = 100
 
-// extend adds an item to a section, which moves behind all there is.
+// extend adds an item to a section and moves the section to the end.
 func (m *module) extend(id int, item []byte) {
 	s := &m.sections[id]
 	moved := len(m.bytes) - s.at
@@ -69,8 +68,8 @@ func (m *module) extend(id int, item []byte) {
 	s.at, s.end, s.count = s.at+moved, len(m.bytes), s.count+1
 }
 
-// With any budget, generated modules execute no more than they have paid for, and
-// stop within Overshoot of what was there.
+// With any budget, generated modules execute no more than they paid for, and stop within
+// Overshoot of their budget.
 func TestPaidBeforeExecuted(t *testing.T) {
 	var most int64
 	stopped, charged, executedAll := 0, int64(0), int64(0)
@@ -101,7 +100,7 @@ func TestPaidBeforeExecuted(t *testing.T) {
 			h.budget = 0
 			_, err = f.Call(ctx, args...)
 			ran, paid := int64(executed.Get()), budget-int64(fuel.Get())
-			if ran > paid+freeWeight { // f0 itself may be one that callers pay for
+			if ran > paid+freeWeight { // f0 itself may be a function paid for by its callers
 				t.Fatalf("seed %d: executed %d, paid %d", seed, ran, paid)
 			}
 			if ran > budget {

@@ -7,11 +7,11 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// A shape is a module made to be dear to compile; n tells how much of it.
+// A shape is a module designed for expensive compilation. n is its size.
 type shape struct {
 	name string
 	wasm func(n int) []byte
-	most int // the largest n worth trying: others of the limits are met there
+	most int // the largest useful n: beyond it other limits are reached
 }
 
 type fn struct {
@@ -24,7 +24,8 @@ func locals(n int, t valueType) []byte {
 	return append(appendUnsigned([]byte{1}, uint64(n)), t)
 }
 
-// build makes a module of functions; memory of 1 page, table of 10, and one global of each.
+// build creates a module of functions with memory of 1 page, a table of 10, and one global of
+// each type.
 func build(globals int, fs ...fn) []byte {
 	var types, funcs, codes, gl [][]byte
 	for i, f := range fs {
@@ -234,8 +235,8 @@ var shapes = []shape{
 	}, 90000},
 }
 
-// BenchmarkCompile reports what compiling each shape takes at most within the limits, in
-// a process without limits of its own.
+// BenchmarkCompile reports the maximum cost of compiling each shape within the limits, in a
+// process without its own limits.
 func BenchmarkCompile(b *testing.B) {
 	for _, s := range shapes {
 		b.Run(s.name, func(b *testing.B) {

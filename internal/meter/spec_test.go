@@ -18,11 +18,10 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// TestSpecification runs the official test suite of WebAssembly Core 2.0, which
-// wazero's module brings along, on modules rewritten and not, side by side: what
-// the suite expects must come of the rewritten ones, and the same traps as
-// without the meter. What is invalid or malformed the meter itself must refuse. All
-// of it is so under the default limits too.
+// TestSpecification runs the official test suite of WebAssembly Core 2.0, which is part of
+// wazero's module, on modules with and without rewriting, side by side. The rewritten ones must
+// give the expected results, and the same traps as without the meter. The meter itself must
+// refuse invalid and malformed modules. All this holds under the default limits too.
 func TestSpecification(t *testing.T) {
 	t.Run("default", func(t *testing.T) { specificationPasses(t, Options{}) })
 	if !testing.Short() {
@@ -47,7 +46,7 @@ func specificationPasses(t *testing.T, o Options) {
 		})
 	}
 	t.Logf("passed: %v", total)
-	// A change of the suite's form must not make this pass by checking nothing.
+	// If the suite's form changes, this must not pass without checking anything.
 	for kind, least := range map[string]int{"module": 1500, "assert_return": 45_000, "assert_trap": 2_400, "assert_invalid": 2_100, "assert_malformed": 700, "assert_exhaustion": 15} {
 		if total[kind] < least && !t.Failed() {
 			t.Errorf("%d of kind %s, want at least %d", total[kind], kind, least)
@@ -88,12 +87,12 @@ type specValue struct {
 	Value    json.RawMessage // a string, or several for lanes
 }
 
-// generous limits what the suite does not stay under by itself.
+// generous raises the limits that the suite exceeds.
 func generous() Options {
 	return Options{Limits: Limits{MemoryPages: maxPages, TableItems: 1 << 26, Params: 1000}}
 }
 
-// script runs one file's commands on two sides: metered, and as given.
+// script runs one file's commands on two sides: metered, and unchanged.
 type script struct {
 	t       *testing.T
 	dir     string
@@ -198,7 +197,7 @@ func (s *script) command(c *specCommand, dir string) error {
 	case "assert_unlinkable", "assert_uninstantiable":
 		_, one := s.sides[sideMetered].instantiate(metered)
 		_, other := s.sides[sideGiven].instantiate(given)
-		// wazero lets some active segments that lie outside their table pass.
+		// wazero accepts some active segments outside their table.
 		if (one == nil) != (other == nil) {
 			return fmt.Errorf("metered: %v; as given: %v", one, other)
 		}
@@ -225,7 +224,7 @@ func (s *script) command(c *specCommand, dir string) error {
 	return fmt.Errorf("unknown command")
 }
 
-// sameFailure holds two failures to the same kind.
+// sameFailure checks that two failures are of the same kind.
 func sameFailure(one, other error) error {
 	if one == nil || other == nil {
 		return fmt.Errorf("metered: %v; as given: %v; want failures", one, other)
@@ -272,8 +271,8 @@ func (s *specSide) act(a *specAction) ([]uint64, error) {
 	return results, err
 }
 
-// mend gives back the depth that a trap cut off from being given back, since the
-// suite goes on with instances that have failed.
+// mend restores the depth that a trap left taken, since the suite continues with failed
+// instances.
 func (s *specSide) mend() {
 	all := []api.Module{s.last}
 	for _, m := range s.registered {
@@ -289,8 +288,8 @@ func (s *specSide) mend() {
 	}
 }
 
-// lanes returns a value as wazero takes it: the bits, and for vectors the width
-// of a lane in bits.
+// lanes returns a value in wazero's form: the bits, and for vectors the width of a lane in
+// bits.
 func (v *specValue) lanes() (bits []uint64, width int, err error) {
 	texts := []string{""}
 	if v.Type == "v128" {
@@ -324,7 +323,7 @@ func (v *specValue) lanes() (bits []uint64, width int, err error) {
 	return bits, width, nil
 }
 
-// number reads the bits of a number; nan:... stands for any of them.
+// number reads the bits of a number. nan:... stands for any NaN.
 func number(text string) (uint64, error) {
 	if strings.HasPrefix(text, "nan:") {
 		return 0, nil

@@ -14,13 +14,12 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// Every module of the project's is taken, and what comes of it is valid by
-// wazero's and wabt's judgement.
+// Every module of the project is accepted, and wazero and wabt accept the result.
 func TestTestdata(t *testing.T) {
 	for name, wasm := range testdata(t) {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			o := Options{Limits: Limits{MemoryPages: 256}} // as guests have by default
+			o := Options{Limits: Limits{MemoryPages: 256}} // the default for guests
 			m, err := Rewrite(wasm, o)
 			if name == "memory-too-large" {
 				if err == nil {
@@ -43,7 +42,7 @@ func TestTestdata(t *testing.T) {
 	}
 }
 
-// wabt asks wasm-validate, where there is one, for a second opinion.
+// wabt asks wasm-validate, if it is installed, for a second opinion.
 func wabt(t *testing.T, wasm []byte, valid bool) {
 	t.Helper()
 	path, err := exec.LookPath("wasm-validate")
@@ -57,13 +56,13 @@ func wabt(t *testing.T, wasm []byte, valid bool) {
 	}
 }
 
-// Every module, Go's aside, does the same metered as not, with host functions that answer
-// small numbers; those that never end are stopped.
+// Every module except Go's behaves the same with and without the meter, with host functions
+// that answer small numbers. Endless ones are stopped.
 func TestTestdataBehaves(t *testing.T) {
 	endless := map[string]bool{"infinite-loop": true, "init-loop": true, "recursion": true}
 	for name, wasm := range testdata(t) {
 		if len(wasm) > 1<<20 || name == "memory-too-large" || name == "memory-growth" {
-			continue // Go waits for ever for a clock that does not move; the others meet a limit that is the meter's
+			continue // Go waits endlessly for a clock that does not move; the others reach a limit of the meter
 		}
 		t.Run(name, func(t *testing.T) {
 			metered := act(t, rewrite(t, wasm, Options{}).Wasm)
@@ -81,7 +80,7 @@ func TestTestdataBehaves(t *testing.T) {
 	}
 }
 
-// act starts a guest as the host does and has it look at three events.
+// act starts a guest like the host, and passes three events to it.
 func act(t *testing.T, wasm []byte) (o observation) {
 	h := newHost(t)
 	h.budget = 1 << 24
@@ -104,7 +103,7 @@ func act(t *testing.T, wasm []byte) (o observation) {
 		builders[module].NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
 			arguments := slices.Clone(stack[:len(f.ParamTypes())])
 			for i, t := range f.ParamTypes() {
-				if t == api.ValueTypeI32 { // the upper half is whatever was there
+				if t == api.ValueTypeI32 { // the upper half is undefined
 					arguments[i] = uint64(uint32(arguments[i]))
 				}
 			}

@@ -6,5 +6,5 @@ import "time"
 
 var began = time.Now()
 
-// threadTime is the wall clock, where a thread's processor time is not at hand.
+// threadTime returns the wall clock time, if the processor time of a thread is not available.
 func threadTime() time.Duration { return time.Since(began) }

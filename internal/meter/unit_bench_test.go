@@ -11,8 +11,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// BenchmarkUnit reports how long a unit of fuel lasts in code made to get the most
-// for it. An addition's share is the measure; a nanosecond or two are fine.
+// BenchmarkUnit reports the duration of a unit of fuel in code designed for the longest one. An
+// addition is the reference; a nanosecond or two are fine.
 func BenchmarkUnit(b *testing.B) {
 	rep := strings.Repeat
 	many := rep("i32 ", 128)
@@ -39,7 +39,7 @@ func BenchmarkUnit(b *testing.B) {
 		}
 		return s.String()
 	}
-	chase := func(pages int) string { // loads that wait for each other, all over the memory
+	chase := func(pages int) string { // loads that depend on each other, all over the memory
 		return fmt.Sprintf(`(module (memory %d) (func $fill (local $i i32) (loop $l
 			(i32.store (local.get $i) (i32.and (i32.add (i32.mul (local.get $i) (i32.const 1664525)) (i32.const 1013904256)) (i32.const %d)))
 			(br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 64))) (i32.const %d)))))

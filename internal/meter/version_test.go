@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// What Rewrite made of generated modules when Version last changed. Caches rely on
-// it: who changes what is rewritten, or what is refused, raises Version, and then
-// puts the digest that this test prints here.
+// The digest of Rewrite's output for generated modules when Version last changed. Caches rely
+// on it: if you change what is rewritten or refused, raise Version, and then put the digest
+// printed by this test here.
 const rewrittenByVersion = "6 8936d1e1a85307fa"
 
 func TestVersionChangesWithWhatIsRewritten(t *testing.T) {

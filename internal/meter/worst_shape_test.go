@@ -6,32 +6,32 @@ import (
 	"strings"
 )
 
-// A worstShape is code made to take the most time for its fuel: a loop over its genes.
+// A worstShape is code designed to take the most time for its fuel: a loop over its genes.
 type worstShape struct {
 	Genes  []gene
-	Extra  int // locals beside the four of each type, all carried to the loop's head
+	Extra  int // number of locals besides the four of each type, all carried to the loop's head
 	Pages  int // of memory
-	Repeat int // of the genes in one trip
-	Start  int // which values the locals begin with
+	Repeat int // of the genes in one iteration
+	Start  int // selects the initial values of the locals
 }
 
-// A gene is one piece of code. What its numbers mean depends on its kind.
+// A gene is one piece of code. The meaning of its numbers depends on its kind.
 type gene struct {
 	Kind geneKind
 	Op   uint16
-	A, B int // which locals, or how the address is chosen and which size
-	N    int // how many
+	A, B int // selects locals, or the form of the address and the size
+	N    int // a count
 }
 
 type geneKind int
 
 const (
 	genePlain  geneKind = iota // one instruction with a signature
-	geneJoin                   // an if that sets N locals and is never taken
+	geneJoin                   // an if that sets N locals and is never entered
 	geneSpin                   // the same in a short loop
 	geneCall                   // a call with N values each way
-	geneTable                  // a br_table by a random number
-	geneBranch                 // an if by a random bit
+	geneTable                  // a br_table with a random index
+	geneBranch                 // an if on a random bit
 	geneBulk                   // memory.fill, memory.copy
 	geneState                  // globals, tables, sizes, growth by nothing
 	geneKinds
@@ -39,7 +39,7 @@ const (
 
 // Locals: four of each type, then these.
 const (
-	localChase = 20 // an address; the next one is there
+	localChase = 20 // an address; it contains the next one
 	localDice  = 21 // a random number
 	localNever = 22 // zero
 	localCount = 23
@@ -53,7 +53,7 @@ var (
 	pageChoices = []int{1, 16, 256, 1024}
 )
 
-// plainOps are all instructions with a signature, that no trap is certain of.
+// plainOps returns all instructions with a signature, except those that always trap.
 func plainOps() []uint16 {
 	var ops []uint16
 	add := func(prefix uint16, table []operation) {
@@ -84,7 +84,7 @@ func (w *shapeWriter) constant(n int) {
 	w.code = appendSigned(w.code, int64(n))
 }
 
-// roll makes the next random number.
+// roll computes the next random number.
 func (w *shapeWriter) roll() {
 	w.get(localDice)
 	w.constant(1664525)
@@ -93,7 +93,7 @@ func (w *shapeWriter) roll() {
 	w.raw(opI32Add, opLocalSet, u(localDice))
 }
 
-// address pushes one, with room for 16 bytes behind it.
+// address pushes an address with room for 16 bytes after it.
 func (w *shapeWriter) address(how int) {
 	mask := w.shape.Pages<<16 - 64
 	switch how % 5 {
@@ -171,7 +171,7 @@ func (w *shapeWriter) plain(g gene) {
 	}
 }
 
-// carry is an if that is never taken and sets extra locals.
+// carry appends an if that is never entered and sets extra locals.
 func (w *shapeWriter) carry(n int) {
 	w.get(localNever)
 	w.raw(opIf, noValue)
@@ -268,7 +268,7 @@ func (w *shapeWriter) state(g gene) {
 	}
 }
 
-// begin gives the locals their values.
+// begin initialises the locals.
 func (w *shapeWriter) begin() {
 	for k := range 4 {
 		w.constant([]int{-1, 1, 0x7fffffff, 7}[(k+w.shape.Start)%4])
@@ -281,12 +281,11 @@ func (w *shapeWriter) begin() {
 	}
 }
 
-// module writes the shape. Function 0 is the loop, exported as f; the others are what it
-// calls.
+// module encodes the shape. Function 0 is the loop, exported as f. The others are called by it.
 func (s *worstShape) module() []byte {
 	w := &shapeWriter{shape: s}
 	w.begin()
-	w.raw(opI32Const, 0, 0x28, 2, 0, opLocalSet, u(localChase)) // where the host says
+	w.raw(opI32Const, 0, 0x28, 2, 0, opLocalSet, u(localChase)) // the host stored the address there
 	w.raw(opLoop, noValue)
 	for range s.Repeat {
 		for _, g := range s.Genes {
@@ -360,7 +359,7 @@ func randomGene(r *rand.Rand, ops []uint16) gene {
 	return g
 }
 
-// mutate returns a shape that differs a little.
+// mutate returns a slightly different shape.
 func (s *worstShape) mutate(r *rand.Rand, ops []uint16) *worstShape {
 	m := *s
 	m.Genes = append([]gene(nil), s.Genes...)
@@ -393,8 +392,8 @@ func (s *worstShape) mutate(r *rand.Rand, ops []uint16) *worstShape {
 	return &m
 }
 
-// niche is what makes a shape slow, for the search to look at each: memory that caches do
-// not hold, or one kind of code.
+// niche returns what makes a shape slow, so that the search explores each niche: memory that
+// does not fit in caches, or one kind of code.
 func (s *worstShape) niche() string {
 	for _, g := range s.Genes {
 		memory := lookup(g.Op).immediate == immMemory || lookup(g.Op).immediate == immMemoryLane

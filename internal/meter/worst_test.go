@@ -25,20 +25,20 @@ var (
 	worstKeep = flag.Bool("meter.worst.keep", false, "keep the worst in testdata/worst")
 )
 
-// guestSlice is how much fuel builtin/wasm gives at a time.
+// guestSlice is the fuel that builtin/wasm gives at a time.
 const guestSlice = 12 << 10
 
-// A timing is what running a shape took.
+// A timing is the measured cost of running a shape.
 type timing struct {
 	perUnit float64       // nanoseconds of processor time
-	calls   int           // looks at the host
+	calls   int           // number of calls to the host
 	below   int64         // the lowest fuel
-	err     error         // that it ended with
+	err     error         // the final error
 	used    int64         // units
 	took    time.Duration // processor time
 }
 
-// timeShape runs a module with a budget, in slices as guests get them.
+// timeShape runs a module with a budget, in slices as for guests.
 func timeShape(tb testing.TB, wasm []byte, budget int64, rounds int) (timing, error) {
 	m, err := Rewrite(wasm, Options{})
 	if err != nil {
@@ -59,7 +59,7 @@ func timeShape(tb testing.TB, wasm []byte, budget int64, rounds int) (timing, er
 	defer runtime.UnlockOSThread()
 	dice := rand.New(rand.NewPCG(1, 1))
 	for range rounds {
-		// Each round goes elsewhere, or caches would hold what the last one read.
+		// Each round starts elsewhere. Otherwise caches would contain the data of the last one.
 		live.Memory().WriteUint32Le(0, dice.Uint32()&(live.Memory().Size()-64))
 		h.budget, h.calls, h.below = budget, 0, 0
 		fuel.Set(0)
@@ -78,8 +78,8 @@ func timeShape(tb testing.TB, wasm []byte, budget int64, rounds int) (timing, er
 	return best, nil
 }
 
-// chain makes each 64 bytes of memory hold the address of others, in an order that no
-// processor foresees.
+// chain makes each 64 bytes of memory contain the address of another block, in an order that no
+// processor predicts.
 func chain(m api.Memory) {
 	data, ok := m.Read(0, m.Size())
 	if !ok {
@@ -90,8 +90,8 @@ func chain(m api.Memory) {
 	}
 }
 
-// TestSearchWorst looks for the code that gets the most time for its fuel: every
-// instruction alone first, then what comes of changing the worst.
+// TestSearchWorst searches the code that gets the most time for its fuel: first every
+// instruction alone, then mutations of the worst.
 func TestSearchWorst(t *testing.T) {
 	if *worstTime == 0 {
 		t.Skip("a search, not a test: make worst runs it")
@@ -143,8 +143,8 @@ func TestSearchWorst(t *testing.T) {
 			niches[n] = append(niches[n], s)
 		}
 		all = all[:0]
-		// In each niche the worst, or any of the rest: slow memory would soon hold all of
-		// one front.
+		// In each niche take the worst or any other one. A single front would soon contain only
+		// slow memory.
 		for _, n := range slices.Sorted(maps.Keys(niches)) {
 			slices.SortFunc(niches[n], worse)
 			niches[n] = niches[n][:min(len(niches[n]), 60)]
@@ -154,7 +154,7 @@ func TestSearchWorst(t *testing.T) {
 	}
 	t.Logf("%d shapes tried, %d trapped, %d of one gene; an addition takes %.2f ns a unit", tried, trapped, alone, base.perUnit)
 	for _, n := range slices.Sorted(maps.Keys(niches)) {
-		// Again and longer, since a busy machine makes anything look slow once.
+		// Measure again for longer: on a busy machine anything may look slow once.
 		again := niches[n][:min(12, len(niches[n]))]
 		for i := range again {
 			if took, err := timeShape(t, again[i].shape.module(), 400_000, 3); err == nil {
@@ -175,8 +175,8 @@ func TestSearchWorst(t *testing.T) {
 	}
 }
 
-// TestTheWorstIsBounded holds the worst that the search found to the meter's promises:
-// each looks at the host once in a slice, ends by its budget, and uses no more.
+// TestTheWorstIsBounded compares the worst shapes found by the search with the meter's
+// promises: each calls the host once per slice, ends by its budget, and uses no more.
 func TestTheWorstIsBounded(t *testing.T) {
 	files, err := filepath.Glob("testdata/worst/*.wasm")
 	if err != nil || len(files) < 8 {
@@ -193,8 +193,8 @@ func TestTheWorstIsBounded(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
-		// It looks in after each slice. One charge, for code that did not run any more, may
-		// go beyond the budget.
+		// It calls after each slice. One charge, for code that did not run any more, may exceed
+		// the budget.
 		if took.calls < 10 || took.used > budget+guestSlice {
 			t.Errorf("%s: %d looks at the host, lowest fuel %d, %d units used of %d", file, took.calls, took.below, took.used, budget)
 		}

@@ -11,8 +11,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestApprovalsByHTTP: a request is answered with 409 and changes nothing; another principal
-// who may do the act approves it, under the digest that was seen. One person's token and
+// TestApprovalsByHTTP: a request gets 409 and changes nothing. Another principal who may
+// perform the act approves it, with the digest they saw. A person's token and the same person's
 // account of an issuer are one principal.
 func TestApprovalsByHTTP(t *testing.T) {
 	mock := oidctest.New(t)

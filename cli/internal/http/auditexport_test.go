@@ -41,7 +41,7 @@ func (s sqliteStore) Read(ctx context.Context) (*auditstore.Store, error) {
 	return reader, err
 }
 
-// newStoreRelay is a relay whose one callback is a store.
+// newStoreRelay returns a relay with a store as its only callback.
 func newStoreRelay(t *testing.T) *relay {
 	t.Helper()
 	o := sqlite.Options{Path: filepath.Join(t.TempDir(), "store.db")}
@@ -52,7 +52,7 @@ func newStoreRelay(t *testing.T) *relay {
 	return newRelay(t, Options{Stores: sqliteStore{t, o}}, callbackOf("archive", sink))
 }
 
-// numbered is an event of its own.
+// numbered returns a distinct event.
 func numbered(n int) string {
 	return strings.Replace(event(fmt.Sprint("e", n)), `"changed_by":"u"`, fmt.Sprintf(`"changed_by":"user-%d"`, n), 1)
 }
@@ -72,7 +72,7 @@ func (f *failingFormat) record(row *auditstore.Row) error {
 	return f.exportFormat.record(row)
 }
 
-// An export that fails on its way is cut off: no client takes it for whole.
+// An export that fails in the middle is visibly truncated: no client takes it for complete.
 func TestAnExportThatFailsIsCutOff(t *testing.T) {
 	r := newStoreRelay(t)
 	big := `"` + strings.Repeat("x", 40<<10) + `"`
@@ -96,7 +96,7 @@ func TestAnExportThatFailsIsCutOff(t *testing.T) {
 	if err == nil || len(body) == 0 {
 		t.Errorf("%d bytes came, and the end of them as if all were well: %v", len(body), err)
 	}
-	// Before anything was sent it is an answer as others are.
+	// If nothing was sent before, it is a normal error response.
 	handle = func(*auditWriter, *http.Request, principal, Store, *auditstore.Store) error { return errPlanted }
 	r.http.Config.Handler = r.srv.wrap(route{method: "GET", path: "/", role: noRole, handle: r.srv.audited(r.srv.audit.exports, handle)})
 	if status, answer, _ := r.call("GET", "/", ""); status != http.StatusServiceUnavailable || strings.Contains(answer, "planted") {
@@ -104,7 +104,7 @@ func TestAnExportThatFailsIsCutOff(t *testing.T) {
 	}
 }
 
-// growingFormat stores another record with each that is exported.
+// growingFormat stores another record with each exported one.
 type growingFormat struct {
 	t    *testing.T
 	into *auditstore.Store
@@ -122,7 +122,7 @@ func (f *growingFormat) record(*auditstore.Row) error {
 
 func (f *growingFormat) end(exported) error { return nil }
 
-// What is stored after an export began is not part of it, or it might never end.
+// Records stored after an export began are not part of it. Otherwise it might never end.
 func TestAnExportEnds(t *testing.T) {
 	s, err := sqlite.Maintain(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "a.db")})
 	if err != nil {
@@ -157,7 +157,7 @@ type countingFormat struct{ each func() error }
 func (f countingFormat) record(*auditstore.Row) error { return f.each() }
 func (f countingFormat) end(exported) error           { return nil }
 
-// An export that leaves no record gets no answer.
+// An export that cannot be recorded is not answered.
 func TestAnExportThatCannotBeRecordedIsNotAnswered(t *testing.T) {
 	r := newStoreRelay(t)
 	if status, answer, _ := r.call("POST", "/v1/events", numbered(1)); status != 200 {
@@ -175,7 +175,7 @@ func TestAnExportThatCannotBeRecordedIsNotAnswered(t *testing.T) {
 	}
 }
 
-// No query string makes an error of the server's, or finds what it did not ask for.
+// No query string causes a server error, or finds records that it did not request.
 func FuzzAuditQuery(f *testing.F) {
 	for _, raw := range []string{
 		"page=2&page_size=5", "action=created&changed_by=u%27%20OR%201=1", "start_date=2026-01-01&end_date=2026-01-31T00:00:00Z", "sort_by=action&sort_order=asc",
@@ -221,8 +221,8 @@ func FuzzAuditQuery(f *testing.F) {
 	})
 }
 
-// TestExportsOfOtherSchemas: both formats have the mapped fields under LiteLLM's names, and
-// the event itself as the updated values.
+// TestExportsOfOtherSchemas: both formats have the mapped fields under LiteLLM's names, and the
+// event itself as the updated values.
 func TestExportsOfOtherSchemas(t *testing.T) {
 	row := auditstore.Row{Sequence: 1, Namespace: "shop", ID: "o1", Integrity: auditstore.Verified, Data: []byte(`{"verb":"buy","by":"jane","id":7,"action":"other"}`),
 		Mapping: &auditrelay.Mapping{Schema: "shop", Action: "verb", Actor: "by", Object: "=book", ObjectType: "=order"}}
@@ -250,8 +250,8 @@ func TestExportsOfOtherSchemas(t *testing.T) {
 	}
 }
 
-// TestAnExportOfAnOrigin: an export is narrowed by where events came from, which no event can
-// choose; its record says by what and not to what.
+// TestAnExportOfAnOrigin: an export can be filtered by the origin of events, which no event can
+// choose. Its record names the filter but not its value.
 func TestAnExportOfAnOrigin(t *testing.T) {
 	const usual, x, all = "the-usual-sender-01", "the-sender-of-x-0123", "the-reader-of-all-01"
 	o := sqlite.Options{Path: filepath.Join(t.TempDir(), "store.db")}

@@ -13,10 +13,10 @@ import (
 	"auditrelay/config"
 )
 
-// Who may do what: every route against every role and every bad credential. A row lists
-// the roles that get in; all others are refused with 403. No token, one that expired, was
-// rotated away, is malformed or belongs elsewhere gets 401 on each route that needs one.
-// Confined ones see their namespace alone: by the routes of scoped, and no others.
+// The authorization of every route, with every role and every invalid credential. A row lists
+// the roles with access; all others get 403. Without a token, or with one that is expired,
+// rotated away, malformed or from elsewhere, each route that requires a token answers 401.
+// Tokens confined to a namespace see only that namespace, through the routes in scoped.
 func TestEveryRouteAgainstEveryRole(t *testing.T) {
 	everyone := []config.Role{"", "ingest", "relay", "view", "auditor", "comply", "operate", "admin"}
 	viewers := []config.Role{"view", "auditor", "comply", "operate", "admin"}
@@ -29,7 +29,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 		{"GET", "/readyz", everyone},
 		{"GET", "/metrics", viewers},
 		{"POST", "/v1/events", []config.Role{"ingest", "relay", "admin"}},
-		{"POST", "/v1/hooks/archive", everyone}, // 404: a hook lets in by its own secret, see TestAHookLetsNobodyElseIn
+		{"POST", "/v1/hooks/archive", everyone}, // 404: a hook checks its own secret, see TestAHookLetsNobodyElseIn
 		{"GET", "/v1/hooks/archive", everyone},
 		{"GET", "/v1/events/a", viewers},
 		{"GET", "/v1/events/a?data=true", []config.Role{"comply", "admin"}},
@@ -157,7 +157,7 @@ func TestEveryRouteAgainstEveryRole(t *testing.T) {
 			}
 		}
 	}
-	// The table above is the whole of it.
+	// The table above covers all routes.
 	for _, rt := range r.srv.table() {
 		known := slices.ContainsFunc(rows, func(row struct {
 			method, path string
@@ -205,8 +205,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// The old and the new token of one client have one name and the same roles, while the
-// client changes over.
+// The old and the new token of one client have the same name and roles during a rotation.
 func TestTwoTokensOfOneName(t *testing.T) {
 	roles := []config.Role{"ingest", "view"}
 	a, err := newAuth([]config.Token{{Name: "proxy", Token: "7f3a91c04be2d586", Roles: roles}, {Name: "proxy", Token: "c1d8e05a92b7f364", Roles: roles}})
@@ -244,8 +243,8 @@ func TestBadTokensAreRefusedAtStart(t *testing.T) {
 	}
 }
 
-// Without tokens, what a browser was made to send by a page from elsewhere is
-// refused: DNS rebinding shows in Host, a foreign page in Origin.
+// Without tokens, requests that a foreign page causes in a browser are refused: DNS rebinding
+// shows in Host, a foreign page in Origin.
 func TestBrowsersAreHeldOffWithoutTokens(t *testing.T) {
 	r := newRelay(t, Options{})
 	own := strings.TrimPrefix(r.http.URL, "http://")

@@ -12,7 +12,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// How much of Submit's rate is left behind HTTP, in requests of 100 events.
+// The rate of Submit through HTTP, in requests of 100 events.
 func BenchmarkPostEvents(b *testing.B) {
 	const each = 100
 	open := func(b *testing.B) *runtime.Runtime {

@@ -17,7 +17,7 @@ import (
 	"auditrelay/config"
 )
 
-// Who one is: a token, a token that is stored as its digest, one that expires, and a
+// The ways to authenticate: a token, a token stored as its digest, one that expires, and a
 // client certificate by each of its names.
 func TestCredentials(t *testing.T) {
 	const token, hashed, later, former = "a-token-0123456789", "a-hashed-token-0123", "a-later-token-01234", "a-former-token-0123"

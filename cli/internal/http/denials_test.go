@@ -8,8 +8,8 @@ import (
 	"auditrelay/config"
 )
 
-// TestEveryDenialIsOnRecord: it does not matter whether the route asks for the role or the
-// handler does, for a part of what the route shows. A probe without a token is no denial.
+// TestEveryDenialIsOnRecord: also if the handler requires the role, for a part of the route's
+// output. A probe without a token is no denial.
 func TestEveryDenialIsOnRecord(t *testing.T) {
 	r := newRelay(t, Options{Config: tokens([]config.Token{
 		{Name: "boss", Token: tokenOf("admin"), Roles: []config.Role{"admin"}},

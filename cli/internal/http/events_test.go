@@ -18,15 +18,14 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// What POST /v1/events answers, by what comes. Each row starts with the event
-// "old" accepted.
+// The answers of POST /v1/events by input. Each row starts with the accepted event "old".
 func TestPostEvents(t *testing.T) {
 	unequal := strings.Replace(event("old"), "created", "deleted", 1)
 	rows := []struct {
 		name, query, contentType, body string
 		status                         int
-		results                        string // each event's: new, dup, or the reason
-		reason                         string // of the answer as a whole
+		results                        string // of each event: new, dup, or the reason
+		reason                         string // of the whole answer
 	}{
 		{"one object", "", "application/json", event("a"), 200, "new", ""},
 		{"one object, no type", "", "", event("a"), 200, "new", ""},
@@ -130,8 +129,8 @@ func gzipped(s string) string {
 	return b.String()
 }
 
-// A body over its bound is refused unread where its length is declared, and
-// where it stands otherwise; what was durable by then is told.
+// An oversized body is refused unread if its length is declared, and otherwise at the limit.
+// The answer lists the events that were durable by then.
 func TestBodiesAreBounded(t *testing.T) {
 	r := newRelay(t, Options{Limits: Limits{BodyBytes: 4000, Events: 5, EventBytes: 1000}})
 	six := strings.Repeat(event("a")+"\n", 6)
@@ -167,7 +166,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	}
 }
 
-// Large bodies become durable in slices; every event has its result.
+// Large bodies become durable in slices, and every event has its result.
 func TestLargeBodyGoesInSlices(t *testing.T) {
 	r := newRelay(t, Options{})
 	var body strings.Builder
@@ -205,7 +204,7 @@ func TestProvenanceIsRecorded(t *testing.T) {
 	}
 }
 
-// A relay that cannot accept says when to come again.
+// A relay that cannot accept tells when to retry.
 func TestUnavailableSaysWhen(t *testing.T) {
 	r := newRelay(t, Options{})
 	if err := r.rt.Close(); err != nil {
@@ -223,7 +222,7 @@ func TestUnavailableSaysWhen(t *testing.T) {
 	}
 }
 
-// The hand-made encoder writes what encoding/json would.
+// The hand-written encoder writes the same as encoding/json.
 func TestAppendSubmitted(t *testing.T) {
 	want := api.Submitted{
 		Accepted: 2, Duplicates: 1, Refused: 1,

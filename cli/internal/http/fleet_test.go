@@ -23,8 +23,8 @@ func (f aFleet) Drain(context.Context, string, bool, runtime.By) (api.Fleet, err
 	return f.Fleet(), nil
 }
 
-// TestAFollowersDoor: who guesses tokens at a relay that does not lead is slowed down as at the
-// one that does, and a token that a reload took away is not known any more.
+// TestAFollowersDoor: a relay that does not lead slows down token guessing like the leader, and
+// does not know a token that a reload removed.
 func TestAFollowersDoor(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -66,8 +66,8 @@ func TestAFollowersDoor(t *testing.T) {
 	}
 }
 
-// TestNobodyLeads: while no relay leads, who wants a screen gets one that says so, and a
-// program an error that it can read.
+// TestNobodyLeads: while no relay leads, the page shows a screen that says so, and a program
+// gets a readable error.
 func TestNobodyLeads(t *testing.T) {
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -92,7 +92,7 @@ func TestNobodyLeads(t *testing.T) {
 		}}
 		running := t.Context()
 		if leader == "" {
-			running = over // or it would wait for one
+			running = over // otherwise it would wait for one
 		}
 		for path, want := range map[string]int{"/ui/": http.StatusOK, "/v1/stats": http.StatusServiceUnavailable} {
 			w := httptest.NewRecorder()
@@ -107,7 +107,7 @@ func TestNobodyLeads(t *testing.T) {
 	}
 }
 
-// TestSentOn: who a request comes from is taken from another relay of the fleet alone.
+// TestSentOn: only another relay of the fleet can state a request's origin.
 func TestSentOn(t *testing.T) {
 	for _, test := range []struct {
 		name, secret, given, peer, want string

@@ -11,8 +11,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestReadingsOnAFullJournal: contents whose reading cannot be recorded are not shown, and
-// the answer says why. Denied requests are recorded nevertheless.
+// TestReadingsOnAFullJournal: contents are not shown if the reading cannot be recorded, and the
+// answer gives the reason. Denied requests are recorded nevertheless.
 func TestReadingsOnAFullJournal(t *testing.T) {
 	r := newRelayOn(t, Options{Config: tokens([]config.Token{{Name: "boss", Token: tokenOf("admin"), Roles: []config.Role{"admin"}}})},
 		runtime.Options{Journal: runtime.JournalOptions{Quota: 16 << 20, UnsafeNoSync: true}})
@@ -22,7 +22,7 @@ func TestReadingsOnAFullJournal(t *testing.T) {
 	}
 	noise := rand.NewChaCha8([32]byte{1})
 	fill := func() {
-		for size := 1 << 20; size > 32; { // what is large first: the storage engine may have given much back
+		for size := 1 << 20; size > 32; { // large items first: the storage engine may have freed much space
 			data := make([]byte, size)
 			_, _ = noise.Read(data) // incompressible: the quota counts bytes on disk
 			err := r.rt.Quarantine(t.Context(), runtime.Quarantined{Reason: "syntax", Data: data})
@@ -36,7 +36,7 @@ func TestReadingsOnAFullJournal(t *testing.T) {
 	fill()
 	for _, path := range []string{"/v1/events/a?data=true", "/v1/stored", "/v1/quarantine/1"} {
 		status, answer := 200, ""
-		for tries := 0; status == 200 && tries < 200; tries++ { // now and then the storage engine gives a little back
+		for tries := 0; status == 200 && tries < 200; tries++ { // the storage engine sometimes frees a little space
 			fill()
 			status, answer, _ = r.call("GET", path, "", as...)
 		}

@@ -42,7 +42,7 @@ func FuzzGuarded(f *testing.F) {
 	})
 }
 
-// unguarded is what the documentation tells readers to do.
+// unguarded applies the documented way to remove the guard.
 func unguarded(cell string) string {
 	cell = strings.TrimPrefix(cell, "'")
 	return strings.NewReplacer(";'", ";", "\t'", "\t").Replace(cell)

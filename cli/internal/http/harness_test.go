@@ -34,7 +34,7 @@ func newRelay(t *testing.T, o Options, callbacks ...runtime.Callback) *relay {
 	return newRelayOn(t, o, runtime.Options{Callbacks: callbacks})
 }
 
-// newRelayOn is newRelay on a runtime with options.
+// newRelayOn is like newRelay, on a runtime with options.
 func newRelayOn(t *testing.T, o Options, options runtime.Options) *relay {
 	t.Helper()
 	r := &relay{t: t, sink: &memorySink{}}
@@ -55,7 +55,7 @@ func newRelayOn(t *testing.T, o Options, options runtime.Options) *relay {
 	return r
 }
 
-// serve is a relay on a runtime that the test opened, without tokens.
+// serve returns a relay on a runtime opened by the test, without tokens.
 func serve(t *testing.T, rt *runtime.Runtime) *relay {
 	t.Helper()
 	r := &relay{t: t}
@@ -73,23 +73,23 @@ func (r *relay) serve(rt *runtime.Runtime, o Options) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	srv.failures.delay = 0 // the tests make many mistakes from one address
+	srv.failures.delay = 0 // the tests cause many failures from one address
 	r.rt, r.srv = rt, srv
 	r.http = httptest.NewServer(srv.Handler())
 	r.t.Cleanup(r.http.Close)
 }
 
-// tokens is a configuration with tokens.
+// tokens returns a configuration with tokens.
 func tokens(given []config.Token) *config.Config {
 	return &config.Config{Listen: "127.0.0.1:0", Tokens: given}
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// memorySink acknowledges everything, or fails with whatever err holds.
+// memorySink acknowledges everything, or fails with the error in err.
 type memorySink struct {
 	err atomic.Pointer[error]
-	had atomic.Bool // it has every payload already, and did not compare it
+	had atomic.Bool // it reports every payload as already present and not compared
 }
 
 func (s *memorySink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -117,7 +117,7 @@ func event(id string) string {
 		`"action":"created","table_name":"LiteLLM_TeamTable","object_id":"o","before_value":null,"updated_values":"{}"}`, id)
 }
 
-// call makes a request; head pairs are header names and values.
+// call makes a request. head contains pairs of header names and values.
 func (r *relay) call(method, path, body string, head ...string) (int, string, http.Header) {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), method, r.http.URL+path, strings.NewReader(body))
@@ -143,7 +143,7 @@ func (r *relay) call(method, path, body string, head ...string) (int, string, ht
 	return resp.StatusCode, string(answer), resp.Header
 }
 
-// get decodes a 200's body.
+// get decodes the body of a 200.
 func get[T any](r *relay, path string) T {
 	r.t.Helper()
 	return decodeAnswer[T](r, http.MethodGet, path, "")

@@ -26,7 +26,7 @@ import (
 
 const hookSecret = "a-secret-between-the-two-0123456789"
 
-// parsed is a configuration as the program reads it.
+// parsed returns a configuration as read by the program.
 func parsed(t *testing.T, text string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse("auditrelay.yaml", []byte(text), config.LoadOptions{})
@@ -36,7 +36,8 @@ func parsed(t *testing.T, text string) *config.Config {
 	return cfg
 }
 
-// hooksOf has a hook for each shipped schema, and tokens for one and for all of the rest.
+// hooksOf returns a configuration with a hook for each shipped schema, and tokens for one of
+// them and for all others.
 func hooksOf(t *testing.T, more string) *config.Config {
 	t.Helper()
 	text := "callbacks: []\ntokens:\n  - {name: reader, token: the-reader-of-all-01, roles: [comply]}\n" +
@@ -53,7 +54,7 @@ func sign(body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// shown is how each producer shows who it is: header and value.
+// shown returns the header and value with which each producer authenticates.
 func shown(name, body string) (header, value string) {
 	switch name {
 	case "github":
@@ -68,8 +69,8 @@ func shown(name, body string) (header, value string) {
 	return "Authorization", "Bearer " + hookSecret
 }
 
-// TestEachProducer sends what each of them sends, as it does, twice: its events are stored
-// once, byte for byte, with what the schema reads of them.
+// TestEachProducer sends each producer's request twice, in its form: its events are stored
+// once, byte for byte, with the fields that the schema reads.
 func TestEachProducer(t *testing.T) {
 	r := newRelayOn(t, Options{Config: hooksOf(t, "")}, runtime.Options{Dir: t.TempDir()})
 	if names := config.SchemaNames(); len(names) != len(producers.Samples()) {
@@ -122,8 +123,8 @@ func TestEachProducer(t *testing.T) {
 	}
 }
 
-// TestAHookLetsNobodyElseIn: without the secret, with another, with the signature of another
-// body, and by the name of no hook.
+// TestAHookLetsNobodyElseIn: a hook rejects requests without the secret, with another one, with
+// the signature of another body, and with an unknown hook name.
 func TestAHookLetsNobodyElseIn(t *testing.T) {
 	r := newRelay(t, Options{Config: hooksOf(t, "")})
 	body := string(producers.Samples()[0].Body)
@@ -153,7 +154,7 @@ func TestAHookLetsNobodyElseIn(t *testing.T) {
 	}
 }
 
-// TestAChallenge: Okta asks once, with the secret, whether the hook is its own.
+// TestAChallenge: Okta asks once, with the secret, whether the hook belongs to the user.
 func TestAChallenge(t *testing.T) {
 	r := newRelay(t, Options{Config: hooksOf(t, "")})
 	ask := func(name string, head ...string) (int, string) {
@@ -178,8 +179,8 @@ func TestAChallenge(t *testing.T) {
 	}
 }
 
-// TestAProducerTriesAgain: while the relay cannot accept, a hook answers 503 and keeps nothing,
-// so that the same request again, as Kubernetes makes it, is accepted once.
+// TestAProducerTriesAgain: while the relay cannot accept, a hook answers 503 and stores
+// nothing, so the retry of the same request, as by Kubernetes, is accepted once.
 func TestAProducerTriesAgain(t *testing.T) {
 	sink := &memorySink{}
 	sink.fail(auditrelay.Transient)
@@ -227,8 +228,8 @@ func TestAProducerTriesAgain(t *testing.T) {
 	}
 }
 
-// TestAHooksInvalidInput goes into quarantine whole, is answered as accepted, and is read by
-// the hook's schema when it is replayed.
+// TestAHooksInvalidInput: it goes into quarantine as a whole, is answered as accepted, and is
+// read by the hook's schema when it is replayed.
 func TestAHooksInvalidInput(t *testing.T) {
 	r := newRelay(t, Options{Config: hooksOf(t, "")})
 	post := func(body string) api.Submitted {
@@ -279,8 +280,8 @@ func TestAHooksInvalidInput(t *testing.T) {
 	}
 }
 
-// TestAHooksBounds: the limit of events counts those in lists, and what is kept of a request
-// that is only known to be too large is kept once.
+// TestAHooksBounds: the limit of events includes those in lists. The stored part of a request
+// that is only known to be too large is stored once.
 func TestAHooksBounds(t *testing.T) {
 	r := newRelay(t, Options{Config: hooksOf(t, ""), Limits: Limits{Events: 20, EventBytes: 1 << 10}})
 	post := func(hook, header, body string) api.Submitted {
@@ -318,8 +319,8 @@ func TestAHooksBounds(t *testing.T) {
 	}
 }
 
-// TestATokenWithASchema: POST /v1/events reads what the token sends by the schema, in every
-// form in which requests come; another token's events are LiteLLM's as before.
+// TestATokenWithASchema: POST /v1/events reads a token's events by its schema, in every form of
+// request. Another token's events are still LiteLLM's.
 func TestATokenWithASchema(t *testing.T) {
 	own := `  schemas:
     shop: {namespace: orders, unwrap: [batch.items, list], id: [id, "{order}-{step}"], action: [verb, "=unknown"], time: at, actor: [by.mail, by.name], object: order}
@@ -362,7 +363,7 @@ func TestATokenWithASchema(t *testing.T) {
 	if status, got := send("the-token-of-the-shop-0", `{"list": [{"id": ""}, 1]}`); status != http.StatusMultiStatus || got.Accepted != 1 || got.Refused != 1 || got.Results[1].Index != 0 {
 		t.Errorf("%d %+v", status, got)
 	}
-	// Without an id it is a keyed digest: the same bytes are the same event.
+	// Without an id, it is a keyed digest: the same bytes are the same event.
 	_, first := send("the-token-of-the-shop-0", `{"verb": "buy", "n": 1}`)
 	_, again := send("the-token-of-the-shop-0", `{"verb": "buy", "n": 1}`)
 	_, another := send("the-token-of-the-shop-0", `{"verb": "buy", "n": 2}`)
@@ -383,8 +384,8 @@ func TestATokenWithASchema(t *testing.T) {
 	}
 }
 
-// TestAHooksRate: beyond it 429 and when to come again. A request that is not the producer's
-// does not count, so that nobody else can use the rate up.
+// TestAHooksRate: above the limit, 429 with the time to retry. Requests not from the producer
+// do not count, so nobody else can use up the rate.
 func TestAHooksRate(t *testing.T) {
 	cfg := parsed(t, "callbacks: []\ntokens:\n  - {name: reader, token: the-reader-of-all-01, roles: [comply]}\ningest:\n  hooks:\n"+
 		"    github: {secrets: ["+hookSecret+"], rate: {events: 10}}\n    gitlab: {secrets: ["+hookSecret+"], rate: {requests: 1}}\n    okta: {secrets: ["+hookSecret+"]}\n")
@@ -396,7 +397,7 @@ func TestAHooksRate(t *testing.T) {
 	}
 	for range 30 {
 		if status, _ := post("github", `{"action": "a"}`, "another"); status != http.StatusUnauthorized {
-			break // 429 of an address with many failures
+			break // 429 for an address with many failures
 		}
 	}
 	var lines []string
@@ -423,13 +424,13 @@ func TestAHooksRate(t *testing.T) {
 	}
 }
 
-// TestUnknownSendersStarveNobody: a hook with a signature reads a body before it knows who
-// sends it. Such bodies take nothing of what known senders have, and an address leaves room
-// for the next one.
+// TestUnknownSendersStarveNobody: a hook with a signature reads a body before it knows the
+// sender. Such bodies use nothing reserved for known senders, and an address leaves room for
+// the next one.
 func TestUnknownSendersStarveNobody(t *testing.T) {
 	r := newRelay(t, Options{Config: hooksOf(t, "")})
 	p := defaultPatience()
-	p.busy = 300 * time.Millisecond // whoever waits fails the test: 503; and none holds up the server's end
+	p.busy = 300 * time.Millisecond // a waiting request fails the test with 503, and none delays the server's end
 	address := r.listen(p)
 	part := strings.Repeat(" ", 256<<10)
 	for range 40 {

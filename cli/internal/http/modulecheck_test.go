@@ -8,8 +8,8 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// TestOneModuleAtATime: while a module is pushed or checked, another one is not taken into
-// memory and compiled.
+// TestOneModuleAtATime: while a module is pushed or checked, no other one is loaded into memory
+// and compiled.
 func TestOneModuleAtATime(t *testing.T) {
 	s := &Server{pushing: make(chan struct{}, 1)}
 	s.pushing <- struct{}{}

@@ -10,8 +10,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// Ids count within a namespace: senders of two never collide, and neither they nor readers
-// learn what the other's holds.
+// Ids are unique per namespace: senders of two namespaces never collide, and neither they nor
+// readers learn anything about the other namespace.
 func TestNamespaces(t *testing.T) {
 	const usual, x, y, all = "the-usual-sender-01", "the-sender-of-x-0123", "the-sender-of-y-0123", "the-reader-of-all-01"
 	r := newRelay(t, Options{Config: tokens([]config.Token{
@@ -62,7 +62,7 @@ func TestNamespaces(t *testing.T) {
 	if e := shown(all, "/v1/events/only-x"); e.Namespace != "team-x" {
 		t.Errorf("the reader of all, an event of x: %+v", e)
 	}
-	// What one may not see is what does not exist, to the letter.
+	// An invisible event gets exactly the same answer as a missing one.
 	without := func(status int, answer, id string) string {
 		return http.StatusText(status) + strings.ReplaceAll(answer, id, "ID")
 	}
@@ -79,7 +79,7 @@ func TestNamespaces(t *testing.T) {
 	}
 }
 
-// A namespace is found again after a restart, also where no sender has it any more.
+// A namespace is found again after a restart, even if it has no sender any more.
 func TestNamespacesOutliveTheirSenders(t *testing.T) {
 	o := runtime.Options{Dir: t.TempDir(), Logger: quiet(), Callbacks: []runtime.Callback{}}
 	for restart := range 2 {

@@ -12,7 +12,7 @@ import (
 	"auditrelay/internal/test/oidctest"
 )
 
-// oidcOf is a configuration that grants roles by claims of an issuer.
+// oidcOf returns a configuration that grants roles by claims of an issuer.
 func oidcOf(mock *oidctest.Issuer, given ...config.Token) *config.Config {
 	cfg := tokens(given)
 	cfg.OIDC = config.OIDC{Issuer: mock.Issuer(), Audience: mock.ClientID, Grants: []config.OIDCGrant{
@@ -26,8 +26,8 @@ func oidcOf(mock *oidctest.Issuer, given ...config.Token) *config.Config {
 	return cfg
 }
 
-// TestClaimsGiveRoles: a token of the issuer does what its claims say, and nothing else; the
-// person stands in the own record.
+// TestClaimsGiveRoles: a token of the issuer grants exactly what its claims say, and the own
+// record names the person.
 func TestClaimsGiveRoles(t *testing.T) {
 	mock := oidctest.New(t)
 	r := newRelay(t, Options{Config: oidcOf(mock)})
@@ -86,8 +86,8 @@ func TestClaimsGiveRoles(t *testing.T) {
 	}
 }
 
-// TestASilentIssuerOpensNothing: while the issuer does not answer its tokens are refused,
-// all other credentials count, and /readyz?verbose says so.
+// TestASilentIssuerOpensNothing: while the issuer does not answer, its tokens are refused, all
+// other credentials work, and /readyz?verbose reports it.
 func TestASilentIssuerOpensNothing(t *testing.T) {
 	mock := oidctest.New(t)
 	mock.Down.Store(true)
@@ -103,13 +103,13 @@ func TestASilentIssuerOpensNothing(t *testing.T) {
 	if status, answer, _ := r.call("GET", "/readyz?verbose", "", static...); status != 200 || !strings.Contains(answer, "oidc: the keys of "+mock.Issuer()+" cannot be read") {
 		t.Error(status, answer)
 	}
-	// Without an issuer's answer nobody is local either.
+	// Without an issuer's answer, local access is not free either.
 	if status, answer, _ := r.call("GET", "/v1/callbacks", ""); status != 401 {
 		t.Error(status, answer)
 	}
 }
 
-// TestAReloadKeepsTheKeys: a reload interrupts nobody who has a token of the issuer.
+// TestAReloadKeepsTheKeys: a reload does not interrupt users with a token of the issuer.
 func TestAReloadKeepsTheKeys(t *testing.T) {
 	mock := oidctest.New(t)
 	cfg := oidcOf(mock)

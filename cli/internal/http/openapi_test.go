@@ -29,8 +29,8 @@ const (
 	httpPage    = "../../../docs/reference/http.md"
 )
 
-// operations has a line for every route, and parameters that are no field of the
-// endpoint's shape.
+// operations has a line for every route, with parameters that are not fields of the endpoint's
+// shape.
 var operations = map[string]struct {
 	summary string
 	query   []string
@@ -131,9 +131,8 @@ var operations = map[string]struct {
 	"DELETE /v1/keyring/{period}":     {"Destroys a period's key, so that its events can never be read again. dead_letters=discard discards its dead letters first.", nil},
 }
 
-// TestOpenAPI holds docs/reference/openapi.json and the table of docs/reference/http.md
-// to the routes, their roles and the shapes of requests and answers. UPDATE_GOLDEN=1
-// writes both.
+// TestOpenAPI compares docs/reference/openapi.json and the table of docs/reference/http.md with
+// the routes, their roles and the shapes of requests and answers. UPDATE_GOLDEN=1 writes both.
 func TestOpenAPI(t *testing.T) {
 	table := newRelay(t, Options{}).srv.table()
 	golden(t, openAPIFile, describe(t, table).json(t))
@@ -174,8 +173,8 @@ func golden(t *testing.T, file string, want []byte) {
 	}
 }
 
-// TestAnswersHaveTheDescribedShape compares answers of a relay at work with the
-// description: nothing that is not described, nothing missing, no other type.
+// TestAnswersHaveTheDescribedShape compares answers of a working relay with the description:
+// nothing undescribed, nothing missing, no other type.
 func TestAnswersHaveTheDescribedShape(t *testing.T) {
 	r := newRelay(t, Options{})
 	d := describe(t, r.srv.table())
@@ -239,7 +238,7 @@ func (d object) json(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// faults says where value is not what the schema says.
+// faults returns the places where value does not match the schema.
 func (d object) faults(value any, schema object, at string) []string {
 	if ref, ok := schema["$ref"].(string); ok {
 		schema = d["components"].(object)["schemas"].(object)[strings.TrimPrefix(ref, "#/components/schemas/")].(object)
@@ -296,7 +295,7 @@ func typed(schema object, at string, names ...string) []string {
 	return []string{fmt.Sprintf("%s is a %s, described as %v", at, names[0], schema["type"])}
 }
 
-// describe makes the API's description from the routes.
+// describe builds the API's description from the routes.
 func describe(t *testing.T, table []route) object {
 	t.Helper()
 	b := &describer{t: t, schemas: object{}, docs: comments(t)}
@@ -454,7 +453,7 @@ func (b *describer) responses(rt route) object {
 	return responses
 }
 
-// schema describes a type; structs are named once, among the components.
+// schema describes a type. Structs are named once, among the components.
 func (b *describer) schema(typ reflect.Type) object {
 	switch typ {
 	case reflect.TypeFor[json.RawMessage]():

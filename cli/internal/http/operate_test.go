@@ -76,7 +76,7 @@ func TestDeadLetters(t *testing.T) {
 			t.Fatal(answer)
 		}
 	}
-	// Their tombstones are refused too; what is set aside is not.
+	// Their tombstones are refused too; the dead-lettered events are not.
 	r.settleDead(3)
 	const base = "/v1/callbacks/archive/dead-letters"
 	letters := get[[]api.DeadLetter](r, base+"?limit=2")
@@ -106,8 +106,8 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// TestDeadLettersBetweenScrapesAreCounted: a dead letter that comes and goes before the
-// first scrape, or between two, is counted, also after a restart of nothing but the scraper.
+// TestDeadLettersBetweenScrapesAreCounted: a dead letter that appears and disappears before the
+// first scrape, or between two, is counted, also after a restart of the scraper only.
 func TestDeadLettersBetweenScrapesAreCounted(t *testing.T) {
 	r := newRelay(t, Options{})
 	total := func(want int) {
@@ -133,8 +133,8 @@ func TestDeadLettersBetweenScrapesAreCounted(t *testing.T) {
 	}
 }
 
-// TestWhatTheDestinationHadIsShown: that it had a payload already, and did not compare it,
-// is told in explain, in the callback's status and in the metrics.
+// TestWhatTheDestinationHadIsShown: if the destination already had a payload and did not
+// compare it, explain, the callback's status and the metrics show that.
 func TestWhatTheDestinationHadIsShown(t *testing.T) {
 	r := newRelay(t, Options{})
 	r.sink.had.Store(true)
@@ -164,8 +164,7 @@ func (r *relay) settleDead(n uint64) {
 	}
 }
 
-// A scrape is well formed, shows the accounts, and has no label that a producer
-// chose.
+// A scrape is well formed, shows the accounts, and has no label chosen by a producer.
 func TestMetrics(t *testing.T) {
 	r := newRelay(t, Options{Version: api.Version{Version: "v1"}})
 	r.call("POST", "/v1/events", event("a"))
@@ -214,8 +213,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestDestinationsWordsNeedComply: a destination may quote the events that it was sent. As
-// view or operate one sees an attempt's codes, as comply its texts too.
+// TestDestinationsWordsNeedComply: a destination may quote its events. The roles view and
+// operate show an attempt's codes; comply also shows its texts.
 func TestDestinationsWordsNeedComply(t *testing.T) {
 	var given []config.Token
 	for _, role := range []config.Role{"ingest", "view", "operate", "comply"} {

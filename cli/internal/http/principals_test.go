@@ -9,8 +9,8 @@ import (
 	"auditrelay/config"
 )
 
-// TestUseByPrincipal: the metrics show what each principal uses of which limit, and a flood
-// of names stays bounded.
+// TestUseByPrincipal: the metrics show each principal's use of each limit, and stay bounded
+// under a flood of names.
 func TestUseByPrincipal(t *testing.T) {
 	r := newRelay(t, Options{Config: tokens([]config.Token{
 		{Name: "batch", Token: tokenOf("ingest"), Roles: []config.Role{"ingest"}, Rate: config.Rate{Requests: 2, Events: 500}},
@@ -62,8 +62,8 @@ func TestUseByPrincipal(t *testing.T) {
 	}
 }
 
-// TestAddressesAreNoPrincipals: what unknown senders hold at a hook is by address, and the
-// metrics count no address as a principal, however many come.
+// TestAddressesAreNoPrincipals: the use of a hook by unknown senders is counted by address, and
+// the metrics count no address as a principal, however many there are.
 func TestAddressesAreNoPrincipals(t *testing.T) {
 	r := newRelay(t, Options{Config: tokens(nil)})
 	r.srv.patience.busy = time.Millisecond

@@ -92,7 +92,8 @@ func TestQuarantineOverHTTP(t *testing.T) {
 	}
 }
 
-// Many items are changed in several requests; the client goes on where it is told.
+// Many items are changed in several requests. The client continues at the position in the
+// answer.
 func TestQuarantineInPages(t *testing.T) {
 	r := newRelay(t, Options{})
 	for i := range 2 {
@@ -114,7 +115,7 @@ func TestQuarantineInPages(t *testing.T) {
 	}
 }
 
-// Writing events in the place of what came takes both roles.
+// Replacing received input with events requires both roles.
 func TestReplacingTakesTheRoleIngest(t *testing.T) {
 	const operator, both = "token-of-the-operator", "token-that-may-do-both"
 	r := newRelay(t, Options{Config: tokens([]config.Token{

@@ -18,8 +18,8 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// TestCompressedObjectsDoNotWaitForMemoryThatTheyHold: many at once, each with a body
-// and a decompressed body of which the budget holds few, are all taken.
+// TestCompressedObjectsDoNotWaitForMemoryThatTheyHold: many simultaneous objects are accepted,
+// each with a body and a decompressed body, although the budget covers only a few.
 func TestCompressedObjectsDoNotWaitForMemoryThatTheyHold(t *testing.T) {
 	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet()})
 	if err != nil {

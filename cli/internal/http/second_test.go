@@ -15,10 +15,10 @@ import (
 	"auditrelay/config"
 )
 
-// TestASecondClientsLatency measures what a second client's requests take beside what a
-// greedy one may do, in turns with quiet rounds of the same run: the p99 of both, and their
-// ratio. With AUDITRELAY_SOAK what only waits may not double it; a flood of events takes
-// the processor, which is not divided, and is only measured.
+// TestASecondClientsLatency measures the latency of a second client beside a greedy one,
+// alternating with quiet rounds of the same run: the p99 of both, and their ratio. With
+// AUDITRELAY_SOAK, waiting requests may not double it. A flood of events uses the processor,
+// which is not divided, so it is only measured.
 func TestASecondClientsLatency(t *testing.T) {
 	const greedy, second = "the-greedy-token-0123", "the-second-token-0123"
 	rounds, soak := 2, os.Getenv("AUDITRELAY_SOAK") != ""
@@ -35,7 +35,7 @@ func TestASecondClientsLatency(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := io.WriteString(c, text); err != nil && text != "" {
-			_ = c.Close() // it had to give way already
+			_ = c.Close() // the server has already closed it
 		}
 		return c
 	}

@@ -8,19 +8,19 @@ import (
 	"auditrelay/runtime"
 )
 
-// What the runtime tells reaches the API whole: a field that a conversion forgets
-// is a zero in its answer.
+// The runtime's values reach the API completely: a field that a conversion forgets is a zero in
+// the answer.
 func TestShapesLoseNothing(t *testing.T) {
 	for name, shape := range map[string]func() any{
 		"callback": func() any {
 			c := callbackStatus(full[runtime.CallbackStatus](t))
-			c.Relay = "of a fleet" // which the runtime does not know
+			c.Relay = "of a fleet" // the runtime does not know it
 			return c
 		},
 		"deadLetter": func() any { return deadLetter(full[runtime.DeadLetter](t)) },
 		"explained": func() any {
 			e := explained(full[runtime.Explanation](t))
-			e.Data = []byte("{}") // only where it is asked for
+			e.Data = []byte("{}") // only if requested
 			return e
 		},
 		"delivery":      func() any { return delivery(full[runtime.Delivery](t)) },
@@ -38,10 +38,10 @@ func TestShapesLoseNothing(t *testing.T) {
 			t.Errorf("%s is empty", empty)
 		}
 	}
-	// And the other way: what the runtime has and the API has not is left out on purpose.
+	// In the other direction: fields of the runtime that the API lacks are omitted on purpose.
 	for _, pair := range []struct {
 		from, to any
-		without  int // fields that are not shown
+		without  int // number of omitted fields
 	}{
 		{runtime.CallbackStatus{}, callbackStatus(&runtime.CallbackStatus{}), 2}, // Findings and SetAside are for metrics, Held is in Retain; Relay is the API's
 		{runtime.DeadLetter{}, deadLetter(&runtime.DeadLetter{}), 0},
@@ -54,7 +54,7 @@ func TestShapesLoseNothing(t *testing.T) {
 		{runtime.ReceiptFilter{}, visit(&runtime.ReceiptFilter{}), 0},
 		{runtime.Stats{}, stats(&runtime.Stats{}), 3},                            // memory and refusals are for metrics
 		{runtime.QuarantineStats{}, stats(&runtime.Stats{}).Quarantine, 1},       // Arrived is for metrics
-		{runtime.QuarantineItem{}, quarantineItem(&runtime.QuarantineItem{}), 1}, // Data has a shape of its own
+		{runtime.QuarantineItem{}, quarantineItem(&runtime.QuarantineItem{}), 1}, // Data has its own shape
 		{runtime.Period{}, period(&runtime.Period{}), 0},
 		{runtime.Verified{}, verification(&runtime.Verified{}), 0},
 	} {
@@ -65,7 +65,7 @@ func TestShapesLoseNothing(t *testing.T) {
 	}
 }
 
-// full returns a T in which nothing is zero.
+// full returns a T without zero values.
 func full[T any](t *testing.T) *T {
 	t.Helper()
 	v := new(T)
@@ -109,7 +109,7 @@ func fill(v reflect.Value) {
 	}
 }
 
-// zeros names what is empty in v.
+// zeros returns the empty parts of v.
 func zeros(v reflect.Value, path string) (all []string) {
 	if v.IsZero() {
 		return []string{path}

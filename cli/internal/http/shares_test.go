@@ -19,8 +19,8 @@ import (
 	"auditrelay/config"
 )
 
-// A principal that takes all that it gets leaves room for the next, and that one for the
-// next again. Who has its share waits without holding up others.
+// A principal that uses its whole share leaves room for the next, and that one for the one
+// after it. A principal at its share waits without delaying others.
 func TestMemoryIsShared(t *testing.T) {
 	b := newBudget(64)
 	gone, cancel := context.WithCancel(t.Context())
@@ -67,15 +67,15 @@ func TestMemoryIsShared(t *testing.T) {
 	})
 }
 
-// starve opens what one client may: a slow atomic request, one at 80 KiB a second, 45 that
-// announce a body and do not send it. Beside them nobody waits, whoever it is.
+// starve opens everything that one client may: a slow atomic request, one at 80 KiB a second,
+// and 45 that announce a body without sending it. Nobody else waits.
 func TestOneClientStarvesNobody(t *testing.T) {
 	const greedy, second = "the-greedy-token-0123", "the-second-token-0123"
 	r := newRelay(t, Options{Config: tokens([]config.Token{
 		{Name: "greedy", Token: greedy, Roles: []config.Role{"ingest"}}, {Name: "second", Token: second, Roles: []config.Role{"ingest"}},
 	})})
 	p := defaultPatience()
-	p.busy = time.Minute // whoever waits fails the test by its own deadline
+	p.busy = time.Minute // a waiting request fails the test by its own deadline
 	address := r.listen(p)
 	open := func(head, body string) net.Conn {
 		c, err := net.Dial("tcp", address)
@@ -116,7 +116,7 @@ func TestOneClientStarvesNobody(t *testing.T) {
 	open(chunked, "2\r\n[ \r\n")
 	open(chunked, "2\r\n[ \r\n")
 	paced := open(chunked, "1\r\n[\r\n")
-	for range 20 { // what it has sent after 20 s at 80 KiB/s
+	for range 20 { // the amount sent in 20 s at 80 KiB/s
 		fmt.Fprintf(paced, "14000\r\n%s\r\n", strings.Repeat(" ", 0x14000))
 	}
 	for range 45 {
@@ -132,7 +132,7 @@ func TestOneClientStarvesNobody(t *testing.T) {
 	}
 }
 
-// A body holds memory by what came of it, and gives all of it back.
+// A body uses memory for its received part, and releases all of it.
 func TestMemoryGrowsWithTheBody(t *testing.T) {
 	r := newRelay(t, Options{})
 	h := &holding{server: r.srv, ctx: t.Context(), who: "a", full: 17 << 20, atomic: true, event: 1 << 20}
@@ -150,7 +150,8 @@ func TestMemoryGrowsWithTheBody(t *testing.T) {
 	if used := r.srv.large.inUse() + r.srv.small.inUse(); used != 17<<20 {
 		t.Errorf("%d are held of what %d bytes take", used, h.full)
 	}
-	// Another large atomic request of the same client waits its turn; another client's does not.
+	// Another large atomic request of the same client waits its turn; another client's does
+	// not.
 	r.srv.patience.busy = 10 * time.Millisecond
 	same := &holding{server: r.srv, ctx: t.Context(), who: "a", full: 17 << 20, atomic: true, event: 1 << 20}
 	if err := same.grow(3 << 20); !errors.Is(err, errBusy) {
@@ -168,8 +169,8 @@ func TestMemoryGrowsWithTheBody(t *testing.T) {
 	}
 }
 
-// Bad credentials get slow answers, then none; a good one from the same address is
-// answered as ever.
+// Invalid credentials get slow answers, then none. A valid one from the same address is
+// answered normally.
 func TestBadCredentialsAreSlowedDown(t *testing.T) {
 	const good = "a-good-token-01234567"
 	r := newRelay(t, Options{Config: tokens([]config.Token{{Name: "good", Token: good, Roles: []config.Role{"view"}}})})
@@ -196,7 +197,7 @@ func TestBadCredentialsAreSlowedDown(t *testing.T) {
 		fmt.Fprintf(conn, "GET /v1/version HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a-bad-token-012345678\r\n\r\n")
 		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 		if _, err := bufio.NewReader(conn).ReadByte(); !isTimeout(err) {
-			// The bucket has one more a second.
+			// The bucket gains one per second.
 			continue
 		}
 	}
@@ -219,7 +220,7 @@ func TestBadCredentialsAreSlowedDown(t *testing.T) {
 	}
 }
 
-// A token's rate: beyond it 429 and when to come again. Another token does not notice.
+// A token's rate: above it, 429 with the time to retry. Another token is unaffected.
 func TestRates(t *testing.T) {
 	const limited, free = "a-limited-token-01234", "an-unlimited-token-01"
 	r := newRelay(t, Options{Config: tokens([]config.Token{
@@ -254,7 +255,7 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// onAnswer calls f once the answer begins to leave.
+// onAnswer calls f when the answer begins to leave.
 type onAnswer struct {
 	*httptest.ResponseRecorder
 	f func()
@@ -268,8 +269,8 @@ func (w *onAnswer) Write(b []byte) (int, error) {
 	return w.ResponseRecorder.Write(b)
 }
 
-// TestARateCountsBeforeTheAnswer: who has an answer may send again at once, and that counts
-// with the events answered for.
+// TestARateCountsBeforeTheAnswer: a client with an answer may send again at once, and the
+// answered events already count.
 func TestARateCountsBeforeTheAnswer(t *testing.T) {
 	const limited = "a-limited-token-01234"
 	r := newRelay(t, Options{Config: tokens([]config.Token{{Name: "limited", Token: limited, Roles: []config.Role{"ingest"}, Rate: config.Rate{Events: 1}}})})

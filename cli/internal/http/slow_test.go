@@ -15,7 +15,7 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// listen serves r on a listener of its own, with little patience.
+// listen serves r on a separate listener with short timeouts.
 func (r *relay) listen(p patience) string {
 	r.t.Helper()
 	r.srv.patience = p
@@ -36,7 +36,7 @@ func (r *relay) listen(p patience) string {
 	return l.Addr().String()
 }
 
-// A client that trickles is cut off, and while it does others are served.
+// A slow client is disconnected, and meanwhile others are served.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	short := patience{header: 100 * time.Millisecond, body: 100 * time.Millisecond, busy: time.Second, write: time.Second}
 	rows := []struct {
@@ -62,7 +62,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 			if _, err := io.WriteString(conn, row.sent); err != nil {
 				t.Fatal(err)
 			}
-			// The server must end it; the test's own deadline is far away.
+			// The server must end it long before the test's own deadline.
 			_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
 			in := bufio.NewReader(conn)
 			resp, err := http.ReadResponse(in, nil)
@@ -87,8 +87,8 @@ func isTimeout(err error) bool {
 	return errors.As(err, &n) && n.Timeout()
 }
 
-// A large body has time by its size: one that began well is waited for, longer
-// than the server waits for a small one.
+// A large body gets time by its size: the server waits longer for one that began well than for
+// a small one.
 func TestALargeBodyHasTime(t *testing.T) {
 	r := newRelay(t, Options{})
 	address := r.listen(patience{header: 100 * time.Millisecond, body: 100 * time.Millisecond, busy: time.Second, write: time.Second})
@@ -112,7 +112,7 @@ func TestALargeBodyHasTime(t *testing.T) {
 	}
 }
 
-// What was accepted before a client fell silent is accepted, and told.
+// Events accepted before a client became silent stay accepted, and are reported.
 func TestASlowBodysFirstEventsStay(t *testing.T) {
 	r := newRelay(t, Options{})
 	address := r.listen(patience{header: time.Second, body: 150 * time.Millisecond, busy: time.Second, write: time.Second})
@@ -134,8 +134,8 @@ func TestASlowBodysFirstEventsStay(t *testing.T) {
 	}
 }
 
-// Requests together take no more memory than the budget: one too many waits, and
-// is told to come again when it waited too long; small ones are not held up.
+// Requests together use at most the memory budget. One too many waits, and is told to retry if
+// it waited too long. Small ones are not delayed.
 func TestMemoryForBodiesIsBounded(t *testing.T) {
 	r := newRelay(t, Options{Limits: Limits{Memory: 8 << 20}})
 	r.srv.patience.busy = 50 * time.Millisecond
@@ -171,7 +171,7 @@ func TestBudgetServesInOrder(t *testing.T) {
 	if _, err := b.acquire(gone, "a", 5); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	// Who asks for more than there is gets all there is.
+	// A request for more than the total gets the total.
 	got := make(chan func())
 	go func() {
 		release, err := b.acquire(context.Background(), "a", 100)
@@ -218,7 +218,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	_ = one.Close()
 	two := <-accepted
 	_ = two.Close()
-	_ = two.Close() // twice gives one place back
+	_ = two.Close() // releases only one place
 	if err := limited.Close(); err != nil {
 		t.Error(err)
 	}
@@ -227,8 +227,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-// TestIdleConnectionsGiveWay: who opens all connections and asks nothing shuts nobody out,
-// though he may come from the same address.
+// TestIdleConnectionsGiveWay: a client that opens all connections without requests excludes
+// nobody, even from the same address.
 func TestIdleConnectionsGiveWay(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -248,7 +248,7 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 		defer c.Close()
 		if i%2 == 0 {
 			if _, err := c.Write([]byte("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")); err != nil {
-				continue // it had to give way already
+				continue // the server has already closed it
 			}
 		}
 		idle = append(idle, c)
@@ -270,8 +270,8 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 	<-served
 }
 
-// TestWhoHasJustComeIsAnswered: a server that ends, as a relay's does that takes the lead of
-// a fleet, answers the first request of each connection that it has accepted.
+// TestWhoHasJustComeIsAnswered: a server that ends, such as that of a relay that takes over the
+// lead, answers the first request of each accepted connection.
 func TestWhoHasJustComeIsAnswered(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -293,7 +293,7 @@ func TestWhoHasJustComeIsAnswered(t *testing.T) {
 	}
 	_ = second.Body.Close()
 	cancel()
-	for { // until nothing more is accepted
+	for { // until no connection is accepted any more
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			break

@@ -25,8 +25,7 @@ func sourceOf(t *testing.T, list []api.Source, kind, name string) api.Source {
 	return api.Source{}
 }
 
-// A source from which nothing came says so, with what it may be, until something
-// comes.
+// A source without events is reported with possible causes, until events arrive.
 func TestASilentSourceSaysSo(t *testing.T) {
 	const quietOne, loud, admin = "token-of-the-quiet-one", "token-of-the-loud-one", "token-of-the-admin"
 	bucket, table := &otherSource{kind: "s3"}, &otherSource{kind: "postgres"}
@@ -69,7 +68,7 @@ func TestASilentSourceSaysSo(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 
-	// As auditrelay callbacks does, it waits before it blames anybody.
+	// Like auditrelay callbacks, it waits before it reports a cause.
 	if _, answer := ask("/readyz?verbose"); strings.Contains(answer, "no events seen") {
 		t.Errorf("a source that has just begun: %s", answer)
 	}
@@ -80,7 +79,7 @@ func TestASilentSourceSaysSo(t *testing.T) {
 	if status != 200 || body.Status != "ready" || len(body.Sources) != 4 || !strings.Contains(alerts, "source quiet (http): no events seen") || strings.Contains(alerts, "loud") {
 		t.Errorf("%d %s", status, answer)
 	}
-	// Who may not know it is told that it is ready, and no more.
+	// A client without the role only learns that the relay is ready.
 	for _, head := range [][]string{nil, {"Authorization", "Bearer " + quietOne}} {
 		status, answer, _ := r.call("GET", "/readyz?verbose", "", head...)
 		if status != http.StatusOK || strings.Contains(answer, "quiet") || !strings.Contains(answer, `"ready"`) {
@@ -92,7 +91,7 @@ func TestASilentSourceSaysSo(t *testing.T) {
 	if _, answer := ask("/v1/sources"); sourceOf(t, decodeText[[]api.Source](t, answer), "http", "quiet").Silent {
 		t.Error(answer)
 	}
-	// Other tokens: who is not to send is not awaited any more, and the rest goes on.
+	// Other tokens: a removed sender is no longer awaited, and the others stay.
 	change, err := r.srv.Prepare(t.Context(), tokens([]config.Token{
 		{Name: "loud", Token: loud, Roles: []config.Role{"ingest", "view"}},
 		{Name: "fresh", Token: "token-of-a-fresh-one", Roles: []config.Role{"ingest"}},
@@ -108,7 +107,7 @@ func TestASilentSourceSaysSo(t *testing.T) {
 	}
 }
 
-// otherSource is a way in beside the server's own.
+// otherSource is an input besides the server's own.
 type otherSource struct {
 	kind    string
 	senders sources.Senders
@@ -135,7 +134,7 @@ func TestWithoutTokensLocalClientsAreTheSource(t *testing.T) {
 	}
 }
 
-// Who sends what is refused, or what cannot be taken now, is not silent.
+// A sender of refused or temporarily unacceptable events is not silent.
 func TestWhatIsRefusedWasSeen(t *testing.T) {
 	for name, ask := range map[string]func(r *relay) int{
 		"odd": func(r *relay) int { status, _, _ := r.call("POST", "/v1/events", "{}"); return status },

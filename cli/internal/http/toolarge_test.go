@@ -10,8 +10,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// A request that can never be taken is answered with 413, so that its sender does not
-// come again with it; the same events sent otherwise are.
+// A request that can never be accepted gets 413, so its sender does not retry it. The same
+// events in smaller requests are accepted.
 func TestWhatCanNeverBeTakenIsTooLarge(t *testing.T) {
 	lines := func(n int) string {
 		var b strings.Builder

@@ -14,8 +14,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestAmendmentOfTheSameTransaction: a refusal and a seal may share one write; the
-// manifest of the seal cannot tell of the refusal yet, and a later one must.
+// TestAmendmentOfTheSameTransaction: a refusal and a seal may share one write. The manifest of
+// the seal cannot contain the refusal yet, and a later one must.
 func TestAmendmentOfTheSameTransaction(t *testing.T) {
 	j, err := journal.Open("journal", journal.Options{FS: vfs.NewMem()})
 	if err != nil {

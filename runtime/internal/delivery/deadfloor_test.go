@@ -13,8 +13,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestListingAfterADiscardReadsWhatIsLeft discards dead letters, of three numbers, and
-// counts what a list and the next start read: what is left, however many there were.
+// TestListingAfterADiscardReadsWhatIsLeft discards dead letters, in three numbers. A list and
+// the next start read only the remaining ones, however many there were.
 func TestListingAfterADiscardReadsWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{100, 1_000, 10_000} {
@@ -42,7 +42,7 @@ func TestListingAfterADiscardReadsWhatIsLeft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		deadLetter := func(n int) { // n events more, all of which the filters fail
+		deadLetter := func(n int) { // n more events, all of which fail in the filters
 			t.Helper()
 			from := j.Head().Next
 			commit(func(tx *journal.Tx) error {
@@ -97,7 +97,7 @@ func TestListingAfterADiscardReadsWhatIsLeft(t *testing.T) {
 	}
 }
 
-// TestDeadLettersAreCountedWithoutDecodingThem: of each only the key is taken apart.
+// TestDeadLettersAreCountedWithoutDecodingThem: only the key of each is parsed.
 func TestDeadLettersAreCountedWithoutDecodingThem(t *testing.T) {
 	for _, n := range []int{10, 100, 1_000} {
 		j, err := journal.Open("journal", journal.Options{FS: vfs.NewMem()})
@@ -145,7 +145,7 @@ func TestDeadLettersAreCountedWithoutDecodingThem(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if counted != n || allocations > float64(3*n+60) { // decoded, each takes ten more
+		if counted != n || allocations > float64(3*n+60) { // decoding costs ten more for each
 			t.Errorf("%d dead letters: %d are counted, with %.0f allocations", n, counted, allocations)
 		}
 		if err := j.Close(); err != nil {

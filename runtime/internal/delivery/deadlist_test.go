@@ -11,8 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A list of dead letters reads those that are open and no others, however many ended
-// between them. What ended is found by its sequence still.
+// A list of dead letters reads only the open ones, however many ended between them. Ended ones
+// are still found by sequence.
 func TestAListReadsNoResolvedDeadLetters(t *testing.T) {
 	t.Parallel()
 	for _, n := range []uint64{100, 1000, 10_000} {
@@ -78,8 +78,8 @@ func TestAListReadsNoResolvedDeadLetters(t *testing.T) {
 	}
 }
 
-// What an earlier program resolved stands beside the open ones: it is not listed, and
-// is found.
+// A dead letter resolved by an older version is stored beside the open ones: it is not listed,
+// but found.
 func TestDeadLettersThatAnEarlierProgramResolved(t *testing.T) {
 	j, err := journal.Open("journal", journal.Options{FS: vfs.NewMem()})
 	if err != nil {

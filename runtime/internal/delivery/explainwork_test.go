@@ -14,9 +14,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestAnEventIsExplainedFromItsChunk counts what the state and the receipts of one event
-// read, of three numbers of events and of dead letters that were judged again: its chunk's
-// receipts, whatever else the lane has.
+// TestAnEventIsExplainedFromItsChunk: for three numbers of events and of replayed dead letters,
+// the state and the receipts of one event read only its chunk's receipts, whatever else the
+// lane has.
 func TestAnEventIsExplainedFromItsChunk(t *testing.T) {
 	t.Parallel()
 	codec, err := receipts.NewCodec()
@@ -58,7 +58,7 @@ func TestAnEventIsExplainedFromItsChunk(t *testing.T) {
 				return err
 			})
 		}
-		for c := range chunks { // of each chunk the first event is set aside, and judged again
+		for c := range chunks { // the first event of each chunk is dead-lettered and replayed
 			commit(func(tx *journal.Tx) error {
 				for i := range 5 {
 					tx.Append(auditrelay.Event{Namespace: "x", ID: fmt.Sprint(c, "-", i), Data: []byte(`{}`)})

@@ -14,7 +14,7 @@ var (
 	firstFlag     = flag.Uint64("first", 1, "the seed of the first")
 )
 
-// A history opens a journal again and again, and leaves as much garbage each time.
+// A history reopens a journal many times, and leaves as much garbage each time.
 func TestMain(m *testing.M) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(800)
@@ -22,11 +22,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestHistories drives lanes through random histories: events that come in,
-// faults of sinks and filters, clock jumps, operators' commands, and crashes that
-// lose what was not synced, at every step. At the end all faults are lifted, and
-// every acknowledged event must have the outcome that its filter decided, on
-// every lane, once under each key.
+// TestHistories drives lanes through random histories: incoming events, faults of sinks and
+// filters, clock jumps, operators' commands, and crashes that lose unsynced data, at every
+// step. At the end all faults stop, and every acknowledged event must have the outcome that its
+// filter decided, on every lane, once under each key.
 func TestHistories(t *testing.T) {
 	if *seedFlag != 0 {
 		if err := runHistory(*seedFlag, t.Logf, false); err != nil {
@@ -56,8 +55,8 @@ func TestHistories(t *testing.T) {
 	}
 }
 
-// TestHistoriesNoticeMissingSync shows that the simulator is able to fail: with
-// the sync taken out of the journal it must find acknowledged events lost.
+// TestHistoriesNoticeMissingSync shows that the simulator can fail: without sync in the journal
+// it must find lost acknowledged events.
 func TestHistoriesNoticeMissingSync(t *testing.T) {
 	for seed := uint64(1); seed <= 200; seed++ {
 		if err := runHistory(seed, func(string, ...any) {}, true); err != nil {

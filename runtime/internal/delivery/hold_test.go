@@ -13,9 +13,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestHoldIsTold: while the destination refuses us as a whole, what fails beside
-// it neither hides that nor ends it. An operator who reads "degraded" would wait
-// for retries that are not made.
+// TestHoldIsTold: while the destination rejects all requests of the relay, other failures
+// neither hide that nor end it. An operator who reads "degraded" would wait for retries that do
+// not happen.
 func TestHoldIsTold(t *testing.T) {
 	j, err := journal.Open("journal", journal.Options{FS: vfs.NewMem()})
 	if err != nil {
@@ -59,7 +59,7 @@ func TestHoldIsTold(t *testing.T) {
 	if _, err := j.Commit(tx); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // both payloads are under way
+	for range 2 { // both payloads are in flight
 		if a := lane.Next(now, j.Head(), time.Time{}); a.Kind != delivery.Deliver {
 			t.Fatalf("the lane wants %+v, want a delivery", a)
 		}

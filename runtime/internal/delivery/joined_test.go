@@ -16,7 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// lineSink sends one record a line and nothing else.
+// lineSink sends one record per line and nothing else.
 type lineSink struct{}
 
 func (lineSink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -28,8 +28,8 @@ func (lineSink) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt
 	return auditrelay.Receipt{}, nil
 }
 
-// TestAJoinedPayloadHoldsItsEvents seals two payloads that are their events, forgets all
-// that the lane does not hold, and finds the second one whole after a restart.
+// TestAJoinedPayloadHoldsItsEvents seals two payloads that consist of their events, forgets
+// everything that the lane does not need, and finds the second one complete after a restart.
 func TestAJoinedPayloadHoldsItsEvents(t *testing.T) {
 	o := journal.Options{FS: vfs.NewMem()}
 	j, err := journal.Open("journal", o)
@@ -100,11 +100,12 @@ func TestAJoinedPayloadHoldsItsEvents(t *testing.T) {
 	}
 }
 
-// TestScatteredEventsAreNoBody: a payload of every other event would take a read of the
-// journal for each at every attempt: its body is stored. One with few gaps has none.
+// TestScatteredEventsAreNoBody: the body of a payload of every other event is stored, since
+// reading it would take one read of the journal per event and attempt. A payload with few gaps
+// has no stored body.
 func TestScatteredEventsAreNoBody(t *testing.T) {
 	for name, c := range map[string]struct {
-		out    func(sequence uint64) bool // another filter's
+		out    func(sequence uint64) bool // processed by another filter
 		stored bool
 	}{
 		"every other": {func(s uint64) bool { return s%2 == 0 }, true},

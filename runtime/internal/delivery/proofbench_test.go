@@ -15,10 +15,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// BenchmarkProofs measures what the logs cost an event of 0.9 KB: at acceptance the
-// digest of the body and the leaf; on a callback the commitment to the receipt, the entry
-// and the leaf, and their writes to a transaction. A record's digest is the receipt's too,
-// which the runner computes: it is measured apart, as digest.
+// BenchmarkProofs measures the cost of the logs for an event of 0.9 KB: at acceptance the
+// digest of the body and the leaf; on a callback the commitment to the receipt, the entry and
+// the leaf, and their writes to a transaction. The runner computes a record's digest, which the
+// receipt needs too; it is measured separately, as digest.
 func BenchmarkProofs(b *testing.B) {
 	data := make([]byte, 900)
 	b.Run("accept", func(b *testing.B) {

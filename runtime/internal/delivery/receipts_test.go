@@ -14,8 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestReceiptsGoWithTheirChunks: what is pruned, and what is damaged, is not taken
-// for what is there.
+// TestReceiptsGoWithTheirChunks: pruned and damaged receipts are not returned as existing ones.
 func TestReceiptsGoWithTheirChunks(t *testing.T) {
 	j, err := journal.Open("journal", journal.Options{FS: vfs.NewMem()})
 	if err != nil {
@@ -94,7 +93,7 @@ func TestReceiptsGoWithTheirChunks(t *testing.T) {
 	check(3, 6, 3, 5, 3, 5)
 
 	commit(func(tx *journal.Tx) error { s := lane.State(); return Prune(j, tx, &s, 6) })
-	check(0, 10, 5, 6, 7, 8, 3, 5) // the dead letters' second frame reaches into what is kept
+	check(0, 10, 5, 6, 7, 8, 3, 5) // the dead letters' second frame extends into the retained part
 	commit(func(tx *journal.Tx) error { s := lane.State(); return Prune(j, tx, &s, 9) })
 	check(0, 10, 7, 8)
 

@@ -9,13 +9,13 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// check compares the destinations, the accounts and what Explain says with the
-// truth, once all is at rest.
+// check compares the destinations, the accounts and the results of Explain with the truth, once
+// everything is at rest.
 func (w *world) check() error {
 	if err := w.crash(); err != nil { // the end is durable too
 		return err
 	}
-	var events []auditrelay.Event // those that are erased as they were
+	var events []auditrelay.Event // erased ones as they were
 	for at := uint64(1); at < w.journal.Head().Next; {
 		some, next, err := w.journal.Read(at, 1<<20, 1<<40)
 		erased, ok := errors.AsType[*journal.ErasedError](err)
@@ -80,7 +80,7 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 	if err != nil {
 		return fmt.Errorf("receipts: %w", err)
 	}
-	// The counts of a rollout are what the receipts say: no chunk counts twice, or not at all.
+	// The counts of a rollout match the receipts: each chunk counts exactly once.
 	if got := l.state.Tried; len(w.erased) == 0 && l.begin.Replay == nil && tried.Judged > 0 &&
 		(got == nil || got.Judged != tried.Judged || got.Failed < tried.Failed || got.Failed > tried.Judged) {
 		return fmt.Errorf("counted %+v of a rollout, the receipts say %+v", got, tried)
@@ -100,7 +100,7 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 		_, erased := w.erased[e.Sequence]
 		end, err := ends.Explain(e)
 		if erased {
-			// The lane was through with it, or began after that.
+			// The lane had finished it, or began after it.
 			gone, known := l.gone[e.Sequence]
 			if end, err = gone, nil; !known && l.state.Assigned(e) && e.Sequence >= l.start && (l.begin.Replay == nil || e.Sequence < l.begin.Replay.To) {
 				end = delivery.Ending{Assigned: true, Outcome: auditrelay.Skipped, Cause: auditrelay.CauseErased}
@@ -117,7 +117,7 @@ func (w *world) checkLane(l *simLane, events []auditrelay.Event) error {
 		if end.Assigned != mine && !(l.removed && mine) {
 			return fail()
 		}
-		// What was given up with its callback may never have been judged.
+		// An event given up with its callback may never have been judged.
 		givenUp := end.Outcome == auditrelay.Skipped && end.Cause == auditrelay.CauseOperator
 		if n := receipts[e.Sequence]; erased && n > 0 || !erased && n > 1 || !erased && (n == 1) != end.Assigned && !(n == 0 && givenUp) {
 			return fmt.Errorf("%w; it has %d receipts", fail(), n)
@@ -168,8 +168,7 @@ func addOutcome(c *delivery.Counts, o auditrelay.Outcome) {
 	}
 }
 
-// allowed reports whether an event may have ended so, after what was done to the
-// lane.
+// allowed reports whether an event may have this outcome, after the acts on the lane.
 func (l *simLane) allowed(got auditrelay.Outcome, e *auditrelay.Event) bool {
 	want := fate(l.origin, e.ID)
 	if want == auditrelay.Delivered && l.sink.bad(e.Sequence) {
@@ -182,7 +181,7 @@ func (l *simLane) allowed(got auditrelay.Outcome, e *auditrelay.Event) bool {
 	case auditrelay.Skipped:
 		return l.detached || l.removed
 	case auditrelay.DeadLettered:
-		// Without Split the neighbours of a bad record are set aside too.
+		// Without Split, the neighbours of an invalid record are dead-lettered too.
 		return l.opts.Retain.Then == auditrelay.RetainDeadLetter || l.sink.picky && !l.sink.partial && !splits && want == auditrelay.Delivered
 	case auditrelay.Discarded:
 		return l.discarded && (want == auditrelay.DeadLettered || l.allowed(auditrelay.DeadLettered, e))
@@ -190,20 +189,19 @@ func (l *simLane) allowed(got auditrelay.Outcome, e *auditrelay.Event) bool {
 	return false
 }
 
-// arrived reports whether the destination has of an event what its outcome says:
-// one record, or one tombstone, or nothing. A dead letter that was delivered after
-// all leaves its tombstone behind.
+// arrived reports whether the destination has what an event's outcome says: one record, one
+// tombstone, or nothing. A dead letter that was delivered later leaves its tombstone.
 func arrived(o auditrelay.Outcome, records, tombstones int, l *simLane) bool {
 	switch o {
 	case auditrelay.Delivered:
 		return records == 1 && tombstones <= 1
 	case auditrelay.DeadLettered, auditrelay.Discarded:
-		// A payload that was given up with the callback may hold its tombstone.
-		// A record may be there whose answer was lost before it was given up, too.
+		// A payload given up with the callback may contain its tombstone. Its record may exist
+		// too, if its answer was lost before.
 		if l.removed || l.detached {
 			return records <= 1 && tombstones <= 1
 		}
-		// Judged again, discarded by a filter: the first tombstone stands.
+		// Replayed and then dropped by a filter: the first tombstone stays.
 		return records == 0 && tombstones == 1
 	case auditrelay.Skipped:
 		return records <= 1 && tombstones == 0
@@ -211,7 +209,7 @@ func arrived(o auditrelay.Outcome, records, tombstones int, l *simLane) bool {
 	return records == 0 && tombstones <= 1
 }
 
-// checkEmits: what a filter emitted for an event that it judged is there once.
+// checkEmits checks that every record emitted for a judged event exists once.
 func (w *world) checkEmits(events []auditrelay.Event) error {
 	emitted := map[uint64]int{}
 	for _, e := range events {

@@ -11,8 +11,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// shown is what some histories came to: that of erasing periods, and of replaying across
-// them, they show something.
+// shown counts what histories covered: erased periods, and replays across them.
 type shown struct{ erased, skipped atomic.Int64 }
 
 func (s *shown) add(w *world) {
@@ -22,7 +21,7 @@ func (s *shown) add(w *world) {
 	}
 }
 
-// enough fails the test where n histories erased too little.
+// enough fails the test if n histories erased too little.
 func (s *shown) enough(t *testing.T, n int) {
 	erased, skipped := s.erased.Load(), s.skipped.Load()
 	if t.Logf("%d periods erased, %d events skipped for that", erased, skipped); n >= 100 && (erased < int64(n)/6 || skipped == 0) {
@@ -30,8 +29,8 @@ func (s *shown) enough(t *testing.T, n int) {
 	}
 }
 
-// erase destroys a period that no lane needs, after its dead letters were given up where
-// they alone are in the way. What became of its events is remembered.
+// erase destroys a period that no lane needs. If only dead letters need it, it discards them
+// first. It remembers the outcomes of the period's events.
 func (w *world) erase() error {
 	periods := w.journal.Periods()
 	if len(periods) < 2 {
@@ -59,7 +58,7 @@ func (w *world) erase() error {
 		}
 		s = l.machine.State()
 		if held, err = delivery.HoldsOf(w.journal, &s, p); err != nil || len(held.Dead) > 0 {
-			return err // they are on their way
+			return err // they are in flight
 		}
 	}
 	for at := p.From; at < p.To; at++ {
@@ -86,8 +85,8 @@ func (w *world) erase() error {
 	return errors.Join(err, w.balanced())
 }
 
-// eraseAndGoOn comes to rest, so that periods can be erased, erases some, and goes on:
-// with replays across what is erased, crashes, and all else.
+// eraseAndGoOn waits until everything is at rest, so that periods can be erased, erases some,
+// and continues with replays across them, crashes, and everything else.
 func (w *world) eraseAndGoOn() error {
 	w.faults = false
 	if err := w.quiesce(); err != nil {

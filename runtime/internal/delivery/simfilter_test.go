@@ -7,8 +7,8 @@ import (
 	"auditrelay/runtime/internal/delivery"
 )
 
-// fate is what a lane's filter decides on an event: a function of lane and id, so
-// that the end can be checked against it.
+// fate returns the decision of a lane's filter on an event: a function of lane and id, so the
+// end can be compared with it.
 func fate(lane, id string) auditrelay.Outcome {
 	sum := sha256.Sum256([]byte(lane + id))
 	switch {
@@ -25,13 +25,13 @@ func fate(lane, id string) auditrelay.Outcome {
 // emits reports whether the first lane's filter emits a record for an event.
 func emits(id string) bool { return sha256.Sum256([]byte(id))[1] < 60 }
 
-// tries reports whether the new version of all filters is to judge an event.
+// tries reports whether the new version of all filters judges an event.
 func tries(e *auditrelay.Event) bool { return sha256.Sum256([]byte(e.ID))[2] < 90 }
 
 // The versions of the filters.
 const oldVersion, newVersion = "a", "b"
 
-// tried is the rollout that the lanes count by.
+// tried returns the rollout that the lanes count for.
 func (w *world) tried() *delivery.Tried {
 	if w.rolledBack {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// operate does what an operator may do.
+// operate performs a random act of an operator.
 func (w *world) operate() error {
 	l := w.lanes[w.random.IntN(len(w.lanes))]
 	if len(w.encryption.Key) > 0 && w.random.IntN(3) == 0 {
@@ -46,7 +46,7 @@ func (w *world) operate() error {
 	}
 }
 
-// reconfigure renames a lane, or removes it and makes its name again.
+// reconfigure renames a lane, or removes it and creates its name again.
 func (w *world) reconfigure(l *simLane) error {
 	if l.begin.Replay != nil || w.random.IntN(2) == 0 {
 		return nil
@@ -98,8 +98,7 @@ func (w *world) reconfigure(l *simLane) error {
 	return errors.Join(w.openLane(l), w.balanced())
 }
 
-// replay starts a lane beside l that gives a part of the journal again, to a
-// destination of its own.
+// replay starts a lane beside l that replays a part of the journal to its own destination.
 func (w *world) replay(l *simLane) error {
 	head := w.journal.Head().Next
 	if w.replays == 2 || l.begin.Replay != nil || l.origin == alertsName || head < 3 {

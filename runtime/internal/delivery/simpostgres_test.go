@@ -11,7 +11,7 @@ import (
 	"auditrelay/runtime/internal/pgstore"
 )
 
-// TestHistoriesOnPostgres is TestHistories, with fewer, on a journal that a server keeps.
+// TestHistoriesOnPostgres is TestHistories, with fewer runs, on a journal in a Postgres server.
 func TestHistoriesOnPostgres(t *testing.T) {
 	n := 4
 	if testing.Short() {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// checkAccepted holds the log of what was accepted against the events.
+// checkAccepted compares the log of accepted events with the events.
 func (w *world) checkAccepted(events []auditrelay.Event) error {
 	head := w.journal.Accepted()
 	leaves, err := w.journal.AcceptedLeaves(1, w.journal.Head().Next)
@@ -43,7 +43,7 @@ func (w *world) checkAccepted(events []auditrelay.Event) error {
 	return checkTree(w.journal, head.Name, append([]proof.Hash{proof.LeafHash(begin)}, leaves...), head.Root)
 }
 
-// checkTree compares a log's leaves with its root and with the hashes of its tiles, by
+// checkTree compares a log's leaves with its root and with the hashes of its tiles, using
 // another implementation.
 func checkTree(j *journal.Journal, name string, leaves []proof.Hash, root proof.Hash) error {
 	stored := []proof.Hash{}
@@ -73,7 +73,7 @@ func checkTree(j *journal.Journal, name string, leaves []proof.Hash, root proof.
 	return nil
 }
 
-// logged is what a lane's log says.
+// logged is the content of a lane's log.
 type logged struct {
 	first    uint64
 	outcomes map[uint64]proof.Outcome // the last of each sequence
@@ -148,14 +148,14 @@ func (w *world) readLog(l *simLane) (*logged, error) {
 	return log, w.checkFound(name, told)
 }
 
-// checkFound: what a look for one event's outcomes finds is what a walk through the log
-// has found. It looks for every fourth event.
+// checkFound checks that a look-up of one event's outcomes finds the same as a walk through the
+// log. It checks every fourth event.
 func (w *world) checkFound(name string, told map[uint64][]uint64) error {
 	size, err := w.journal.TreeSize(name)
 	if err != nil {
 		return err
 	}
-	for sequence := 1 + size%4; sequence < w.journal.Head().Next; sequence += 4 { // others another time
+	for sequence := 1 + size%4; sequence < w.journal.Head().Next; sequence += 4 { // the others in another run
 		var found []uint64
 		if err := w.journal.Outcomes(context.Background(), name, sequence, func(index uint64, _ proof.Outcome) error {
 			found = append(found, index)
@@ -170,8 +170,7 @@ func (w *world) checkFound(name string, told map[uint64][]uint64) error {
 	return nil
 }
 
-// checkLog holds what a lane's log says against how its events ended and what the
-// destination holds.
+// checkLog compares a lane's log with the outcomes of its events and with the destination.
 func (w *world) checkLog(l *simLane, log *logged, e *auditrelay.Event, end delivery.Ending) error {
 	o, ok := log.of(e.Sequence)
 	if _, erased := w.erased[e.Sequence]; erased {
@@ -190,7 +189,7 @@ func (w *world) checkLog(l *simLane, log *logged, e *auditrelay.Event, end deliv
 		return fmt.Errorf("the log has an outcome of event %d, which is not assigned", e.Sequence)
 	}
 	if o.Delivered != proof.Record && o.Delivered != proof.Tombstone {
-		return nil // checkStated has what may have arrived
+		return nil // checkStated covers payloads that may have arrived
 	}
 	for _, p := range l.sink.objects {
 		for _, line := range l.sink.lines(p) {
@@ -202,7 +201,7 @@ func (w *world) checkLog(l *simLane, log *logged, e *auditrelay.Event, end deliv
 	return fmt.Errorf("the log says that event %d was delivered with digest %x, and the destination has no such record", e.Sequence, o.Digest[:4])
 }
 
-// attest has a lane's log signed, in two steps; the second may never come.
+// attest signs a lane's log in two steps. The second may never come.
 func (w *world) attest(l *simLane) error {
 	w.logf("%s attests", l.name)
 	if err := w.commit(l, func(tx *journal.Tx) error { return l.machine.Clock(tx, w.now, w.journal.Accepted()) }); err != nil {
@@ -218,7 +217,7 @@ func (w *world) attest(l *simLane) error {
 	return nil
 }
 
-// checkBundles: what is published is what the log has, without a gap.
+// checkBundles checks that the published bundles match the log without a gap.
 func (w *world) checkBundles(l *simLane) error {
 	name := journal.DeliveredName(w.journal.Identity().Incarnation, l.state.ID)
 	published := map[uint64]bool{}
@@ -266,7 +265,7 @@ func (w *world) checkBundles(l *simLane) error {
 	return w.checkEnded(l, name, &state)
 }
 
-// checkEnded: all is signed that a replay states which has ended: nobody opens it again.
+// checkEnded checks that an ended replay has signed all its statements: nobody opens it again.
 func (w *world) checkEnded(l *simLane, name string, state *delivery.State) error {
 	if l.opts.Attest == 0 || !l.machine.Done() || state.Log != w.journal.Identity().Incarnation {
 		return nil
@@ -281,11 +280,12 @@ func (w *world) checkEnded(l *simLane, name string, state *delivery.State) error
 	return nil
 }
 
-// checkStated: what is at the destination is in the log, as delivered or as given up.
+// checkStated checks that everything at the destination is in the log, as delivered or as given
+// up.
 func (w *world) checkStated(l *simLane, log *logged) error {
 	for key, p := range l.sink.objects {
 		if len(p.Body) == 0 || strings.HasPrefix(key, proofPrefix) || len(w.erased) > 0 {
-			continue // nothing of it arrived, or it is no statement, or nobody can read that any more
+			continue // nothing arrived, or the log makes no statement, or the entry is erased
 		}
 		if _, ok := log.payloads[key]; !ok && !log.possible[key] {
 			return fmt.Errorf("the destination has payload %s, and the log does not tell of it", key)
@@ -294,7 +294,7 @@ func (w *world) checkStated(l *simLane, log *logged) error {
 	return nil
 }
 
-// checkPayloads: what the log says was delivered is there.
+// checkPayloads checks that everything delivered according to the log is there.
 func (w *world) checkPayloads(l *simLane, log *logged) error {
 	for key, p := range log.payloads {
 		at, ok := l.sink.objects[key]

@@ -14,15 +14,15 @@ import (
 	"auditrelay"
 )
 
-// simSink is an object store with faults. What it holds survives crashes.
+// simSink is an object store with faults. Its contents survive crashes.
 type simSink struct {
 	w       *world
 	objects map[string]auditrelay.Payload
-	bad     func(sequence uint64) bool // refused for good
-	picky   bool                       // there are bad records
-	partial bool                       // tells which records were bad, and takes the rest
-	plain   bool                       // a payload is the records and nothing else
-	seen    map[string]string          // key -> digest of the body: a key never changes its content
+	bad     func(sequence uint64) bool // permanently refused
+	picky   bool                       // there are invalid records
+	partial bool                       // names the invalid records and stores the others
+	plain   bool                       // a payload consists only of the records
+	seen    map[string]string          // key -> digest of the body: the content of a key never changes
 }
 
 func (s *simSink) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -53,7 +53,7 @@ type simLine struct {
 	line      []byte
 }
 
-// lines are the records of a payload; none of a manifest.
+// lines returns the records of a payload, or none for a manifest.
 func (s *simSink) lines(p auditrelay.Payload) (lines []simLine) {
 	for i, line := range slices.Collect(bytes.Lines(p.Body)) {
 		if i >= len(p.Sequences) {
@@ -71,8 +71,8 @@ func (s *simSink) lines(p auditrelay.Payload) (lines []simLine) {
 	return lines
 }
 
-// nameSim gives different payloads different keys, also where their content is the same:
-// what a filter emits is so for all events.
+// nameSim gives different payloads different keys, even with equal content: a filter emits the
+// same for all events.
 func nameSim(p auditrelay.Payload) auditrelay.Payload {
 	sum := sha256.Sum256(p.Body)
 	p.Digest = hex.EncodeToString(sum[:])
@@ -132,7 +132,7 @@ func (s *simSink) Deliver(_ context.Context, p auditrelay.Payload) (auditrelay.R
 		switch s.w.random.IntN(8) {
 		case 0:
 			return auditrelay.Receipt{}, errDown
-		case 1: // written, and the answer lost
+		case 1: // written, but the answer is lost
 			s.objects[p.Key] = p
 			return auditrelay.Receipt{}, errDown
 		case 2:

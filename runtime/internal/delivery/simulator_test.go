@@ -18,52 +18,50 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// world is one history: what is durable outside of the machine, and the truth
-// that it is checked against.
+// world is one history: the durable state outside the machine, and the truth to compare with.
 type world struct {
 	random *rand.Rand
 	logf   func(string, ...any)
 	noSync bool
 
 	fs      *vfs.MemFS
-	server  func() (journal.Shared, error) // in place of fs; nil: the journal is embedded
+	server  func() (journal.Shared, error) // replaces fs; nil: the journal is embedded
 	store   journal.Shared                 // of an open journal on a server
 	journal *journal.Journal
 	codec   *receipts.Codec
 	now     time.Time
 	lanes   []*simLane
-	acked   map[string]uint64 // id -> sequence of what was acknowledged
-	faults  bool              // false once all faults are lifted
+	acked   map[string]uint64 // id -> sequence of acknowledged events
+	faults  bool              // false after all faults have stopped
 	replays int
 	nextID  int
 
 	erasures   int
 	encryption journal.Encryption
-	blob       int // see journal.Options: every second history has its payloads in files
+	blob       int // see journal.Options: every second history stores its payloads in files
 	erased     map[uint64]auditrelay.Event
-	rolledBack bool // the new version of the filter judges no more
+	rolledBack bool // the new version of the filter judges no more events
 }
 
-// simLane is a lane with the destination behind it.
+// simLane is a lane with its destination.
 type simLane struct {
-	name    string // the callback's, of now
-	origin  string // the name that it began with: its filter's decisions hang on it
+	name    string // the callback's current name
+	origin  string // its first name: its filter's decisions depend on it
 	begin   delivery.State
 	start   uint64
 	opts    delivery.Options
 	sink    *simSink
 	machine *delivery.Lane
 	state   *delivery.State
-	// work that was asked for and is not reported back yet: a crash may come
-	// between.
+	// requested work that has not been reported back: a crash may come between.
 	works []func(w *world) error
 	place delivery.Place
-	// What operators did, and so may have become of its events.
+	// Acts of operators that may have determined outcomes of its events.
 	detached, discarded, removed bool
-	gone                         map[uint64]delivery.Ending // of events that were erased since
+	gone                         map[uint64]delivery.Ending // outcomes of events erased since
 }
 
-// playHistory plays the history of a seed, and returns what is left of its world.
+// playHistory plays the history of a seed, and returns the final world.
 func playHistory(seed uint64, logf func(string, ...any), noSync bool) (*world, error) {
 	w := newWorld(seed, logf, noSync)
 	return w, w.play()
@@ -113,7 +111,7 @@ func (w *world) play() (err error) {
 	return w.check()
 }
 
-// alertsName is the lane that receives what the first one emits.
+// alertsName is the lane that receives the records emitted by the first one.
 const alertsName = "alerts"
 
 func (w *world) newLane(name string) *simLane {
@@ -143,7 +141,7 @@ func (w *world) newLane(name string) *simLane {
 	return l
 }
 
-// open opens the journal and all lanes from what is durable.
+// open opens the journal and all lanes from the durable state.
 func (w *world) open() error {
 	o := journal.Options{FS: w.fs, Window: 4096, AnchorEvery: -1, Now: func() time.Time { return w.now }, UnsafeNoSync: w.noSync, Encryption: w.encryption, Blob: w.blob}
 	var err error
@@ -164,8 +162,7 @@ func (w *world) open() error {
 	return nil
 }
 
-// openLane opens a lane from what is durable, and makes it at first. What was
-// under way is forgotten.
+// openLane opens a lane from the durable state, or creates it. Work in progress is forgotten.
 func (w *world) openLane(l *simLane) (err error) {
 	l.works = nil
 	l.begin.Callback = l.name
@@ -192,13 +189,13 @@ func (w *world) openLane(l *simLane) (err error) {
 	return nil
 }
 
-// crash drops the process, and of the disk what was not synced, or part of that.
+// crash drops the process and all or part of the unsynced data.
 func (w *world) crash() error {
 	w.logf("crash")
 	keep := w.random.IntN(101)
 	clone := w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: w.random})
 	if w.store != nil {
-		w.store.Close() // what was under way is cut off
+		w.store.Close() // interrupts work in progress
 	}
 	w.journal.Close()
 	w.journal = nil
@@ -218,8 +215,8 @@ func (w *world) crash() error {
 	return w.balanced()
 }
 
-// balanced checks the accounts of lanes, or of all: of one after each of its commits, of
-// all after every crash, and after events came.
+// balanced checks the accounts of lanes, or of all lanes: of one after each of its commits, of
+// all after every crash and after events arrived.
 func (w *world) balanced(lanes ...*simLane) error {
 	if len(lanes) == 0 {
 		lanes = w.lanes
@@ -301,7 +298,7 @@ func (w *world) commit(l *simLane, fn func(tx *journal.Tx) error) error {
 	return w.balanced(l)
 }
 
-// advance asks a lane what to do, or reports back one thing that it asked for.
+// advance asks a lane what to do, or reports back one result.
 func (w *world) advance(l *simLane) error {
 	if n := len(l.works); n > 0 && w.random.IntN(2) == 0 {
 		i := w.random.IntN(n)
@@ -357,7 +354,7 @@ func (w *world) take(l *simLane, a delivery.Action) error {
 		return fmt.Errorf("%s: read: %w", l.name, err)
 	}
 	state := l.machine.State()
-	asAccepted := l.sink.plain && w.random.IntN(2) == 0 // nothing is to be stored but which events
+	asAccepted := l.sink.plain && w.random.IntN(2) == 0 // only the events to store are stated
 	for i := range events {
 		e := &events[i]
 		if !a.Before.IsZero() && !e.Received.Before(a.Before) {
@@ -388,8 +385,8 @@ func (w *world) take(l *simLane, a delivery.Action) error {
 		}
 		switch j.Outcome {
 		case auditrelay.Delivered:
-			// Not a function of the event alone: a filter that ran twice for one
-			// delivery would show as two contents.
+			// Not a function of the event alone: if a filter ran twice for one delivery, two
+			// contents would appear.
 			j.Data = fmt.Appendf(nil, `{"id":%q,"nonce":%d}`, e.ID, w.random.Uint64())
 			if asAccepted {
 				j.Data = e.Data

@@ -7,11 +7,11 @@ import (
 	"auditrelay"
 )
 
-// sized is a sink that makes a body of n bytes of each record, and more of several together.
+// sized is a sink that renders each record to n bytes, and several together to more.
 type sized struct {
 	auditrelay.Sink
 	n, more int
-	body    []byte // never touched: it takes no memory
+	body    []byte // never read, so it takes no memory
 }
 
 func (s sized) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {

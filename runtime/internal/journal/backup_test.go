@@ -54,7 +54,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if r.Identity().ID != j.Identity().ID || r.Identity().Incarnation == j.Identity().Incarnation {
 		t.Errorf("restored %v from %v", r.Identity(), j.Identity())
 	}
-	// Its hash key is the same, so it still knows what it holds.
+	// Its hash key is the same, so it still recognises its contents.
 	if a := appendEvents(t, r, event("7", body(7)))[0]; a.Status != Duplicate || a.Sequence != 8 {
 		t.Errorf("%+v", a)
 	}

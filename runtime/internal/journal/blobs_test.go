@@ -18,7 +18,7 @@ func blobFiles(t *testing.T, fsys vfs.FS, dir string) []string {
 	t.Helper()
 	names, err := fsys.List(fsys.PathJoin(dir, blobsName))
 	if err != nil {
-		return nil // none was ever made
+		return nil // none was ever created
 	}
 	return names
 }
@@ -56,8 +56,8 @@ func checkBody(t *testing.T, j *Journal, number uint64, want []byte) {
 	}
 }
 
-// What is large stands beside the engine, in one file for a transaction, and its file
-// goes, but not before the engine's log has given up the deletion.
+// Large values are stored outside the engine, in one file per transaction. The file is deleted,
+// but only after the engine's log no longer needs the deletion.
 func TestLargeValuesStandInBlobFiles(t *testing.T) {
 	for name, e := range map[string]Encryption{"plain": {}, "encrypted": {Key: masterKey(1)}} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestLargeValuesStandInBlobFiles(t *testing.T) {
 	}
 }
 
-// A backup has the files that were there when it began, whatever is deleted meanwhile.
+// A backup has the files that existed when it began, whatever is deleted meanwhile.
 func TestABackupHasBlobFiles(t *testing.T) {
 	fs := vfs.NewMem()
 	j := open(t, "j", Options{FS: fs, Now: clock, Encryption: Encryption{Key: masterKey(1)}})
@@ -134,7 +134,7 @@ func TestABackupHasBlobFiles(t *testing.T) {
 	}
 }
 
-// A damaged or missing file is an error for what is in it, and for nothing else.
+// A damaged or missing file is an error only for its contents.
 func TestADamagedBlobFileIsNoticed(t *testing.T) {
 	fs := vfs.NewMem()
 	j := open(t, "j", Options{FS: fs, Now: clock})
@@ -165,8 +165,7 @@ func TestADamagedBlobFileIsNoticed(t *testing.T) {
 	}
 }
 
-// Without room for a blob file the disk is full: the journal goes on, and
-// leaves nothing behind.
+// If a blob file does not fit on the disk, the journal continues and leaves nothing behind.
 func TestABlobFileFindsNoRoom(t *testing.T) {
 	var broken atomic.Int32
 	inner := vfs.NewMem()
@@ -198,7 +197,7 @@ func TestABlobFileFindsNoRoom(t *testing.T) {
 	checkBody(t, j, 5, setBody(t, j, 5, 1<<20))
 }
 
-// Recover cuts the log. What it held before the damage has its files.
+// Recover cuts the log. Everything before the damage keeps its files.
 func TestRecoverFindsBlobFiles(t *testing.T) {
 	fs := vfs.NewMem()
 	o := Options{FS: fs, Now: clock, AnchorEvery: -1}
@@ -262,8 +261,8 @@ func TestThoseBehindReadTogether(t *testing.T) {
 	}
 }
 
-// What is to be stated of a payload stays in the engine, unless it is large or has a large
-// body beside it.
+// The statements of a payload stay in the engine, unless they are large or stored together with
+// a large body.
 func TestStatementsAloneStandInTheEngine(t *testing.T) {
 	fs := vfs.NewMem()
 	j := open(t, "j", Options{FS: fs, Now: clock})

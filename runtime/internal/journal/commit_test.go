@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// TestTheDoorComesFirst has new events wait all the time beside seals: the events go
-// first, and seals have a quarter of the time.
+// TestTheDoorComesFirst: new events always wait beside seals. Events go first, and seals get a
+// quarter of the time.
 func TestTheDoorComesFirst(t *testing.T) {
-	const write = time.Millisecond // of events; a seal takes twenty times as long
+	const write = time.Millisecond // time for events; a seal takes twenty times as long
 	now := time.Unix(1, 0)
 	q := &queue{}
 	small := func() *waiter { return &waiter{tx: &Tx{bytes: 1 << 10}} }
@@ -41,7 +41,7 @@ func TestTheDoorComesFirst(t *testing.T) {
 		t.Errorf("seals had %.2f of the time", share)
 	}
 
-	// Now nothing comes in. What is waiting is written, then seals have all of the time.
+	// Now no events arrive. The waiting ones are written, then seals get all of the time.
 	for len(q.small) > 0 {
 		_, isBulk, _ := q.take(now)
 		q.wrote(isBulk, now, now)
@@ -56,7 +56,7 @@ func TestTheDoorComesFirst(t *testing.T) {
 		now = now.Add(20 * write)
 	}
 
-	// Events that came a moment ago are waited for, but not for long.
+	// Seals wait briefly for events that have just arrived.
 	join(small())
 	q.take(now)
 	q.wrote(false, now, now.Add(write))

@@ -8,7 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A compaction does not take what log and flushes need; they themselves may.
+// A compaction leaves the space that logs and flushes need. Those may use it.
 func TestCompactionsLeaveTheLastRoomToOthers(t *testing.T) {
 	fs := vfs.NewMem()
 	free := func(n uint64) { fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: n, TotalBytes: 100 * mib}) }

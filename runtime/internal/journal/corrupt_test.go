@@ -13,13 +13,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// contents is all that a journal says, event by event and value by value.
+// contents is everything that a journal returns, event by event and value by value.
 type contents struct {
 	events map[uint64]string
 	values map[string]string
 }
 
-// say reads everything. What it could read is returned along with the error.
+// say reads everything. With an error, it also returns the readable part.
 func say(j *Journal) (contents, error) {
 	c := contents{events: map[uint64]string{}, values: map[string]string{}}
 	var errs []error
@@ -52,7 +52,7 @@ func say(j *Journal) (contents, error) {
 	return c, errors.Join(errs...)
 }
 
-// specimen is a closed journal of some 1 MB: tables, a log and a manifest.
+// specimen returns a closed journal of some 1 MB: tables, a log and a manifest.
 func specimen(t *testing.T, flush bool, e Encryption) (files map[string][]byte, want contents) {
 	o := Options{FS: vfs.NewMem(), Now: clock, Window: 100, Encryption: e}
 	j := open(t, "j", o)
@@ -83,7 +83,7 @@ func specimen(t *testing.T, flush bool, e Encryption) (files map[string][]byte, 
 	return files, want
 }
 
-// logSpecimen is a journal of several logs with many blocks each, after a kill.
+// logSpecimen returns a journal of several logs with many blocks each, after a kill.
 func logSpecimen(t *testing.T) (files map[string][]byte, want contents) {
 	mem := logged(t, 1<<20, 3, Options{})
 	files = map[string][]byte{}
@@ -100,8 +100,8 @@ func logSpecimen(t *testing.T) (files map[string][]byte, want contents) {
 	return files, want
 }
 
-// examine opens a journal of these files and reports anything it says that was
-// never so. Refusing, reporting damage and saying what was written are all fine.
+// examine opens a journal of these files and reports contents that were never written.
+// Refusing, reporting damage and returning what was written are all correct.
 func examine(files map[string][]byte, want contents, e Encryption) (refused bool, err error) {
 	fs := vfs.NewMem()
 	fs.MkdirAll("j/db", 0o700)
@@ -110,7 +110,7 @@ func examine(files map[string][]byte, want contents, e Encryption) (refused bool
 		if err != nil {
 			return false, err
 		}
-		f.Write(bytes.Clone(b)) // it may overwrite what it is given
+		f.Write(bytes.Clone(b)) // the file system may overwrite its input
 		f.Close()
 	}
 	j, err := Open("j", Options{FS: fs, Now: clock, Window: 100, Reserve: mib, Encryption: e})
@@ -139,9 +139,9 @@ func examine(files map[string][]byte, want contents, e Encryption) (refused bool
 	return false, nil
 }
 
-// withoutRace is for tests that open so many journals that they would take minutes with the
-// race detector, in whose builds the storage engine checks its invariants at length. make
-// test runs them without it.
+// withoutRace skips tests that open very many journals. With the race detector the storage
+// engine checks its invariants at length, so they would take minutes. make test runs them
+// without it.
 func withoutRace(t *testing.T) {
 	t.Helper()
 	if raceDetector {

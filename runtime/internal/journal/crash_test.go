@@ -12,17 +12,17 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// history drives a journal with random transactions, from one goroutine, and
-// remembers what was acknowledged.
+// history drives a journal with random transactions, from one goroutine, and remembers what was
+// acknowledged.
 type history struct {
 	rng    *rand.Rand
 	events []string // data by sequence-1
 	values map[string]string
-	about  []string // by sequence-1: a value about the event, empty where there is none
-	bodies []string // by sequence-1: a value that may be in a blob file, likewise
+	about  []string // by sequence-1: a value about the event; empty if there is none
+	bodies []string // by sequence-1: a value that may be in a blob file; likewise
 	erased map[uint64]bool
 	oldest uint64
-	next   string // the body that the transaction at hand sets
+	next   string // the body set by the current transaction
 }
 
 func (h *history) step(j *Journal) error {
@@ -51,7 +51,7 @@ func (h *history) step(j *Journal) error {
 	}
 	out, err := j.Commit(tx)
 	if about >= 0 && errors.Is(err, ErrErased) && h.erased[uint64(about+1)] {
-		return nil // of what is erased nothing more is kept
+		return nil // nothing more is stored about an erased event
 	}
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (h *history) step(j *Journal) error {
 	return nil
 }
 
-// body has tx set, or delete, the body about an event.
+// body makes tx set or delete the body about an event.
 func (h *history) body(tx *Tx, about int) {
 	if h.next = ""; about < 0 {
 		return
@@ -101,7 +101,7 @@ func (h *history) body(tx *Tx, about int) {
 	tx.SetAbout(uint64(about+1), k, []byte(h.next))
 }
 
-// check reports acknowledged things that are not there.
+// check reports missing acknowledged data.
 func (h *history) check(j *Journal) error {
 	if j.Oldest() < max(1, h.oldest) {
 		return fmt.Errorf("oldest %d, trimmed to %d", j.Oldest(), h.oldest)
@@ -163,7 +163,7 @@ func (h *history) check(j *Journal) error {
 	return nil
 }
 
-// crashes runs histories with power cuts and returns the first loss.
+// crashes runs histories with power failures and returns the first loss.
 func crashes(t *testing.T, seed uint64, rounds int, o Options) error {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	fs := vfs.NewCrashableMem()
@@ -171,13 +171,13 @@ func crashes(t *testing.T, seed uint64, rounds int, o Options) error {
 	now := base
 	o.Now = func() time.Time {
 		now = now.Add(time.Duration(rng.IntN(1e9)))
-		if len(o.Encryption.Key) > 0 && rng.IntN(20) == 0 { // back too
+		if len(o.Encryption.Key) > 0 && rng.IntN(20) == 0 { // and back
 			now = now.Add(time.Duration(rng.IntN(120)-40) * time.Second)
 		}
 		return now
 	}
 	o.Blob = []int{0, 1, 1000}[seed%3]
-	o.Window, o.AnchorEvery = 50, -1 // it is written below: a seed says when
+	o.Window, o.AnchorEvery = 50, -1 // the test writes it below, to be reproducible
 	for range rounds {
 		o.FS = fs
 		j, err := Open("data/j", o)
@@ -221,7 +221,7 @@ func TestWhatWasAcknowledgedSurvivesPowerLoss(t *testing.T) {
 	}
 }
 
-// histories is how many are run. With the race detector the storage engine checks its
+// histories returns the number of runs. With the race detector the storage engine checks its
 // invariants at length; make test runs all of them without it.
 func histories() uint64 {
 	if raceDetector {
@@ -230,8 +230,8 @@ func histories() uint64 {
 	return 8
 }
 
-// The same with encryption, in periods of a minute of which some are destroyed: what was
-// acknowledged is there, unless its period was destroyed, and then nothing of it is.
+// The same with encryption, in periods of a minute, some of which are destroyed. Acknowledged
+// data exists, unless its period was destroyed; then none of it exists.
 func TestWhatWasAcknowledgedSurvivesPowerLossEncrypted(t *testing.T) {
 	for seed := range histories() {
 		if err := crashes(t, seed, 25, Options{Encryption: Encryption{Key: masterKey(1), Period: time.Minute}}); err != nil {

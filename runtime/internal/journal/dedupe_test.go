@@ -157,7 +157,7 @@ func TestAllOrNothing(t *testing.T) {
 	if _, ok, _ := j.Get(LaneKey("x")); ok || j.Head().Next != 3 {
 		t.Error("something was written")
 	}
-	// What was taken back is not remembered.
+	// A rolled-back event is not remembered.
 	if got := appendEvents(t, j, event("new", body(3)))[0]; got.Status != Stored || got.Sequence != 3 {
 		t.Errorf("%+v", got)
 	}
@@ -183,7 +183,7 @@ func TestWindowAgainstAMap(t *testing.T) {
 		}
 		for range 400 {
 			for range random(8) {
-				// Few different hashes, with many in one place of the table.
+				// Few different hashes, many of them in one place of the table.
 				hash := random(40) << random(3) * 10
 				w.push(hash)
 				want[hash] = append(want[hash], next)

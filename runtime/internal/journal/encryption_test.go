@@ -20,12 +20,12 @@ import (
 
 func masterKey(n byte) []byte { return bytes.Repeat([]byte{n}, 32) }
 
-// ticking is a journal's options with encryption and a clock that the test moves.
+// ticking returns a journal's options with encryption and a clock moved by the test.
 func ticking(now *time.Time) Options {
 	return Options{FS: vfs.NewMem(), Now: func() time.Time { return *now }, Window: 1000, Encryption: Encryption{Key: masterKey(1), Period: time.Hour}}
 }
 
-// planted stands in every event of fill, and in nothing else.
+// planted occurs in every event of fill, and in nothing else.
 const planted = "alice@example.com"
 
 // fill appends an event and values about it, for every hour from *now on.
@@ -56,8 +56,7 @@ func valuesOf(sequence uint64) []Key {
 		DeadLetterKey("s3", sequence), FrameKey("s3", sequence), DeadFrameKey("s3", sequence), MetaKey(fmt.Sprint("amendment/", sequence))}
 }
 
-// left reports whether anything of an event is readable, and fails where some is and
-// some is not.
+// left reports whether an event is readable. It fails if only a part is.
 func left(t *testing.T, j *Journal, sequence uint64) bool {
 	t.Helper()
 	_, err := j.Event(sequence)
@@ -78,7 +77,7 @@ func left(t *testing.T, j *Journal, sequence uint64) bool {
 	return readable
 }
 
-// found names the files below the journal's directory that hold text.
+// found returns the files below the journal's directory that contain text.
 func found(t *testing.T, fs vfs.FS, text string) (names []string) {
 	files := map[string][]byte{}
 	readFiles(t, fs, "j", files)
@@ -159,7 +158,7 @@ func TestMasterKeys(t *testing.T) {
 			}
 		})
 	}
-	// Changed, with the key before it; then alone; then the old one no more.
+	// Changed together with the previous key, then the new key alone, then the old key no more.
 	for _, step := range []struct {
 		key, previous byte
 		want          error
@@ -220,7 +219,7 @@ func TestEncryptionIsTurnedOnAndOff(t *testing.T) {
 	if diff := cmp.Diff([]string{"1 from 3 plain false", "2 from 4 plain true", "3 from 6 plain false"}, got); diff != "" {
 		t.Error(diff)
 	}
-	// What is read together is of one period.
+	// Values that are read together belong to one period.
 	var ranges []string
 	for at := j.Oldest(); at < j.Head().Next; {
 		events, next, err := j.Read(at, 100, 1<<30)
@@ -240,7 +239,7 @@ func TestEncryptionIsTurnedOnAndOff(t *testing.T) {
 		t.Error(err)
 	}
 	closeJournal(t, j)
-	// Once no key is left that is needed, no master key is.
+	// Once no period key is needed, no master key is.
 	o.Encryption = off
 	j = open(t, "j", o)
 	fillOne(t, j, &now) // 7
@@ -263,8 +262,8 @@ func fillOne(t *testing.T, j *Journal, now *time.Time) {
 	appendEvents(t, j, event(now.String(), body(1)))
 }
 
-// Neither a clock that is set back, nor a restart, nor another length makes a period
-// begin before the last, or two sequences of one period stand apart.
+// Neither a clock that is set back, nor a restart, nor another length makes a period begin
+// before the last one, or splits the sequences of a period.
 func TestPeriodsNeverGoBack(t *testing.T) {
 	now := base.Truncate(time.Hour).Add(30 * time.Minute)
 	o := ticking(&now)
@@ -320,11 +319,11 @@ func TestRecordsCannotStandInForOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// With checksums that hold, as somebody would make them who writes to the disk.
+	// With valid checksums, as an attacker with access to the disk would compute them.
 	move(eventKey(1), eventKey(2), func(b []byte) {
 		putPrefix(b, checksum(b[recordPrefix:]), 2, base.UnixNano())
 	})
-	j.recent.segments = nil // what is in memory nobody writes to
+	j.recent.segments = nil // nobody can write to memory
 	if _, err := j.Event(2); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("an event in another's place: %v", err)
 	}
@@ -423,7 +422,7 @@ func TestABackupHasItsKeys(t *testing.T) {
 
 func TestNoncesAreNotRepeated(t *testing.T) {
 	seen := map[string]bool{}
-	for range 50 { // opens
+	for range 50 { // number of opens
 		n := &nonces{}
 		for i := range 100 {
 			if i == 50 { // near the counter's end
@@ -439,7 +438,7 @@ func TestNoncesAreNotRepeated(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	// Real events: what compresses to nothing would cost nothing to flush.
+	// Real events: compressible data would cost nothing to flush.
 	events := corpus.New(1)
 	var data [1000][]byte
 	size := 0

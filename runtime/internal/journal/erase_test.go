@@ -38,7 +38,7 @@ func TestAPeriodIsErased(t *testing.T) {
 	if again, err := j.Destroy(2); err != nil || again != p {
 		t.Errorf("once more: %+v, %v", again, err)
 	}
-	// The file that held the key is overwritten, and the one in its place has it not.
+	// The file with the key is overwritten, and its replacement does not have the key.
 	if b := make([]byte, 1<<20); true {
 		n, _ := before.ReadAt(b, 0)
 		if n == 0 || strings.Trim(string(b[:n]), "\x00") != "" {
@@ -69,7 +69,7 @@ func TestAPeriodIsErased(t *testing.T) {
 		if found, err := j.All("litellm", []string{planted + "2"}, 10); !slices.Equal(found, []uint64{3}) || err != nil {
 			t.Errorf("lookup of another: %v, %v", found, err)
 		}
-		// What comes again with its id cannot be compared with it.
+		// An event with the same id cannot be compared with it.
 		if a := appendEvents(t, j, event(planted+"1", body(1)))[0]; a.Status != Conflict || a.Sequence != 2 || a.Received.IsZero() {
 			t.Errorf("the erased event once more: %+v", a)
 		}
@@ -119,8 +119,8 @@ func TestAPeriodIsErased(t *testing.T) {
 	}
 }
 
-// A destruction that was answered is durable, and one that was cut off left the keyring
-// whole, before or after it.
+// An acknowledged destruction is durable. An interrupted one leaves the keyring complete,
+// before or after it.
 func TestDestroyOutlastsPowerLoss(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 3))
@@ -129,7 +129,7 @@ func TestDestroyOutlastsPowerLoss(t *testing.T) {
 		o.FS = vfs.NewCrashableMem()
 		j := open(t, "j", o)
 		fill(t, j, &now, 3)
-		// The power is cut when so many operations of the file system have passed.
+		// The power fails after a number of file system operations.
 		cut := &cutFS{FS: o.FS, after: rng.IntN(10), clone: func() vfs.FS {
 			return o.FS.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
 		}}
@@ -154,7 +154,7 @@ func TestDestroyOutlastsPowerLoss(t *testing.T) {
 	}
 }
 
-// cutFS takes a picture of what a power cut leaves, after some operations.
+// cutFS takes a snapshot of the state after a power failure, after some operations.
 type cutFS struct {
 	vfs.FS
 	after int
@@ -186,8 +186,8 @@ func (c *cutFS) OpenReadWrite(n string, w vfs.DiskWriteCategory, o ...vfs.OpenOp
 	return c.wrap(c.FS.OpenReadWrite(n, w, o...))
 }
 
-// Where a period's key cannot be made durable nothing is accepted, and all goes on once
-// it can.
+// If a period's key cannot be made durable, nothing is accepted. Everything continues once it
+// can.
 func TestNoEventBeforeItsKey(t *testing.T) {
 	now := base
 	o := ticking(&now)
@@ -204,7 +204,7 @@ func TestNoEventBeforeItsKey(t *testing.T) {
 		t.Errorf("half of it was written: next %d, %v", j.Head().Next, err)
 	}
 	tx = &Tx{}
-	tx.Set(LaneKey("s3"), []byte("y")) // what brings no event goes on
+	tx.Set(LaneKey("s3"), []byte("y")) // a transaction without events continues
 	if _, err := j.Commit(tx); err != nil {
 		t.Error(err)
 	}

@@ -12,13 +12,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// A write that fails ends writing, not the process and not reading.
+// A failed write ends writing, but not the process and not reading.
 func TestAFailedWriteFailsTheJournal(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		kind []errorfs.OpKind
 		file string
-		logs int // that are full before
+		logs int // number of full logs before
 	}{
 		{"write to the log", []errorfs.OpKind{errorfs.OpFileWrite}, ".log", 0},
 		{"sync of the log", []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo}, ".log", 0},
@@ -77,7 +77,7 @@ func TestAFailedWriteFailsTheJournal(t *testing.T) {
 	}
 }
 
-// fillLog commits until a commit fails, and returns how many did not.
+// fillLog commits until a commit fails, and returns the number of successes.
 func fillLog(t *testing.T, j *Journal) (stored uint64) {
 	t.Helper()
 	for ; stored < 10_000; stored++ {

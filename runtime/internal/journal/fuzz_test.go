@@ -23,7 +23,7 @@ func FuzzEventRecord(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What it decodes to is stable.
+		// The decoded value is stable.
 		head, data, err = splitBody(appendBody(nil, &e))
 		if err != nil || !sameIdentity(head, e.Namespace, e.ID) {
 			t.Fatal(err)
@@ -95,7 +95,7 @@ func FuzzStateAndKeys(f *testing.F) {
 	})
 }
 
-// What stands on the disk may be anything: it is refused, or what was encrypted.
+// Any bytes on the disk are refused, unless they are what was encrypted.
 func FuzzStoredValue(f *testing.F) {
 	o := mem()
 	o.Encryption = Encryption{Key: masterKey(1)}
@@ -134,7 +134,7 @@ func FuzzKeyring(f *testing.F) {
 	}
 	f.Add(text)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		// A checksum that holds, since most would end there.
+		// A valid checksum, since most inputs would fail there.
 		b = fmt.Appendf(b, "crc32c %08x\n", checksum(b))
 		k, err := parseKeyring(b, "j")
 		if err != nil {

@@ -9,10 +9,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// indexed waits until all complete runs out of the window are indexed.
+// indexed waits until all complete runs outside the window are indexed.
 func indexed(t testing.TB, j *Journal) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); j.idsDue(); time.Sleep(time.Millisecond) { // polling background work
+	for deadline := time.Now().Add(20 * time.Second); j.idsDue(); time.Sleep(time.Millisecond) { // poll background work
 		if time.Now().After(deadline) {
 			t.Fatalf("%d runs are indexed of %d events", j.ids.runs.Load(), j.Head().Next)
 		}
@@ -20,7 +20,7 @@ func indexed(t testing.TB, j *Journal) {
 	}
 }
 
-// idKeys counts what the id index holds.
+// idKeys counts the entries of the id index.
 func idKeys(t *testing.T, j *Journal) (n int) {
 	t.Helper()
 	it, err := j.store.Iterate([]byte{spaceIDs}, []byte{spaceIDs + 1})
@@ -34,8 +34,8 @@ func idKeys(t *testing.T, j *Journal) (n int) {
 	return n
 }
 
-// What the id index finds is what the index frames would, while events come, after a
-// trim, after a restart, and where only part is indexed.
+// The id index finds the same as the index frames: while events arrive, after a trim, after a
+// restart, and if only a part is indexed.
 func TestTheIDIndexFindsWhatTheFramesDo(t *testing.T) {
 	fs, plain := vfs.NewMem(), vfs.NewMem()
 	o := Options{FS: fs, Now: clock, Window: 40, idRun: 16}
@@ -45,7 +45,7 @@ func TestTheIDIndexFindsWhatTheFramesDo(t *testing.T) {
 		for i := from; i < to; i += 10 {
 			tx, same := &Tx{}, &Tx{}
 			for k := range 10 {
-				// Every 97th event comes again when the window has forgotten it.
+				// Every 97th event repeats an id that the window has forgotten.
 				e := event(fmt.Sprint("id-", (i+k)%97*7), fmt.Sprintf(`{"n":%d}`, i+k))
 				tx.Append(e)
 				same.Append(e)
@@ -115,7 +115,7 @@ func TestTheIDIndexFindsWhatTheFramesDo(t *testing.T) {
 	compare("more events")
 	indexed(t, j)
 	compare("all indexed")
-	// All is trimmed, much of it before it was indexed.
+	// Everything is trimmed, much of it before it was indexed.
 	closeJournal(t, j)
 	j = open(t, "j", Options{FS: fs, Now: clock, Window: 40, idRun: 1 << 30})
 	add(700, 1000)
@@ -131,7 +131,7 @@ func TestTheIDIndexFindsWhatTheFramesDo(t *testing.T) {
 	compare("trimmed before it was indexed")
 }
 
-// A damaged run is told, and no id is taken for unknown.
+// A damaged run is reported, and no id counts as unknown.
 func TestADamagedIDIndexIsNoticed(t *testing.T) {
 	j := open(t, "j", Options{FS: vfs.NewMem(), Now: clock, Window: 10, idRun: 16})
 	for i := range 100 {
@@ -155,8 +155,7 @@ func TestADamagedIDIndexIsNoticed(t *testing.T) {
 	}
 }
 
-// BenchmarkUnknownID: an id that nobody knows, beyond the window, with the id index and
-// without.
+// BenchmarkUnknownID: an unknown id, outside the window, with and without the id index.
 func BenchmarkUnknownID(b *testing.B) {
 	for _, run := range []int{0, 1 << 30} {
 		j, err := Open("j", Options{FS: vfs.NewMem(), Now: clock, Window: 1000, idRun: run})

@@ -8,7 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// countingStore counts the bytes of the pairs that iterators come to.
+// countingStore counts the bytes of the pairs that iterators visit.
 type countingStore struct {
 	Store
 	read atomic.Int64
@@ -38,8 +38,8 @@ func (i *countingIterator) Next() bool  { return i.at(i.Iterator.Next()) }
 
 func (i *countingIterator) SeekLT(key []byte) bool { return i.at(i.Iterator.SeekLT(key)) }
 
-// A look-up of an unknown id reads a 256th of what the index frames hold of
-// events beyond the window, and the frames of one run at most, whatever the size.
+// Looking up an unknown id reads a 256th of the index frames of events outside the window, and
+// at most the frames of one run, for any size.
 func TestAnUnknownIDReadsLittle(t *testing.T) {
 	const run, window = 1 << 10, 256
 	j := open(t, "j", Options{FS: vfs.NewMem(), Now: clock, Window: window, idRun: run})
@@ -63,8 +63,8 @@ func TestAnUnknownIDReadsLittle(t *testing.T) {
 		if err != nil || len(found) > 0 {
 			t.Fatal(found, err)
 		}
-		// A run's share of a bucket, with its key and checksum, and its spread; a frame has
-		// some 9 bytes an event.
+		// A run's share of a bucket, with its key and checksum, and its variance. A frame has
+		// some 9 bytes per event.
 		runs := int64(size / run)
 		most := runs*(run/idBuckets*idEntryBytes+64)*2 + (2*run+window)*16
 		if read := s.read.Load(); read > most {

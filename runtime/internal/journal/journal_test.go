@@ -321,7 +321,7 @@ func TestClosedJournalRefuses(t *testing.T) {
 	}
 }
 
-// Whoever reads inside a scan must not wait for a Close that waits for the scan.
+// A reader inside a scan must not wait for a Close that waits for the scan.
 func TestCloseDuringAScanThatReads(t *testing.T) {
 	j := open(t, "j", mem())
 	tx := &Tx{}
@@ -347,7 +347,7 @@ func TestCloseDuringAScanThatReads(t *testing.T) {
 	}
 }
 
-// A group of transactions is not admitted on the same free bytes each.
+// The transactions of a group are not admitted on the same free bytes.
 func TestTheReserveCountsTheWholeGroup(t *testing.T) {
 	fs := vfs.NewMem()
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 13 << 20, TotalBytes: 1 << 30})

@@ -17,8 +17,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// logged is what a power loss leaves of a journal whose tables cannot be written: all
-// that was acknowledged stands in its logs. A group is what one commit holds.
+// logged returns the state after a power failure of a journal whose tables cannot be written:
+// everything acknowledged is in its logs. group is the size of one commit.
 func logged(t testing.TB, bytes, group int, o Options) *vfs.MemFS {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
@@ -86,8 +86,8 @@ func flip(t testing.TB, fsys vfs.FS, name string, at int64, bit int) {
 	}
 }
 
-// Of 2,000 random single-bit flips in logs of 16 MB at most 2 % go unnoticed; and of
-// those that do, none takes anything, or all it takes is the last commit.
+// Of 2,000 random single-bit flips in logs of 16 MB, at most 2 % are undetected. An undetected
+// flip changes nothing, or removes only the last commit.
 func TestAFlippedBitInTheLogIsNoticed(t *testing.T) {
 	withoutRace(t)
 	tries := 2000
@@ -116,7 +116,7 @@ func TestAFlippedBitInTheLogIsNoticed(t *testing.T) {
 				}
 				bit := rng.IntN(8)
 				flip(t, mem, names[i], at, bit)
-				again := make([]*scannedLog, len(logs)) // the others are what they were
+				again := make([]*scannedLog, len(logs)) // the other logs are unchanged
 				for k := range logs {
 					copied := *logs[k]
 					again[k] = &copied
@@ -143,9 +143,8 @@ func TestAFlippedBitInTheLogIsNoticed(t *testing.T) {
 	}
 }
 
-// What a power loss tears is never called damage: of the record that was written last
-// some pages are there and some are not, in any order, over zeros or over what an
-// older log left in the file.
+// A write interrupted by a power failure is never reported as damage: some pages of the last
+// record exist and some do not, in any order, over zeros or over an older log in the file.
 func TestATornTailIsNotDamage(t *testing.T) {
 	withoutRace(t)
 	tries := 3000
@@ -203,7 +202,7 @@ func TestATornTailIsNotDamage(t *testing.T) {
 	}
 }
 
-// stale gives every chunk an older log's number, and with it the right checksum.
+// stale gives every chunk an older log's number, with the right checksum.
 func stale(log []byte, number uint32) {
 	c := &chunks{file: bytes.NewReader(slices.Clone(log)), size: int64(len(log)), number: number, numbered: true}
 	for pos := int64(0); ; {
@@ -226,8 +225,8 @@ func fileBytes(t testing.TB, fsys vfs.FS, name string) []byte {
 	return files[name]
 }
 
-// A log that was emptied, cut, deleted or taken from an earlier time is noticed by the
-// anchor, whatever the log itself shows; Open says what is missing and since when.
+// The anchor detects a log that was emptied, truncated, deleted or replaced by an earlier
+// state, whatever the log itself shows. Open reports what is missing and since when.
 func TestTheAnchorNoticesWhatTheLogDoesNotShow(t *testing.T) {
 	for _, key := range []Encryption{{}, {Key: masterKey(1)}} {
 		mem := logged(t, 1<<20, 3, Options{Encryption: key})
@@ -265,7 +264,7 @@ func TestTheAnchorNoticesWhatTheLogDoesNotShow(t *testing.T) {
 	}
 }
 
-// With several logs, each one that is deleted, emptied or cut is missed.
+// With several logs, each one that is deleted, emptied or truncated is reported.
 func TestEveryLogIsMissed(t *testing.T) {
 	withoutRace(t)
 	mem := logged(t, 5<<20, 3, Options{})
@@ -290,7 +289,7 @@ func TestEveryLogIsMissed(t *testing.T) {
 			"cut":     func(fsys vfs.FS) { b := fileBytes(t, fsys, name); writeFile(t, fsys, name, b[:len(b)/2]) },
 		} {
 			if i == len(names)-1 && what != "deleted" {
-				continue // it is for the anchor's count to say
+				continue // the anchor's count must detect it
 			}
 			fsys := clone(t, mem)
 			damage(fsys)
@@ -319,7 +318,7 @@ func clone(t testing.TB, from vfs.FS) *vfs.MemFS {
 	return to
 }
 
-// The largest log that one transaction makes is scanned in under a second.
+// The largest log of one transaction is scanned in under a second.
 func TestTheLargestLogIsScannedFast(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes 256 MiB; make test runs it without -short")

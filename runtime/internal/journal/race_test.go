@@ -2,5 +2,5 @@
 
 package journal
 
-// raceDetector is whether this is a build with the race detector.
+// raceDetector reports whether this build has the race detector.
 const raceDetector = true

@@ -14,8 +14,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestNewestEventsReadAsTheOldDo reads at random from a journal that has its newest
-// events in memory, and compares with what the disk tells.
+// TestNewestEventsReadAsTheOldDo reads at random from a journal with its newest events in
+// memory, and compares with the disk.
 func TestNewestEventsReadAsTheOldDo(t *testing.T) {
 	for _, encrypted := range []bool{false, true} {
 		now := base
@@ -74,8 +74,8 @@ func TestNewestEventsReadAsTheOldDo(t *testing.T) {
 	}
 }
 
-// TestSmallEventsInMemoryAreBounded: what a decoded event takes beside its data counts, in
-// the window of the newest events and in what was last read from disk.
+// TestSmallEventsInMemoryAreBounded: the memory of a decoded event besides its data counts, in
+// the window of the newest events and in the cache of events read from disk.
 func TestSmallEventsInMemoryAreBounded(t *testing.T) {
 	fs := vfs.NewMem()
 	j := open(t, "j", Options{FS: fs, Now: clock})

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Space comes back by itself once what holds it is deleted, though nothing is
-// written meanwhile that would push the deletions out.
+// Space is freed automatically after deletions, although no further writes push them out.
 func TestSpaceComesBackWhileFull(t *testing.T) {
 	j := open(t, t.TempDir(), Options{Quota: 24 * mib})
 	n := 0
@@ -44,11 +43,11 @@ func TestSpaceComesBackWhileFull(t *testing.T) {
 			t.Fatal(err)
 		}
 		deadline := time.Now().Add(15 * time.Second)
-		for j.Err() != nil { // as every producer that tries again
+		for j.Err() != nil { // like a retrying producer
 			if time.Now().After(deadline) {
 				t.Fatalf("round %d: still full: %v\n%s", round, j.Err(), j.db.Metrics())
 			}
-			time.Sleep(10 * time.Millisecond) // polling the storage engine's background work
+			time.Sleep(10 * time.Millisecond) // poll the storage engine's background work
 		}
 		t.Logf("round %d: %s", round, size(j.Usage().DiskBytes))
 	}

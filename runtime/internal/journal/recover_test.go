@@ -16,8 +16,8 @@ var told = func(r *Recovery) (auditrelay.Event, error) {
 	return event(fmt.Sprintf("gap %d-%d", r.Damage.From, r.Damage.To), body(1)), nil
 }
 
-// damaged is a journal of several logs, one of them with a flipped bit in the middle,
-// and what it held before.
+// damaged returns a journal of several logs, one of them with a flipped bit in the middle, and
+// its previous contents.
 func damaged(t *testing.T, o Options) (mem *vfs.MemFS, held map[string]string) {
 	t.Helper()
 	mem = logged(t, 1<<20, 3, o)
@@ -38,8 +38,8 @@ func damaged(t *testing.T, o Options) (mem *vfs.MemFS, held map[string]string) {
 	return mem, held
 }
 
-// Recover leaves behind what is damaged and nothing else, under a new incarnation, and
-// accepts an event that says so. What was whole behind the damage is there again.
+// Recover omits only the damaged part, starts a new incarnation, and accepts an event about it.
+// Undamaged data after the damage exists again.
 func TestRecover(t *testing.T) {
 	for name, e := range map[string]Encryption{"plain": {}, "encrypted": {Key: masterKey(1)}} {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestRecover(t *testing.T) {
 	}
 }
 
-// checkRecovered opens a recovered journal and compares it with what it held.
+// checkRecovered opens a recovered journal and compares it with its previous contents.
 func checkRecovered(t *testing.T, o Options, r *Recovery, held map[string]string, most int) {
 	t.Helper()
 	j, err := Open("j", o)
@@ -105,18 +105,18 @@ func checkRecovered(t *testing.T, o Options, r *Recovery, held map[string]string
 	}
 }
 
-// A recovery that a power loss interrupts at any moment leaves a journal that does not
-// open, or one that is recovered; it is taken up again and ends as it would have.
+// After a power failure at any moment of a recovery, the journal does not open, or it is
+// recovered. Run again, the recovery ends as without the failure.
 func TestRecoverSurvivesPowerLoss(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	mem, held := damaged(t, Options{})
 	again, stride := 0, 1
 	if raceDetector {
-		stride = 9 // make test has all moments without the race detector
+		stride = 9 // make test tries all moments without the race detector
 	}
 	for step := 0; ; step += stride {
 		crash := clone(t, mem).CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rng})
-		// The engine removes files in a goroutine of its own.
+		// The engine removes files in its own goroutine.
 		var mu sync.Mutex
 		left, survives := step, rng.IntN(101)
 		var after *vfs.MemFS

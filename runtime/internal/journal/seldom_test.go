@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A burst is logged at once and then once a minute, with a count: 13 lines in six
-// seconds hid the line that said why events were refused.
+// A burst is logged at once and then once a minute, with a count: 13 lines in six seconds had
+// hidden the line with the reason of refused events.
 func TestBurstsAreToldSeldom(t *testing.T) {
 	var out bytes.Buffer
 	synctest.Test(t, func(*testing.T) {

@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// With AUDITRELAY_SMALL_DISK naming a directory on a disk of some 64 MB of its
-// own: the journal fills it, refuses early, lives while others fill the rest,
-// and resumes.
+// Needs AUDITRELAY_SMALL_DISK, a directory on a separate disk of some 64 MB. The journal fills
+// the disk, refuses early, keeps running while other files fill the rest, and resumes.
 func TestSmallDisk(t *testing.T) {
 	disk := os.Getenv("AUDITRELAY_SMALL_DISK")
 	if disk == "" {
@@ -42,7 +41,7 @@ func TestSmallDisk(t *testing.T) {
 		if stored := fill(); stored < 1000 {
 			t.Errorf("round %d: only %d events were stored", round, stored)
 		}
-		// Callbacks go on.
+		// Callbacks continue.
 		for i := range 100 {
 			tx := &Tx{}
 			tx.Set(LaneKey("s3"), fmt.Append(nil, i))
@@ -50,11 +49,11 @@ func TestSmallDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// Others take all that is left.
+		// Other files take all that is left.
 		if err := os.WriteFile(ballast, make([]byte, 64<<20), 0o600); err == nil {
 			t.Fatal("the disk is not small")
 		}
-		j.Usage() // past the cache
+		j.Usage() // bypass the cache
 		tx := &Tx{}
 		tx.Append(event("refused", `{}`))
 		if _, err := j.Commit(tx); !errors.Is(err, ErrFull) {

@@ -27,7 +27,7 @@ func TestTheReserveIsKept(t *testing.T) {
 	fs := vfs.NewMem()
 	free := func(n uint64) {
 		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: n, TotalBytes: 1000 * mib, UsedBytes: 1000*mib - n})
-		now = now.Add(time.Second) // past the cache
+		now = now.Add(time.Second) // bypass the cache
 	}
 	free(500 * mib)
 	j := open(t, "j", Options{FS: fs, Now: func() time.Time { return now }, Reserve: 40 * mib})
@@ -157,8 +157,7 @@ func TestTheQuotaHoldsAndTrimFreesIt(t *testing.T) {
 	appendEvents(t, j, event("again", body(1)))
 }
 
-// atRest waits until the engine rewrites nothing: while it does, what it rewrites
-// is there twice.
+// atRest waits until the engine rewrites nothing. Meanwhile the rewritten data exists twice.
 func atRest(t *testing.T, j *Journal) {
 	t.Helper()
 	for {
@@ -173,7 +172,7 @@ func atRest(t *testing.T, j *Journal) {
 	}
 }
 
-// noise is text that does not compress.
+// noise returns incompressible text.
 func noise(seed, n int) string {
 	var b strings.Builder
 	state := uint64(seed)
@@ -184,9 +183,8 @@ func noise(seed, n int) string {
 	return b.String()[:n]
 }
 
-// What is sealed inside the reserve is written once to the log and once more to a
-// table: with room for the log alone, the flush would find none, and everything
-// behind it would stand still.
+// A seal inside the reserve is written once to the log and once more to a table. With space
+// only for the log, the flush would find none, and everything after it would block.
 func TestASealLeavesRoomForItsFlush(t *testing.T) {
 	fs := vfs.NewMem()
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 12 * mib, TotalBytes: 96 * mib})
@@ -203,7 +201,7 @@ func TestASealLeavesRoomForItsFlush(t *testing.T) {
 	}
 }
 
-// countedFS is a file system with so many inodes.
+// countedFS is a file system with a limited number of inodes.
 type countedFS struct {
 	*vfs.MemFS
 	free *uint64
@@ -211,8 +209,8 @@ type countedFS struct {
 
 func (c countedFS) Inodes(string) (total, free uint64, err error) { return 260, *c.free, nil }
 
-// Where the disk's inodes run out, events are refused while the journal still can make
-// the files that it needs.
+// If the disk runs out of inodes, events are refused while the journal can still create the
+// files that it needs.
 func TestTheReserveCountsInodes(t *testing.T) {
 	now, free := base, uint64(200)
 	fs := countedFS{MemFS: vfs.NewMem(), free: &free}

@@ -10,10 +10,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestDamageIsNeverSilentWithAStaleAnchor: with an anchor from before the first event, which so
-// covers nothing, a flipped bit within the log is still never silent. The anchor is the
-// other half: TestDamageIsNeverSilent has both. The storage engine proves most of this damage
-// too, so that this test alone does not show that the scan works: logscan_test.go does.
+// TestDamageIsNeverSilentWithAStaleAnchor: with an anchor from before the first event, which
+// covers nothing, a flipped bit within the log is still detected. TestDamageIsNeverSilent tests
+// the scan and the anchor together. The storage engine detects most of this damage too, so this
+// test alone does not prove that the scan works: logscan_test.go does.
 func TestDamageIsNeverSilentWithAStaleAnchor(t *testing.T) {
 	withoutRace(t)
 	files, want := logSpecimen(t)
@@ -24,7 +24,7 @@ func TestDamageIsNeverSilentWithAStaleAnchor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.Write(slices.Clone(b)) // it may overwrite what it is given
+		f.Write(slices.Clone(b)) // the file system may overwrite its input
 		f.Close()
 	}
 	j := open(t, "j", Options{FS: mem, Now: clock, Window: 100})

@@ -8,8 +8,8 @@ import (
 	"auditrelay/runtime/internal/journal"
 )
 
-// TestAStatementThatIsMissingIsDamage: a log that refers to entries which are gone, or are
-// others, says so; it never passes them over.
+// TestAStatementThatIsMissingIsDamage: a log reports references to missing or changed entries;
+// it never skips them.
 func TestAStatementThatIsMissingIsDamage(t *testing.T) {
 	j, err := journal.Open(t.TempDir(), journal.Options{})
 	if err != nil {

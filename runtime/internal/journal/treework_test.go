@@ -6,8 +6,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// The size and the root of a log, at its end and before, are read from what is in no full
-// tile: 255 hashes a level and one write's leaves, however large the log is.
+// The size and the root of a log, at its end and before, are read from the partial tiles: 255
+// hashes per level and one write's leaves, for any log size.
 func TestARootReadsLittle(t *testing.T) {
 	const write = 500
 	j := open(t, "j", Options{FS: vfs.NewMem(), Now: clock})

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// timeline has 10 commits of 3 events, a minute apart.
+// timeline returns a journal with 10 commits of 3 events, a minute apart.
 func timeline(t *testing.T, o Options) (*Journal, Options) {
 	now := base
 	o.Now = func() time.Time { return now }
