@@ -119,7 +119,7 @@ func chunk(from uint64, n int) auditrelay.Chunk {
 	return c
 }
 
-// A log as the intake wants it; the record stands in message as it is.
+// A log in the intake's form, with the unchanged record in message.
 func TestLog(t *testing.T) {
 	o := options("https://intake.example")
 	o.Hostname, o.Tags, o.HTTP = "relay-1", map[string]string{"env": "prod", "critical": ""}, httpsink.Options{Compression: httpsink.CompressionNone}
@@ -138,8 +138,8 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// A record of another producer has its mapped fields as attributes, and stands in message as
-// it is.
+// The mapped fields of another producer's record are attributes, and message contains the
+// unchanged record.
 func TestMappedFields(t *testing.T) {
 	o := options("https://intake.example")
 	o.HTTP = httpsink.Options{Compression: httpsink.CompressionNone}
@@ -151,7 +151,7 @@ func TestMappedFields(t *testing.T) {
 	}
 }
 
-// What the intake would cut short is dead-lettered here; the bounds of a request hold.
+// A log that the intake would truncate is dead-lettered. The limits of a request apply.
 func TestLimits(t *testing.T) {
 	s := newSink(t, options("https://intake.example"))
 	c := chunk(1, 2500)
@@ -167,8 +167,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Events of more than 18 hours ago, which the intake would drop with a 202, stall the
-// callback and are sent where the operator says so. With the time of arrival none is old.
+// Events over 18 hours old, which the intake would drop with a 202, stall the callback, or are
+// sent if the operator chose so. With the time of arrival none is old.
 func TestOldEvents(t *testing.T) {
 	intake := receiver.Datadog(t, apiKey)
 	for _, tt := range []struct {

@@ -10,8 +10,8 @@ import (
 	"auditrelay/internal/test/logstore"
 )
 
-// A real log store has every event, with equal content, through faults of every kind;
-// twice only what it had taken when its answer was lost.
+// A real log store has every event, with equal content, through faults of every kind. Only
+// events whose answer was lost are doubled.
 func TestARealStore(t *testing.T) {
 	store := logstore.Start(t)
 	proxy := faultproxy.Start(t, store.URL+"/insert/datadog")

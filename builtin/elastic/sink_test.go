@@ -33,18 +33,18 @@ const (
 	index = "logs-audit-default"
 )
 
-// cluster answers as the bulk API's documentation says: one result for each item, 409 for
-// an id that is there. A real store stands beside it: TestARealStore.
+// cluster behaves like the documented bulk API: one result for each item, 409 for an existing
+// id. TestARealStore uses a real store.
 type cluster struct {
 	*httptest.Server
 	mu     sync.Mutex
 	key    string
 	refuse string
-	status int    // of items that are refused
-	kind   string // of their error
+	status int    // of refused items
+	kind   string // type of their error
 	reason string
-	brief  bool   // reasons are given to those who ask for them
-	more   string // beside a status, of items that are taken
+	brief  bool   // reasons are only returned on request
+	more   string // added to the results of accepted items
 	ids    map[string]bool
 	docs   [][]byte
 }
@@ -119,7 +119,7 @@ func (c *cluster) bulk(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"errors":%v,"items":[%s]}`, failed, strings.Join(items, ","))
 }
 
-// documents are what is stored, without the @timestamp that the sink adds.
+// documents returns the stored documents, without the sink's @timestamp.
 func (c *cluster) documents() (docs [][]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,8 +190,8 @@ func render(t *testing.T, s *elastic.Sink, c auditrelay.Chunk) []auditrelay.Payl
 	return payloads
 }
 
-// An item's status decides: some are delivered, refused ones named, and where one must come
-// again none is counted.
+// Each item's status decides. Refused items are reported. If one must be retried, none counts
+// as delivered.
 func TestItems(t *testing.T) {
 	for status, want := range map[int]auditrelay.ErrorKind{429: auditrelay.Throttled, 503: auditrelay.Throttled, 500: auditrelay.Transient, 404: auditrelay.Misconfigured, 403: auditrelay.Unauthorized} {
 		c := start(t)
@@ -208,8 +208,8 @@ func TestItems(t *testing.T) {
 	}
 }
 
-// What the cluster says of a document that is not in the index is no delivery, though its
-// status is that of one.
+// A result that says the document is not in the index is no delivery, even with a success
+// status.
 func TestStatusesOfSuccessThatAreNone(t *testing.T) {
 	for more, want := range map[string]string{
 		`"failure_store":"used"`:                      "the failure store",
@@ -229,9 +229,8 @@ func TestStatusesOfSuccessThatAreNone(t *testing.T) {
 	}
 }
 
-// An ingest pipeline that is missing, and what else is a setting's fault, stalls; the
-// same type of error of a document sets that one aside. No reason, which may quote a
-// document, is told.
+// A missing ingest pipeline and other setting faults stall. The same error type for a document
+// dead-letters that document. No reason is reported, since it may quote a document.
 func TestASettingAtFault(t *testing.T) {
 	for reason, want := range map[string]string{
 		"pipeline with id [audit] does not exist":                    "the ingest pipeline does not exist",
@@ -254,7 +253,7 @@ func TestASettingAtFault(t *testing.T) {
 	}
 }
 
-// An answer that is too long to read halves the payload; what is there already is no double.
+// An answer that is too long to read halves the payload. Existing documents are not doubled.
 func TestALongAnswer(t *testing.T) {
 	c := start(t)
 	c.refuse, c.kind, c.reason = `"event-`, "document_parsing_exception", strings.Repeat("x", 40_000)
@@ -264,8 +263,8 @@ func TestALongAnswer(t *testing.T) {
 	}
 }
 
-// A reason that quotes a long value makes the answer too long to read, and stalls nothing:
-// the document is set aside, and the others are there.
+// A reason that quotes a long value makes the answer too long to read, but stalls nothing: the
+// document is dead-lettered, and the others are stored.
 func TestALongValueInAReason(t *testing.T) {
 	for _, n := range []int{1, 3} {
 		c := start(t)
@@ -279,7 +278,7 @@ func TestALongValueInAReason(t *testing.T) {
 	}
 }
 
-// A document whose value is quoted by the reason of its refusal says nothing of a setting.
+// A document quoted by the reason of its refusal cannot imitate a setting fault.
 func TestAForgedReason(t *testing.T) {
 	for kind, reason := range map[string]string{
 		"document_parsing_exception": "failed to parse field [n]. Preview of field's value: 'this action would add [1] shards'",
@@ -296,7 +295,7 @@ func TestAForgedReason(t *testing.T) {
 	}
 }
 
-// A closed index refuses every document alike: none of them is at fault.
+// A closed index refuses every document, so none of them is at fault.
 func TestAnIndexThatTakesNothing(t *testing.T) {
 	for _, kind := range []string{"index_closed_exception", "invalid_index_name_exception", "index_not_found_exception", "cluster_block_exception"} {
 		c := start(t)
@@ -308,8 +307,8 @@ func TestAnIndexThatTakesNothing(t *testing.T) {
 	}
 }
 
-// What is there already counts as delivered only where it is the same: a replay with other
-// filters, or another callback with the same index, has other documents.
+// An existing document counts as delivered only if it is the same. A replay with other filters,
+// or another callback with the same index, has other documents.
 func TestAnotherDocumentOfTheSameEvent(t *testing.T) {
 	c := start(t)
 	first, other := chunk(1), chunk(1)
@@ -327,7 +326,7 @@ func TestAnotherDocumentOfTheSameEvent(t *testing.T) {
 	}
 }
 
-// A key that may write to the index alone may not ask for the cluster.
+// A key that may only write to the index must not request the cluster's information.
 func TestProbeOfAKeyForTheIndex(t *testing.T) {
 	for status, want := range map[int]bool{403: true, 401: false, 404: false} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
@@ -338,7 +337,7 @@ func TestProbeOfAKeyForTheIndex(t *testing.T) {
 	}
 }
 
-// Ids are no personal number and no secret to the gate, whatever the digest.
+// The gate takes no id for a personal number or a secret, for any digest.
 func TestTheGateTakesIDs(t *testing.T) {
 	g, err := gate.New(gate.Options{Detectors: []string{"secrets", "pii"}})
 	if err != nil {
@@ -357,7 +356,7 @@ func TestTheGateTakesIDs(t *testing.T) {
 
 func TestDocuments(t *testing.T) {
 	c := chunk(4)
-	c.Records[3].Data = []byte(`{"id":"1","@timestamp":"2026-03-01T10:00:00Z"}`) // as another producer has it
+	c.Records[3].Data = []byte(`{"id":"1","@timestamp":"2026-03-01T10:00:00Z"}`) // as from another producer
 	c.Records[1].Data = []byte(`{}`)
 	c.Records[2].Data = []byte(`{"@timestamp":"2026-03-01T10:00:00Z","ecs":{}}`)
 	s := newSink(t, options("https://elastic.example"))

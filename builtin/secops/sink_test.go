@@ -29,7 +29,7 @@ const (
 	path     = "/projects/project-1/locations/us/instances/" + instance + "/logTypes/AUDITRELAY"
 )
 
-// log is one that the service stored.
+// log is a stored log of the service.
 type log struct {
 	Data           []byte                            `json:"data"`
 	LogEntryTime   time.Time                         `json:"logEntryTime"`
@@ -38,13 +38,13 @@ type log struct {
 	Labels         map[string]struct{ Value string } `json:"labels"`
 }
 
-// service answers as Google's documentation says; TestTheStandIn is the table of it.
+// service behaves as Google documents. TestTheStandIn has the table of its behaviour.
 type service struct {
 	*httptest.Server
 	mu    sync.Mutex
 	token string
-	bad   string // what a log that is not taken holds
-	fault string // the answer that every request is refused with
+	bad   string // content of logs to reject
+	fault string // the answer that refuses every request
 	logs  []log
 }
 
@@ -109,7 +109,7 @@ func (s *service) call(r *http.Request) int {
 	return http.StatusOK
 }
 
-// TestTheStandIn holds the stand-in to what the documentation says of the service.
+// TestTheStandIn compares the stand-in with the service's documentation.
 func TestTheStandIn(t *testing.T) {
 	s := start(t)
 	for name, tt := range map[string]struct {
@@ -206,8 +206,8 @@ func render(t *testing.T, s *secops.Sink, c auditrelay.Chunk) auditrelay.Payload
 	return payloads[0]
 }
 
-// A log is the record byte for byte, with labels that no event can choose; one from the
-// future is collected after it all the same.
+// A log is the record byte for byte, with labels that no event can choose. For a record from
+// the future, the collection time is still later.
 func TestLogs(t *testing.T) {
 	s := start(t)
 	o := options(t, s.URL, s.URL)
@@ -240,9 +240,9 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// A log that the service does not take is found and becomes a dead letter alone. What the
-// answer says of anything but a log stalls the callback before any does; so does, soon, what
-// it says of nothing: the tombstone of the first log that is set aside is refused too.
+// A log that the service rejects is found and dead-lettered alone. An answer about anything
+// other than a log stalls the callback before any dead letter. An answer without a cause soon
+// stalls it too: the tombstone of the first dead-lettered log is refused as well.
 func TestRefusedLogs(t *testing.T) {
 	s := start(t)
 	s.bad = "poison"
@@ -264,8 +264,7 @@ func TestRefusedLogs(t *testing.T) {
 	}
 }
 
-// What is wrong with instance, log type or rights stalls, and no event becomes a dead letter
-// of it.
+// Faults of instance, log type or rights stall, and no event becomes a dead letter.
 func TestAnswers(t *testing.T) {
 	for status, want := range map[int]auditrelay.ErrorKind{
 		204: auditrelay.Misconfigured, 400: auditrelay.Refused, 401: auditrelay.Unauthorized, 403: auditrelay.Unauthorized, 404: auditrelay.Misconfigured,

@@ -31,14 +31,14 @@ const (
 	path   = "/dataCollectionRules/" + rule + "/streams/" + stream
 )
 
-// service answers as Microsoft's documentation says; TestTheStandIn is the table of it.
+// service behaves as Microsoft documents. TestTheStandIn has the table of its behaviour.
 type service struct {
 	*httptest.Server
 	mu     sync.Mutex
 	secret string
 	role   bool
-	bad    string // what a row that is not taken holds
-	fault  string // the code that every request is refused with
+	bad    string // content of rows to reject
+	fault  string // the code that refuses every request
 	rows   []map[string]json.RawMessage
 }
 
@@ -99,7 +99,7 @@ func (s *service) upload(r *http.Request) int {
 	}
 	var rows []map[string]json.RawMessage
 	if json.Unmarshal(body, &rows) != nil {
-		return http.StatusNoContent // and no row is there
+		return http.StatusNoContent // and no row is stored
 	}
 	for _, row := range rows {
 		for name, value := range row {
@@ -112,7 +112,7 @@ func (s *service) upload(r *http.Request) int {
 	return http.StatusNoContent
 }
 
-// documents are the events in the rows.
+// documents returns the events in the rows.
 func (s *service) documents() (docs [][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +122,7 @@ func (s *service) documents() (docs [][]byte) {
 	return docs
 }
 
-// TestTheStandIn holds the stand-in to what the documentation says of the service.
+// TestTheStandIn compares the stand-in with the service's documentation.
 func TestTheStandIn(t *testing.T) {
 	s := start(t)
 	zipped := func(text string) string {
@@ -230,8 +230,8 @@ func render(t *testing.T, s *sentinel.Sink, c auditrelay.Chunk) auditrelay.Paylo
 	return payloads[0]
 }
 
-// A row has the columns that the documentation lists, of LiteLLM's events, of another
-// producer's, and of lines of text.
+// A row has the documented columns: for LiteLLM's events, for another producer's, and for lines
+// of text.
 func TestRows(t *testing.T) {
 	s := newSink(t, options("http://127.0.0.1:1"))
 	c := chunk(`{"id":"e","action":"updated","changed_by":"ada","table_name":"T","object_id":"o"}`, `{"verb":"get","who":"eve"}`)
@@ -254,9 +254,9 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// A row that the service does not take is found and becomes a dead letter alone. What is
-// wrong with rule or stream stalls the callback before any does; so does, soon, what no code
-// tells: the tombstone of the first row that is set aside is refused too.
+// A row that the service rejects is found and dead-lettered alone. A fault of rule or stream
+// stalls the callback before any dead letter. A fault without a known code soon stalls it too:
+// the tombstone of the first dead-lettered row is refused as well.
 func TestRefusedRows(t *testing.T) {
 	s := start(t)
 	s.bad = "poison"
@@ -269,8 +269,8 @@ func TestRefusedRows(t *testing.T) {
 	relaytest.Stalls(t, newSink(t, options(s.URL)), 16)
 }
 
-// What is wrong with rule, stream, role or secret stalls, and no event becomes a dead letter
-// of it; nothing tells the secret.
+// Faults of rule, stream, role or secret stall, no event becomes a dead letter, and no error
+// contains the secret.
 func TestAnswers(t *testing.T) {
 	for status, want := range map[int]auditrelay.ErrorKind{
 		200: auditrelay.Misconfigured, 400: auditrelay.Refused, 401: auditrelay.Unauthorized, 403: auditrelay.Unauthorized, 404: auditrelay.Misconfigured,

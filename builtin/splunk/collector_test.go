@@ -16,8 +16,8 @@ import (
 	"auditrelay/internal/test/secretfile"
 )
 
-// startCollector starts an OpenTelemetry Collector with a receiver of Splunk's protocol
-// that acknowledges, and returns its URL and the file that it writes to.
+// startCollector starts an OpenTelemetry Collector with an acknowledging receiver of Splunk's
+// protocol. It returns its URL and its output file.
 func startCollector(t *testing.T) (url, file string) {
 	t.Helper()
 	program := filepath.Join(os.Getenv("AUDITRELAY_TEST_BIN"), "otel-collector")
@@ -61,7 +61,7 @@ service:
 	}
 }
 
-// collected counts, by id, the events that the collector wrote.
+// collected counts the events written by the collector, by id.
 func collected(t *testing.T, file string) map[string]int {
 	t.Helper()
 	data, err := os.ReadFile(file)
@@ -87,7 +87,7 @@ func collected(t *testing.T, file string) map[string]int {
 			}
 		}
 		if json.Unmarshal(line, &batch) != nil {
-			continue // written in part so far
+			continue // partly written so far
 		}
 		for _, r := range batch.ResourceLogs {
 			for _, s := range r.ScopeLogs {
@@ -104,8 +104,8 @@ func collected(t *testing.T, file string) map[string]int {
 	return seen
 }
 
-// Acknowledgements of a receiver that others wrote: an attempt that ends while it waits
-// sends no event twice, though the receiver tells each acknowledgement once.
+// Acknowledgements of an independent receiver: an attempt that ends while it waits does not
+// double events, although the receiver reports each acknowledgement once.
 func TestAcknowledgementsOfAnotherReceiver(t *testing.T) {
 	url, file := startCollector(t)
 	o := options(url)
@@ -118,7 +118,7 @@ func TestAcknowledgementsOfAnotherReceiver(t *testing.T) {
 	for _, p := range payloads[:3] {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(2*time.Millisecond, cancel)
-		_, _ = s.Deliver(ctx, p) // it ends anywhere: before the post, in it, in a poll, or well
+		_, _ = s.Deliver(ctx, p) // it may end anywhere: before the post, during it, in a poll, or normally
 		cancel()
 	}
 	for _, p := range payloads {
@@ -134,7 +134,7 @@ func TestAcknowledgementsOfAnotherReceiver(t *testing.T) {
 	for _, n := range seen {
 		sent += n
 	}
-	// A post that was cut off before its answer is ambiguous, and is sent again.
+	// A post interrupted before its answer is ambiguous and is sent again.
 	if len(seen) != 300 || sent > 300+len(payloads[0].Sequences)*3 {
 		t.Errorf("%d of 300 events arrived, %d in all", len(seen), sent)
 	}

@@ -72,7 +72,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// Each of HEC's answers has its meaning, whatever status it comes with.
+// Each of HEC's codes has its meaning, with any status.
 func TestCodes(t *testing.T) {
 	for _, tt := range []struct {
 		status int
@@ -144,7 +144,8 @@ func chunk(from uint64, n int) auditrelay.Chunk {
 	return c
 }
 
-// The envelope, byte for byte: a time as a plain decimal, the metadata, the record as it is.
+// The envelope, byte for byte: a time as a plain decimal, the metadata, and the unchanged
+// record.
 func TestEnvelope(t *testing.T) {
 	o := options("https://splunk.example:8088")
 	o.Index, o.Host, o.Fields = "audit", "relay-1", map[string]string{"env": "prod"}
@@ -153,7 +154,7 @@ func TestEnvelope(t *testing.T) {
 	c := chunk(7, 3)
 	c.Records[2].Namespace, c.Records[2].Source, c.Records[2].Principal = "litellm", "http", `a "name"`
 	c.Records[1].TimeFrom, c.Records[1].Received = auditrelay.TimeMissing, time.Unix(1767225600, 0)
-	c.Records[2].Time = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC) // a clock's fault
+	c.Records[2].Time = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC) // a wrong clock
 	payloads, err := s.Render(c)
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +166,7 @@ func TestEnvelope(t *testing.T) {
 	}
 }
 
-// A record of another producer has its mapped fields as indexed ones.
+// The mapped fields of another producer's record are indexed.
 func TestMappedFields(t *testing.T) {
 	o := options("https://splunk.example")
 	o.HTTP.Compression = httpsink.CompressionNone
@@ -180,7 +181,7 @@ func TestMappedFields(t *testing.T) {
 	}
 }
 
-// An event that is too large is named before anything is sent, and the rest is taken.
+// An oversized event is reported before anything is sent, and the others are accepted.
 func TestTooLarge(t *testing.T) {
 	o := options("https://splunk.example:8088")
 	o.MaxEventBytes = 2000
@@ -200,8 +201,8 @@ func asRecordErrors(err error, into **auditrelay.RecordErrors) bool {
 	return ok
 }
 
-// An attempt that ran out of time while it waited for an acknowledgement does not send the
-// events again: the next one waits on.
+// If an attempt times out while it waits for an acknowledgement, the next attempt continues to
+// wait and does not send the events again.
 func TestAnAcknowledgementOutlivesItsAttempt(t *testing.T) {
 	hec := receiver.Splunk(t, token, true)
 	o := options(hec.URL)
@@ -223,8 +224,8 @@ func TestAnAcknowledgementOutlivesItsAttempt(t *testing.T) {
 	}
 }
 
-// A collector that restarts loses what it had not indexed, and counts acknowledgements from
-// the start again: a payload that waits does not take another's for its own.
+// A restarted collector loses unindexed events and restarts its count of acknowledgements. A
+// waiting payload does not take another one's acknowledgement.
 func TestAnAcknowledgementOfAnotherPayloadAfterARestart(t *testing.T) {
 	hec := receiver.Splunk(t, token, true)
 	o := options(hec.URL)
@@ -254,7 +255,7 @@ func TestAnAcknowledgementOfAnotherPayloadAfterARestart(t *testing.T) {
 	}
 }
 
-// A token without acknowledgement stalls the callback; a slow acknowledgement does not.
+// A token without acknowledgement stalls the callback. A slow acknowledgement does not.
 func TestNoAcknowledgementNumberStalls(t *testing.T) {
 	hec := receiver.Splunk(t, token, false)
 	o := options(hec.URL)
@@ -297,7 +298,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// A line of text becomes an event that is a string.
+// A line of text becomes a string event.
 func TestALineOfText(t *testing.T) {
 	s := newSink(t, splunk.Options{URL: "https://splunk.example", Token: "t"})
 	c := chunk(1, 1)

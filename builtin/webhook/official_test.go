@@ -14,9 +14,9 @@ import (
 	"auditrelay/internal/test/child"
 )
 
-// Standard Webhooks' own library verifies what the sink signs, and nothing that another
-// secret signed. Compressed requests are left out: the library verifies the body as it
-// came, and the sink signs what it was before.
+// Standard Webhooks' own library accepts the sink's signatures, and rejects those of another
+// secret. Compressed requests are excluded: the library verifies the received body, and the
+// sink signs the uncompressed one.
 func TestTheOfficialVerifier(t *testing.T) {
 	program := filepath.Join(os.Getenv("AUDITRELAY_TEST_BIN"), "webhook-receiver")
 	if _, err := os.Stat(program); err != nil || os.Getenv("AUDITRELAY_TEST_BIN") == "" {

@@ -45,7 +45,7 @@ func newSink(t testing.TB, o webhook.Options) *webhook.Sink {
 	return s
 }
 
-// verifier checks signatures as the specification says, on its own.
+// verifier is an independent check of signatures according to the specification.
 func verifier(secret *string) func(body []byte, h http.Header) error {
 	return func(body []byte, h http.Header) error {
 		key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(*secret, "whsec_"))
@@ -103,7 +103,7 @@ func TestConformance(t *testing.T) {
 				})
 				kit.Read = func(*testing.T) [][]byte { return endpoint.Documents() }
 				kit.Unordered = true
-				kit.Forgetful = true // the receiver remembers; the sink's receipt cannot say so
+				kit.Forgetful = true // the receiver remembers ids; the sink's receipt cannot show it
 				kit.TooLarge = 1<<20 + 1
 				kit.Refuse = func(_ *testing.T, record string) auditrelay.Sink {
 					endpoint.Refuse(record)
@@ -137,8 +137,8 @@ func render(t *testing.T, s *webhook.Sink, n int) []auditrelay.Payload {
 	return payloads
 }
 
-// The id is the same on every retry and holds no point; each retry has a timestamp and a
-// signature of its own, by every secret.
+// The id is the same on every retry and contains no point. Each retry has its own timestamp,
+// and a signature by every secret.
 func TestHeaders(t *testing.T) {
 	seed := bytes.Repeat([]byte{7}, ed25519.SeedSize)
 	o := webhook.Options{Secrets: []auditrelay.Secret{auditrelay.Secret(secretOf(1)), auditrelay.Secret("whsk_" + base64.StdEncoding.EncodeToString(seed))},
@@ -167,7 +167,7 @@ func TestHeaders(t *testing.T) {
 	if id != seen[1].Get("webhook-id") || id != webhook.ID(p) || strings.Contains(id, ".") || seen[0].Get("Authorization") != "Bearer x" {
 		t.Errorf("the headers are %v and %v", seen[0], seen[1])
 	}
-	// Where the record came from, in a place that no event can choose.
+	// The record's origin is in headers that no event can choose.
 	if h := seen[0]; h.Get("Auditrelay-Namespace") != "litellm" || h.Get("Auditrelay-Principal") != "J%C3%B6rg%0D%0AX-Forged:%201" || h.Get("Auditrelay-Sequence") == "" || h.Get("X-Forged") != "" {
 		t.Errorf("the origin: %v", h)
 	}
@@ -244,7 +244,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestContentTypes: CloudEvents have content types of their own, one event and a batch.
+// TestContentTypes: CloudEvents have their own content types, for one event and for a batch.
 func TestContentTypes(t *testing.T) {
 	const cloud = "application/cloudevents+json"
 	for _, tt := range []struct{ body, media, given, want string }{

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestTheAutomatonFindsWhatASearchFinds: at each byte of a text the automaton ends in just
-// those patterns that stand before it.
+// TestTheAutomatonFindsWhatASearchFinds: at each byte of a text the automaton reports exactly
+// the patterns that end there.
 func TestTheAutomatonFindsWhatASearchFinds(t *testing.T) {
 	const letters = "abAB1-"
 	for seed := range uint64(300) {
@@ -53,7 +53,7 @@ func TestTheAutomatonFindsWhatASearchFinds(t *testing.T) {
 	}
 }
 
-// stands reports whether text ends with what p takes, letters of either case being one.
+// stands reports whether text ends with a match of p. ASCII letters match in both cases.
 func stands(p pattern, text []byte) bool {
 	if len(text) < len(p) {
 		return false

@@ -8,8 +8,8 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// BenchmarkEvents is all the keys, strings and numbers of ordinary events; the
-// bytes are the events'.
+// BenchmarkEvents scans all keys, strings and numbers of ordinary events. The bytes are the
+// events' sizes.
 func BenchmarkEvents(b *testing.B) {
 	g := corpus.New(1)
 	var all []leaf
@@ -23,7 +23,7 @@ func BenchmarkEvents(b *testing.B) {
 		b.Run(names[0]+names[len(names)-1], func(b *testing.B) {
 			s := newSet(b, names...)
 			found := make([]detect.Finding, 0, len(all))
-			known := make([]detect.Name, len(all)) // as callers keep them
+			known := make([]detect.Name, len(all)) // cached, as callers do
 			for i, l := range all {
 				known[i] = s.Name(l.key)
 			}

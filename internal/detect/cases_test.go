@@ -7,8 +7,8 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// row is a text, what is found in it, and the name that it stands under. In text
-// <> are around what is found; a near miss has none.
+// row is a text, its findings, and its name. In text, <> surround findings; a near miss has
+// none.
 type row struct{ text, key string }
 
 const (
@@ -22,7 +22,7 @@ const (
 	base6444 = "bXktZmFrZS1henVyZS1zZXJ2aWNlLWtleTAxMjM0NTY="
 )
 
-// cases has, for every detector, what it finds and what is near and is not found.
+// cases has findings and near misses for every detector.
 var cases = map[string]struct{ finds, misses []row }{
 	"sk-key": {
 		[]row{
@@ -114,7 +114,7 @@ var cases = map[string]struct{ finds, misses []row }{
 	},
 	"jwt": {
 		[]row{
-			{"<" + jwtHead + "." + jwtBody + ".c2lnbmF0dXJlLWlzLWZha2U>", ""}, {"t=<" + jwtHead + "." + jwtBody + ".c2ln>;", ""}, {"<" + jwtHead + "." + jwtBody + ">", ""}, // cut short
+			{"<" + jwtHead + "." + jwtBody + ".c2lnbmF0dXJlLWlzLWZha2U>", ""}, {"t=<" + jwtHead + "." + jwtBody + ".c2ln>;", ""}, {"<" + jwtHead + "." + jwtBody + ">", ""}, // truncated
 			{"<eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.a2V5a2V5a2V5.aXY.Y2lwaGVy.dGFn>", ""}, // encrypted
 		},
 		[]row{{jwtHead, ""}, {jwtHead + ".", ""}, {jwtBody + "." + jwtHead, ""}, {"x" + jwtHead + "." + jwtBody, ""}, {"eyJ1c2VyIjoxfQ.Zm9vYmFyYmF6.c2lnbmF0dXJl", ""}, {"eyJ.eyJ.eyJ", ""}},
@@ -202,7 +202,7 @@ var cases = map[string]struct{ finds, misses []row }{
 	},
 }
 
-// Each detector, alone, finds what its line says and nothing near it.
+// Each detector alone finds the findings in its line, and none of the near misses.
 func TestCases(t *testing.T) {
 	for name, rows := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -240,7 +240,7 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// XML has marks of its own.
+// XML uses the same marks itself.
 func TestElements(t *testing.T) {
 	s := newSet(t, "named-secret")
 	for text, want := range map[string]string{
@@ -267,7 +267,7 @@ func TestElements(t *testing.T) {
 	}
 }
 
-// The relay's own events are full of these: no detector of secrets looks at any.
+// The relay's own events are full of these values. No detector of secrets may match any.
 func TestNoSecrets(t *testing.T) {
 	s := newSet(t, "secrets")
 	for _, text := range []string{
@@ -305,8 +305,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// marked takes the marks out of a row: text as it is given, and as render writes
-// what is found in it. A double mark stands for a character.
+// marked removes the marks from a row. It returns the text, and the expected output of render.
+// A double mark stands for the character itself.
 func marked(row string) (text, want string) {
 	row = strings.ReplaceAll(strings.ReplaceAll(row, "<<", "\x01<"), ">>", ">\x02")
 	row = strings.ReplaceAll(row, "=> ", "=\x02 ")

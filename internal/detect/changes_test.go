@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Each text is a kind of place that tells of a secret: ⟦⟧ are around what is to be found.
-// Those without are near misses.
+// Each text is a kind of place that identifies a secret. ⟦⟧ surround the finding. Texts
+// without them are near misses.
 func TestPlacesThatTell(t *testing.T) {
 	s := newSet(t, "secrets")
 	for kind, texts := range map[string][]string{

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// An event may hold very many short texts, each of which stands compressed for a long one:
-// what is inflated of each is bounded by its own length.
+// An event may contain very many short texts, each a compressed long one. The decompressed size
+// of each is limited by its own length.
 func TestShortTextsInflateLittle(t *testing.T) {
 	set, err := Shipped().Set("secrets")
 	if err != nil {

@@ -20,12 +20,12 @@ func newSet(tb testing.TB, names ...string) *detect.Set {
 	return s
 }
 
-// cleanEmails is in how many of the 100,000 events below pii finds something, for
+// cleanEmails is the number of the 100,000 events below in which pii finds something, for
 // docs/reference/detectors.md.
 const cleanEmails = "84,939"
 
-// Nothing in 100,000 clean events is taken for a secret, leaf by leaf; and for personal data only the
-// e-mail addresses that are in them.
+// No leaf in 100,000 clean events is taken for a secret. Only the e-mail addresses in them are
+// found as personal data.
 func TestCleanEvents(t *testing.T) {
 	secrets, personal := newSet(t, "secrets"), newSet(t, "pii")
 	g := corpus.New(11)
@@ -59,8 +59,8 @@ func TestCleanEvents(t *testing.T) {
 	}
 }
 
-// Tokens that are drawn in the usual ways are random but for a few, with a prefix
-// or under a telling name.
+// Tokens generated in the usual ways, with a prefix or under a meaningful name, are found,
+// except for a few.
 func TestDrawnTokensAreFound(t *testing.T) {
 	s := newSet(t, "secrets")
 	const base62 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -68,7 +68,7 @@ func TestDrawnTokensAreFound(t *testing.T) {
 		prefix, alphabet string
 		length           int
 		key              string
-		missed           int // of 100,000, at most
+		missed           int // maximum per 100,000
 	}{
 		{"sk-", base62 + "-_", 22, "", 0}, // LiteLLM's
 		{"sk-", base62, 48, "", 0},
@@ -97,8 +97,8 @@ func TestDrawnTokensAreFound(t *testing.T) {
 	}
 }
 
-// What is planted where its own form alone tells is found whole, in whatever kind
-// of place; what is planted under a telling name is found too.
+// A planted secret identified only by its own form is found whole, in every kind of place. A
+// planted secret under a meaningful name is found too.
 func TestPlantedSecretsAreFound(t *testing.T) {
 	s := newSet(t, "secrets")
 	for i, kind := range corpus.Kinds() {
@@ -117,8 +117,8 @@ func TestPlantedSecretsAreFound(t *testing.T) {
 	}
 }
 
-// foundWhole reports whether no text of the event has any of the secret left once
-// the findings are cut out of it.
+// foundWhole reports whether no text of the event contains any part of the secret after the
+// findings are removed.
 func foundWhole(s *detect.Set, event []byte, secret string) bool {
 	seen := false
 	for _, l := range leaves(nil, event, false) {

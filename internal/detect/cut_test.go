@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestTextsThatEndAnywhere cuts all texts that the tests have at each byte, leaves each byte
-// out, and puts blanks and a quote at the ends: nothing may be read beyond what is there, and
-// every finding lies in the text.
+// TestTextsThatEndAnywhere truncates all texts of the tests at each byte, omits each byte, and
+// adds blanks and a quote at the ends. Nothing may be read outside the text, and every finding
+// is inside it.
 func TestTextsThatEndAnywhere(t *testing.T) {
 	texts := literals(t, "*_test.go", "../../builtin/redact/*_test.go", "../gate/*_test.go")
 	if len(texts) < 1000 {
@@ -41,7 +41,7 @@ func TestTextsThatEndAnywhere(t *testing.T) {
 	}
 }
 
-// literals are the texts of moderate length that stand in Go files.
+// literals returns the string literals of moderate length in Go files.
 func literals(t *testing.T, patterns ...string) (texts []string) {
 	t.Helper()
 	for _, pattern := range patterns {

@@ -11,7 +11,7 @@ import (
 	"auditrelay/internal/test/vectors"
 )
 
-// docs/reference/detectors.md says what All says. UPDATE_GOLDEN=1 writes it.
+// docs/reference/detectors.md matches All. UPDATE_GOLDEN=1 writes it.
 func TestDocument(t *testing.T) {
 	const file = "../../docs/reference/detectors.md"
 	want := renderDocument()
@@ -64,7 +64,7 @@ func renderDocument() []byte {
 	return b.Bytes()
 }
 
-// shortened cuts a long example in its middle.
+// shortened shortens a long example in the middle.
 func shortened(s string) string {
 	if len(s) <= 120 {
 		return s

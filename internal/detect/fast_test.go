@@ -2,8 +2,8 @@ package detect
 
 import "testing"
 
-// No shipped rule needs a search: the expressions are all of the kind that is matched
-// from its beginning, without allocation.
+// No shipped rule needs a search: all expressions can be matched from their beginning, without
+// allocation.
 func TestShippedRulesNeedNoSearch(t *testing.T) {
 	rules, err := shippedRules()
 	if err != nil {

@@ -19,8 +19,8 @@ func forge(label, hidden string) string {
 	return "enc:" + label + ":" + hex.EncodeToString(bytes)
 }
 
-// Who writes what looks like a pseudonym or an encrypted value hides no text in it: neither
-// where the key's name stands nor in the digits.
+// A sender cannot hide a text in a forged pseudonym or encrypted value: neither in place of the
+// key's name nor in the digits.
 func TestForgedFormsHideNothing(t *testing.T) {
 	set, err := Shipped().Set("secrets")
 	if err != nil {

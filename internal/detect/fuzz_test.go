@@ -9,8 +9,8 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// FuzzAppend holds findings to their order and places, and those that begin with
-// known words to the reference.
+// FuzzAppend checks the order and positions of findings, and compares those that begin with
+// known words with the reference.
 func FuzzAppend(f *testing.F) {
 	for _, c := range cases {
 		for _, r := range slices.Concat(c.finds, c.misses) {
@@ -52,7 +52,7 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// reference finds a rule's secrets by its expressions, at every place of a text.
+// reference finds a rule's secrets with its expressions, at every position of a text.
 type reference struct {
 	rule  *detect.Rule
 	forms []*regexp.Regexp
@@ -77,9 +77,9 @@ func references(tb testing.TB) (all []reference) {
 
 var alnum = regexp.MustCompile(`^[A-Za-z0-9]$`)
 
-// wordBegins reports whether a word may begin behind before.
+// wordBegins reports whether a word may begin after before.
 func wordBegins(before []byte) bool {
-	last := func(n int) string { // the last n bytes, less where there are not so many
+	last := func(n int) string { // the last n bytes, or fewer if there are not as many
 		return string(before[max(0, len(before)-n):])
 	}
 	return !alnum.MatchString(last(1)) ||

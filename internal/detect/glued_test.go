@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-// pieces are what the anchors of values look for, and what they look at beside it.
+// pieces are what the anchors of values match, and what they check beside it.
 var pieces = []string{
 	"", "htpasswd ", "-b", "-nb", "-C", "f ", "u ", "WIFI:", ";p:", ";", `";s:`, `password";s:`, `9:"`, `99999999999999999999:"`, `1:"`, "<td>", "<tr", "<th", ">", "<", "_password by ", "identified by ", "passwords:", "token", "password", "key", "value", "name",
 	"=", ":", "|", "string(", `) "`, "String::from(", "str(", "--", "--token ", "--password-command ", "echo ", "printf ", "-n ", "-c", "-u ", " -p", "mysql", "-user ", " /p:", "freerdp", "sqlplus ", "oracle:thin:", "@//", "vault login ", "net user ", "net use ", ":5432:", "<<", "<<< ", "set_password", "(", ")", " (", " to ", " from ", "-> ", "\xe2\x86\x92 ", " is ", "form-data; name=",
 	"enc:", "hmac:", "0000000000", "hunter2-Fall", "a", "-", "\\", `"`, "'", "`", " ", "\t", "\n", "\r", ",", "&", "{", "}", "\x00", "\xff",
 }
 
-// Anchors that stand side by side, in any order and at any end of a text, are looked at
-// without a panic, and what is found lies in the text.
+// Adjacent anchors, in any order and at any end of a text, cause no panic, and findings are
+// inside the text.
 func TestGluedAnchors(t *testing.T) {
 	s, err := Shipped().Set(Shipped().Groups()...)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// Known values are found wherever they stand, few or many.
+// Known values are found everywhere, few or many.
 func TestKnown(t *testing.T) {
 	for _, n := range []int{1, 3, 4, 5, 40, 3000} {
 		r := rand.New(rand.NewPCG(uint64(n), 1))
@@ -52,7 +52,7 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// Of values that overlap, no part stays: they are one place, few or many values known.
+// Overlapping values are one finding, so no part of them remains, for few or many known values.
 func TestOverlappingValuesAreOnePlace(t *testing.T) {
 	values := []string{"Gx7pQ2zz", "Gx7pQ2zzWk4LongTail9", "HeadxxGx7pQ2zzTail77", "7pQ2zzTail77-more"}
 	for name, others := range map[string]int{"few": 0, "many": 50} {
@@ -78,7 +78,7 @@ func TestOverlappingValuesAreOnePlace(t *testing.T) {
 	}
 }
 
-// The work for a text is bounded, whatever values are known.
+// The work for a text is bounded, for any known values.
 func TestKnownValuesThatContainEachOther(t *testing.T) {
 	var k detect.Known
 	for i := range 30 {
@@ -93,7 +93,7 @@ func TestKnownValuesThatContainEachOther(t *testing.T) {
 	}
 }
 
-// What is short or common teaches nothing.
+// Short or common values are not added.
 func TestCommonValuesAreNotKnown(t *testing.T) {
 	var k detect.Known
 	for _, v := range []string{"", "a1b2c3d", "sunshine", "production", "123456789", "***", "os.environ/OPENAI_API_KEY", "hmac:people:0123456789abcdef0123456789abcdef"} {

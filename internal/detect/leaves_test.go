@@ -6,16 +6,15 @@ import (
 	"auditrelay/internal/shape"
 )
 
-// leaf is a text of an event, with the name that it stands under, and what that tells
-// in its place.
+// leaf is a text of an event with its name and the name's meaning at that place.
 type leaf struct {
 	text, key []byte
 	name      detect.Name
 }
 
-// leaves appends every key, string and number of an event, through strings that
-// hold JSON, and those strings as they are, too, where whole says so: a text cut
-// short or with NaN in it is never anything else.
+// leaves appends every key, string and number of an event, including those in strings with
+// JSON. With whole it also appends these strings themselves. A truncated text, or one with NaN,
+// is always appended itself.
 func leaves(dst []leaf, event []byte, whole bool) []leaf {
 	var d document.Document
 	d.Reset(event)
@@ -25,7 +24,7 @@ func leaves(dst []leaf, event []byte, whole bool) []leaf {
 func below(dst []leaf, d *document.Document, parent document.Node, name []byte, whole bool) []leaf {
 	members := d.Kind(parent) == document.Object || d.Holds(parent) == document.Object
 	for n := d.Child(parent, document.None); n != document.None; n = d.Child(parent, n) {
-		key := name // an element stands under its array's name
+		key := name // an element has its array's name
 		if members {
 			key = d.AppendKey(nil, n)
 			dst = append(dst, leaf{text: key})

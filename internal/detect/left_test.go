@@ -10,7 +10,7 @@ import (
 	"auditrelay/internal/redaction"
 )
 
-// Places in which only what stands around a value tells that it is one.
+// Places in which only the surroundings identify a value as a secret.
 var tellingPlaces = []string{
 	"%s", "The key %s is false.", "password is %s", "password is %s.", "password: %s", "password=%s", "the password %s was set", "use %s as the password", "%s is the new password",
 	"token (%s)", "%s (pw)", "run --token %s now", "Bearer %s", "password changed from %[1]s to %[1]s", "export API_TOKEN=%s", "mysql -p%s", "mysql -u root -p %s",
@@ -19,7 +19,7 @@ var tellingPlaces = []string{
 	`api_key: \"%s\"`, "das Passwort lautet %s", "password|%s", "Server=x;Password=%s;", "host=h password=%s user=x", "x-api-key: %s\nA: b\n", "token=String(\"%s\")",
 }
 
-// A header of cookies whose values were all masked is no secret; one more value in it is.
+// A cookie header with only masked values is no secret. With one more value it is.
 func TestMaskedCookies(t *testing.T) {
 	s := newSet(t, "secrets")
 	cipher := redaction.NewCipher("k", auditrelay.Key{Secret: "0123456789abcdef0123456789abcdef"})
@@ -44,9 +44,9 @@ func TestMaskedCookies(t *testing.T) {
 	}
 }
 
-// What a policy leaves in the place of a value is no secret, however long it is and wherever
-// it stands: else a gate would refuse what its own callback's policy made safe. What is glued
-// to it, or only looks like it, is.
+// A policy's replacement of a value is no secret, of any length and in any place. Otherwise a
+// gate would refuse what its own callback's policy made safe. Text attached to it, or text that
+// only resembles it, is a secret.
 func TestWhatAPolicyLeavesIsNoSecret(t *testing.T) {
 	s := newSet(t, "secrets")
 	key := auditrelay.Key{Secret: "0123456789abcdef0123456789abcdef"}

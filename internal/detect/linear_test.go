@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// The time is linear whatever a text holds: sixteen times the text takes about sixteen
-// times as long, and 256 times if it were quadratic. The bound is far from both, so
-// that a busy machine is no failure.
+// The time is linear for any text: sixteen times the text takes about sixteen times as long; it
+// would take 256 times as long if it were quadratic. The limit is far from both, so a busy
+// machine is no failure.
 func TestWorkIsLinear(t *testing.T) {
 	s, err := Shipped().Set(Shipped().Groups()...)
 	if err != nil {
@@ -33,7 +33,7 @@ func TestWorkIsLinear(t *testing.T) {
 	}
 	for _, unit := range append(hostileUnits, prefixes()...) {
 		short, long := bytes.Repeat([]byte(unit), 4_000/len(unit)), bytes.Repeat([]byte(unit), 64_000/len(unit))
-		// A busy machine stretches single measurements; what is quadratic fails all of them.
+		// A busy machine stretches single measurements. Quadratic work fails all of them.
 		var one, more time.Duration
 		for range 20 {
 			if one, more = took(short), took(long); more <= 96*one+time.Millisecond {
@@ -46,7 +46,7 @@ func TestWorkIsLinear(t *testing.T) {
 	}
 }
 
-// prefixes are the beginnings of all examples.
+// prefixes returns the beginnings of all examples.
 func prefixes() (all []string) {
 	for _, info := range Shipped().All() {
 		if info.Rule == nil {
@@ -59,7 +59,7 @@ func prefixes() (all []string) {
 	return all
 }
 
-// hostileUnits make texts, repeated, that set detectors off over and over.
+// hostileUnits, when repeated, form texts that trigger detectors continuously.
 var hostileUnits = []string{
 	"sk-", "-sk-aaaaaaaaaaaaaaaaaaaa", "sk-a1B", "AKIA", "AIza", "ghp_", "xoxb-", "glpat-", "k.", "hooks.slack.com/services/", "8Q~",
 	"eyJ", ".eyJ", "eyJhbGciOiJIUzI1NiJ9.", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhdWRpdCJ9 ", "://", "a://a:a", "a://a:a@", "@", ":", "=", "token=", "token: ", "password=\"", "password:aaaaaaaa", "password=a1 ", "sig=",
@@ -91,8 +91,8 @@ func BenchmarkHostile(b *testing.B) {
 	}
 }
 
-// An operator's expression is searched for in a bounded part of the text, however many
-// matches lead to nothing. Where that is spent, what is left counts as found.
+// An operator's expression is searched in a bounded part of the text, however many fruitless
+// matches there are. After that, the rest of the text counts as found.
 func TestAnOperatorsExpressionIsBounded(t *testing.T) {
 	c, err := NewCatalogue(Options{Rules: []Rule{{ID: "far", Forms: []string{`token.*;|token`}, Keywords: []string{"token"}}}})
 	if err != nil {
@@ -109,11 +109,11 @@ func TestAnOperatorsExpressionIsBounded(t *testing.T) {
 	}
 	begin := time.Now()
 	s.Append(found[:0], hostile, s.Name(nil))
-	// Unbounded it is over a minute; bounded some hundred milliseconds.
+	// Without the limit it takes over a minute; with it some hundred milliseconds.
 	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("120 KB take %v", took)
 	}
-	// A plain text costs no more than it may, and is found where it is one.
+	// A plain text costs no more than allowed, and its secret is found.
 	plain := append(bytes.Repeat([]byte("nothing to see here "), 5_000), "token=abcdefgh1234;"...)
 	if found := s.Append(nil, plain, s.Name(nil)); len(found) != 1 || found[0].Start < len(plain)-20 {
 		t.Errorf("got %v", found)

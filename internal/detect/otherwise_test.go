@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// A value that a format of its own shows is found whole, whatever signs it has: <> are
-// around what is to be found.
+// A value in its own format is found whole, with any characters. <> surround the finding.
 func TestValuesOfOwnFormats(t *testing.T) {
 	s := newSet(t, "secrets")
 	for _, text := range []string{

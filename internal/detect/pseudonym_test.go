@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A pseudonym is no secret, wherever it stands and whichever version of its key made
-// it, under the longest name that a key may have.
+// A pseudonym is no secret, in any place and with any version of its key, including the longest
+// possible key name.
 func TestPseudonymsAreNoSecrets(t *testing.T) {
 	set, err := Shipped().Set("secrets")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// positions are where a secret may stand.
+// positions are possible places of a secret.
 var positions = []struct {
 	name  string
 	event func(secret string) string
@@ -45,12 +45,12 @@ func findsIn(s *detect.Set, event string) (texts, detectors []string) {
 	return texts, detectors
 }
 
-// Every rule finds its examples whole in every position, by its own name, and nothing
-// in its counter-examples; none needs a search.
+// Every rule finds its examples whole in every position, under its own name, and nothing in its
+// counter-examples. None needs a search.
 func TestShippedRules(t *testing.T) {
 	began := time.Now()
 	s := newSet(t, "secrets")
-	built := time.Since(began) // with the reading of the pack, if the test runs alone
+	built := time.Since(began) // includes reading the pack, if the test runs alone
 	rules := 0
 	for _, info := range detect.Shipped().All() {
 		r := info.Rule

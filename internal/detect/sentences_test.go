@@ -2,8 +2,8 @@ package detect_test
 
 import "testing"
 
-// A value before its name in brackets is found, whole: <> are around what is to be found. How
-// somebody logs in, a version and a date are none.
+// A value followed by its name in brackets is found whole. <> surround the finding. Ways to log
+// in, versions and dates are no values.
 func TestValuesBeforeTheirName(t *testing.T) {
 	s := newSet(t, "secrets")
 	for _, text := range []string{
@@ -26,8 +26,8 @@ func TestValuesBeforeTheirName(t *testing.T) {
 	}
 }
 
-// TestValuesThatPeopleSet: behind a sign by which programs read values, short values that people
-// set are found, and digits; in sentences those of seven characters.
+// TestValuesThatPeopleSet: after an assignment sign in a program, short values chosen by people
+// are found, and digits; in sentences those of seven characters.
 func TestValuesThatPeopleSet(t *testing.T) {
 	s := newSet(t, "secrets")
 	for _, text := range []string{
@@ -50,8 +50,8 @@ func TestValuesThatPeopleSet(t *testing.T) {
 	}
 }
 
-// TestHashesOfPasswords: the hash of a password is a secret, as it can be guessed at. Those of keys
-// tell which key is meant.
+// TestHashesOfPasswords: the hash of a password is a secret, since it allows guessing. Hashes
+// of keys identify a key.
 func TestHashesOfPasswords(t *testing.T) {
 	s := newSet(t, "secrets")
 	const digest = "5f4dcc3b5aa765d61d8327deb882cf99"

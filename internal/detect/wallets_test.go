@@ -2,7 +2,7 @@ package detect
 
 import "testing"
 
-// The examples of EIP-55 have its checksum, and no other case of their letters does.
+// The examples of EIP-55 have its check sum, and no other case of their letters does.
 func TestEIP55(t *testing.T) {
 	for _, address := range []string{
 		"52908400098527886E0F7030069857D2E4169EE7", "8617E340B3D01FA5F11F306F4090FD50E238070D", "de709f2102306220921060314715629080e2fb77", "27b1fdb04752bbc536007a920d24acb045561c26",

@@ -13,7 +13,7 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// literal finds one text, and what stands under one key.
+// literal finds one text, and values under one key.
 type literal struct{ text, key string }
 
 func (l literal) Append(dst []detect.Finding, text []byte, name detect.Name) []detect.Finding {
@@ -41,10 +41,10 @@ func looking(t *testing.T, f finder, paths ...string) *Inspector {
 	return g.Inspector()
 }
 
-// quoted is s as a JSON string.
+// quoted returns s as a JSON string.
 func quoted(s string) string { return fmt.Sprintf("%q", s) }
 
-// leak checks that err is a leak of want, and that it tells nothing.
+// leak checks that err is a leak of want, and that it contains no value.
 func leak(t *testing.T, err error, rule string) {
 	t.Helper()
 	l, ok := errors.AsType[*Leak](err)
@@ -58,7 +58,7 @@ func leak(t *testing.T, err error, rule string) {
 
 // TestEveryLeafIsLookedAt plants the secret in every position that a document has.
 func TestEveryLeafIsLookedAt(t *testing.T) {
-	escaped := `s\u00333cr3t-v4lue` // not it: decoded it has a second 3
+	escaped := `s\u00333cr3t-v4lue` // not the secret: decoded it has a second 3
 	for name, data := range map[string]string{
 		"top level":                      `{"a":"x ` + secret + `"}`,
 		"key":                            `{"x-` + secret + `":null}`,
@@ -115,7 +115,7 @@ func TestPathsMayHoldNothing(t *testing.T) {
 		`"hmac:team.2:56c18bd2ac6a5ef8c338f6203cadc0cf"`: true, `"hmac:team.999999:56c18bd2ac6a5ef8c338f6203cadc0cf"`: true,
 		`"hmac:team.:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false, `"hmac:team.0:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false,
 		`"hmac:team.1234567:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false, `"hmac:team.1.2:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false,
-		`"hmac:team:68756e746572322d46616c6c2d32362d"`: false, `"hmac:team:68756e746572322d46616c6c2d783100"`: true, // spelled in 16 bytes, in 15
+		`"hmac:team:68756e746572322d46616c6c2d32362d"`: false, `"hmac:team:68756e746572322d46616c6c2d783100"`: true, // 16 printable bytes, 15 printable bytes
 		`"hmac:team.secret:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false, `"hmac:.2:56c18bd2ac6a5ef8c338f6203cadc0cf"`: false,
 	} {
 		for _, form := range []string{`{"password":%s}`, `{"a":{"Pass_Word":%s}}`, `{"a":[{"password":null},{"passWord":%s}]}`} {
@@ -134,14 +134,14 @@ func TestPathsMayHoldNothing(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeReadIsShut: where a path is to hold nothing, a text that looks
-// like JSON and is none may hold anything at it.
+// TestWhatCannotBeReadIsShut: if a path must not leave, a text that resembles JSON but is
+// invalid might contain the path, so it is refused.
 func TestWhatCannotBeReadIsShut(t *testing.T) {
 	i := looking(t, nil, "**.~password")
 	for _, text := range []string{`{"password":"x"`, `{"password":nan}`, `{'password': 'x'}`, `[{"password" : "x"}`} {
 		leak(t, i.Document([]byte(`{"updated_values":`+quoted(text)+`}`)), "paths")
 	}
-	for _, text := range []string{`{"password":NaN}`, `{"password":null,"password":"x"}`, `{"a":{"password":"x"},"a":1}`} { // can be read, whole
+	for _, text := range []string{`{"password":NaN}`, `{"password":null,"password":"x"}`, `{"a":{"password":"x"},"a":1}`} { // readable as a whole
 		leak(t, i.Document([]byte(`{"updated_values":`+quoted(text)+`}`)), "path **.~password")
 	}
 	for _, text := range []string{`{name}: hello`, `[info] it is 10:30`, `{`, `[`, `a {"b":1}`} {
@@ -223,7 +223,7 @@ func FuzzInspector(f *testing.F) {
 	})
 }
 
-// BenchmarkSecrets is what the gate costs on one event of 0.9 KB.
+// BenchmarkSecrets measures the gate's cost for one event of 0.9 KB.
 func BenchmarkSecrets(b *testing.B) {
 	g, err := New(Options{Detectors: []string{"secrets"}, Paths: []string{"**.~password"}})
 	if err != nil {
@@ -238,8 +238,8 @@ func BenchmarkSecrets(b *testing.B) {
 	}
 }
 
-// BenchmarkPayload is what it costs to look at 1000 records of which the sink made
-// lines, compressed.
+// BenchmarkPayload measures the cost of checking 1000 records that the sink rendered as lines,
+// compressed.
 func BenchmarkPayload(b *testing.B) {
 	g, err := New(Options{Detectors: []string{"secrets"}})
 	if err != nil {

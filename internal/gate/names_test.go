@@ -7,8 +7,8 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// TestPathsByNameAreAsPaths: a path of the form **.~name, which the walk knows by the
-// key, refuses what the search for the path finds, and nothing else.
+// TestPathsByNameAreAsPaths: for a path **.~name, which the walk recognises by the key, the
+// result equals that of a search for the path.
 func TestPathsByNameAreAsPaths(t *testing.T) {
 	paths := []string{"**.~password", "**.~api_key", "**.~team_id", "**.~nothing_has_this_name"}
 	events := [][]byte{
@@ -36,7 +36,7 @@ func TestPathsByNameAreAsPaths(t *testing.T) {
 			i.document.Reset(event)
 			searched := i.forbidden(&i.document, true)
 			if l, ok := errors.AsType[*Leak](walked); ok && l.Rule == "paths" {
-				continue // a text that looks like JSON and cannot be read
+				continue // a text that resembles JSON and cannot be parsed
 			}
 			if (walked == nil) != (searched == nil) {
 				t.Errorf("%s in %.200s: by name %v, by path %v", name, event, walked, searched)

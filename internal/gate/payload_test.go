@@ -32,7 +32,7 @@ func zstandard(t *testing.T, s string) []byte {
 	return w.EncodeAll([]byte(s), nil)
 }
 
-// TestEverythingDerivedIsLookedAt plants the secret in all that a sink derives.
+// TestEverythingDerivedIsLookedAt plants the secret in everything that a sink derives.
 func TestEverythingDerivedIsLookedAt(t *testing.T) {
 	records := []auditrelay.Record{{Sequence: 1, ID: "a", Data: []byte(`{"a":1}`)}, {Sequence: 2, ID: "b", Data: []byte(`{"b":1}`)}}
 	const clean = "{\"a\":1}\n{\"b\":1}\n"
@@ -79,7 +79,7 @@ func TestWhatARecordHoldsIsNotLookedAtTwice(t *testing.T) {
 	if err := looking(t, literal{text: secret}).Payload(&p, records); err != nil {
 		t.Errorf("got %v", err)
 	}
-	p.Body = []byte(string(records[1].Data) + "\n{\"a\":1}\n") // another's place is not its own
+	p.Body = []byte(string(records[1].Data) + "\n{\"a\":1}\n") // a record in another's place is checked again
 	leak(t, looking(t, literal{text: secret}).Payload(&p, records), "detector literal")
 }
 
@@ -102,8 +102,8 @@ func TestWhatIsUnreadableDoesNotLeave(t *testing.T) {
 	}
 }
 
-// TestNamesAreLookedAtBeforeTheyAreEscaped: a slash that became an underscore
-// hides nothing, and a name that is not shown does not count.
+// TestNamesAreLookedAtBeforeTheyAreEscaped: replacing a slash by an underscore hides nothing,
+// and an omitted name does not count.
 func TestNamesAreLookedAtBeforeTheyAreEscaped(t *testing.T) {
 	id := "user/pass@host"
 	r := []auditrelay.Record{{Sequence: 1, ID: id, Data: []byte(`{}`)}}
@@ -132,9 +132,9 @@ func TestThePayloadsOwnDigestIsNoSecret(t *testing.T) {
 	}
 }
 
-// TestBodiesOfSeveralRecords: what HTTP sinks send, an array over several lines and
-// envelopes, is read record by record; a record that was looked at is not again, and what
-// stands beside it is.
+// TestBodiesOfSeveralRecords: bodies of HTTP sinks, arrays over several lines and envelopes,
+// are read record by record. Checked records are not checked again, but everything beside them
+// is.
 func TestBodiesOfSeveralRecords(t *testing.T) {
 	c, err := detect.NewCatalogue(detect.Options{Exceptions: []detect.Exception{{Path: "sample"}}})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 // The tables of docs/reference/events.md are the tests of this file.
 
-// table returns the rows of the doc's table of that name, cell by cell.
+// table returns the rows of the document's table of that name, cell by cell.
 func table(t *testing.T, name string, cells int) (rows [][]string) {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/reference/events.md")
@@ -38,14 +38,14 @@ func table(t *testing.T, name string, cells int) (rows [][]string) {
 		if len(row) != cells {
 			t.Fatalf("table %s: %d cells where there should be %d: %s", name, len(row), cells, line)
 		}
-		if i >= 2 { // after the head and its line
+		if i >= 2 { // after the header and its line
 			rows = append(rows, row)
 		}
 	}
 	return rows
 }
 
-// code returns what a cell that is one span of code holds.
+// code returns the content of a cell that is one code span.
 func code(cell string) (string, bool) {
 	inner, ok := strings.CutPrefix(cell, "`")
 	if inner, end := strings.CutSuffix(inner, "`"); ok && end && !strings.Contains(inner, "`") {
@@ -56,10 +56,10 @@ func code(cell string) (string, bool) {
 
 func minimal(id string) string { return `{"id":"` + id + `","action":"created"}` }
 
-// with is a minimal event with one more field.
+// with returns a minimal event with one more field.
 func with(field string) string { return `{"id":"a","action":"created",` + field + `}` }
 
-// sized is an event of so many bytes.
+// sized returns an event of n bytes.
 func sized(n int) string {
 	return with(`"x":"` + strings.Repeat("x", n-len(with(`"x":""`))) + `"`)
 }
@@ -143,7 +143,7 @@ func TestTableOfEvents(t *testing.T) {
 	}
 }
 
-// named compares a field with a cell, whose "…" stands for any rest.
+// named compares a field with a cell, in which "…" stands for any rest.
 func named(field, cell string) bool {
 	if start, ok := strings.CutSuffix(cell, "…"); ok {
 		return strings.HasPrefix(field, start)
@@ -199,8 +199,8 @@ func zipped(plain ...string) string {
 	return b.String()
 }
 
-// bodies are the inputs of the table that are told in words. The letters a to c
-// stand for minimal events there and here.
+// bodies are the inputs that the table describes in words. The letters a to c stand for minimal
+// events in both.
 var bodies = func() map[string]io.Reader {
 	a, b, c := minimal("a"), minimal("b"), minimal("c")
 	two := zipped(a + "\n" + b + "\n")
@@ -277,8 +277,8 @@ func TestTableOfBodies(t *testing.T) {
 	}
 }
 
-// read runs a Reader to its end, and checks each event. It returns ids and
-// reasons, and the last fault of the Reader's own.
+// read runs a Reader to its end, and checks each event. It returns ids and reasons, and the
+// Reader's own last fault.
 func read(r *ingest.Reader) (results []string, last *ingest.EventError) {
 	index := 0
 	for raw, err := range r.All() {

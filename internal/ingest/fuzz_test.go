@@ -13,8 +13,8 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// What Check accepts is a JSON object for encoding/json too, and both read the
-// same id and action from it.
+// If Check accepts an input, encoding/json accepts it as an object too, and both read the same
+// id and action.
 func FuzzCheck(f *testing.F) {
 	for _, text := range events {
 		if len(text) < 1<<12 {
@@ -53,8 +53,8 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// Whatever comes, a Reader ends, holds its limits, counts without gaps, and
-// gives only what stands in the body; pieces change nothing.
+// For any input, a Reader ends, enforces its limits, counts without gaps, and returns only
+// parts of the body. The division into pieces changes nothing.
 func FuzzReader(f *testing.F) {
 	a, b := minimal("a"), minimal("b")
 	for _, body := range []string{
@@ -107,7 +107,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// dribble gives a body in pieces of 1, 2, 3, 1, ... bytes.
+// dribble returns a body in pieces of 1, 2, 3, 1, ... bytes.
 type dribble struct {
 	body []byte
 	at   int

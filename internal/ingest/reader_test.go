@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The pieces in which a body comes change nothing.
+// The division of a body into pieces changes nothing.
 func TestReaderTakesAnyPieces(t *testing.T) {
 	events := strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\t`, "\t", `\x00`, "\x00",
 		"<a>", minimal("a"), "<b>", minimal("b"), "<c>", minimal("c"))
@@ -39,7 +39,7 @@ func TestReaderTakesAnyPieces(t *testing.T) {
 	}
 }
 
-// Data is the event's bytes at Offset, in every form of body.
+// Data contains the event's bytes at Offset, for every form of body.
 func TestReaderTellsWhereEventsAre(t *testing.T) {
 	g := corpus.New(1)
 	var events []string
@@ -102,7 +102,7 @@ func TestReaderTellsWhereFaultsAre(t *testing.T) {
 	}
 }
 
-// A limit holds to the byte: at it, taken; one over, refused.
+// Limits are exact to the byte: at the limit accepted, one above refused.
 func TestReaderHoldsLimitsToTheByte(t *testing.T) {
 	exact := sized(100)
 	over := sized(101)
@@ -138,7 +138,7 @@ func TestReaderHoldsLimitsToTheByte(t *testing.T) {
 	}
 }
 
-// Where a body is over its limit, what stands within the limit is taken.
+// If a body exceeds its limit, the events within the limit are accepted.
 func TestReaderTakesWhatIsWithinTheLimit(t *testing.T) {
 	body := minimal("a") + "\n" + minimal("b") + "\n" + minimal("c")
 	limits := ingest.Limits{BodyBytes: int64(len(body) - 1)}
@@ -148,7 +148,7 @@ func TestReaderTakesWhatIsWithinTheLimit(t *testing.T) {
 	}
 }
 
-// A Reader holds one event and a buffer, however large the body.
+// A Reader holds one event and a buffer, for any size of body.
 func TestReaderIsBoundedInMemory(t *testing.T) {
 	event := append(corpus.Reference(), '\n')
 	deep := strings.Repeat("[", 1<<20)
@@ -177,7 +177,7 @@ func TestReaderIsBoundedInMemory(t *testing.T) {
 	}
 }
 
-// repeat gives piece over and over.
+// repeat returns piece repeatedly.
 type repeat struct {
 	piece []byte
 	at    int

@@ -29,8 +29,8 @@ func zstandard(t *testing.T, options []zstd.EOption, frames ...string) string {
 	return b.String()
 }
 
-// TestZstandard: bodies in zstd are read within the same bounds as in gzip, and with a bound
-// of the memory that a frame can ask for.
+// TestZstandard: zstd bodies have the same limits as gzip bodies, and a limit of the memory
+// that a frame can request.
 func TestZstandard(t *testing.T) {
 	a, b := minimal("a"), minimal("b")
 	whole := zstandard(t, nil, a+"\n", b+"\n")

@@ -13,7 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// What remains of gjson's language, and what does not.
+// Supported and unsupported parts of gjson's language.
 func TestTheLanguage(t *testing.T) {
 	const doc = `{"a":{"b":[{"n":1,"s":"x*y"},{"n":2,"s":"a@b.c"},{"n":3}]},"a.b":7,"list":[[1],[2,3]]}`
 	for text, want := range map[string]string{
@@ -31,7 +31,7 @@ func TestTheLanguage(t *testing.T) {
 		"": "empty", strings.Repeat("a", 1025): "longer than 1024 bytes",
 		"@this": "modifiers", "a.@reverse": "modifiers", "a|@tostr": "modifiers", "[a,b]": "multipaths", "{a}": "multipaths", "a.#(@this==1)": "modifiers", "a.#[n=1]": "multipaths",
 		`!"x"`: "constants", "a.!b": "constants", "a.#.![1]": "constants", "a|!1": "constants", `\!a`: "", `a.#(!="x")#`: "", `a.#(!%"x*")`: "", `a.#(s!="!x").n`: "",
-		// What stands in quotes for a list is a step for an object.
+		// Quoted text for a list is a step for an object.
 		`!["("].@tostr|@tostr`: "constants", `a(".@tostr|@tostr`: "modifiers", `a.#(s=="x.@y")`: "modifiers", `a.#(s=="x|[a]")`: "multipaths", `a.#(s=="x\.@y")`: "",
 		"*a*a*": "more than 2 *", `a.#(s%"*a*b*")`: "more than 2 *", `#(a=="x.y*"&&b%"*.*")`: "more than 2 *", `a.#(s%"**a")#.*`: "", "a.*b*.*c*": "", `\*\*\*\*`: "",
 	} {
@@ -42,7 +42,7 @@ func TestTheLanguage(t *testing.T) {
 	}
 }
 
-// No query takes much longer than it is charged for.
+// No query takes much longer than its charged cost.
 func TestWorkIsBounded(t *testing.T) {
 	const n = 20_000
 	for _, text := range []string{

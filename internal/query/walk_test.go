@@ -12,8 +12,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// TestAtPaceIsTheSame: GetAtPace finds what gjson finds, for queries and documents made at
-// random of what either treats in a way of its own.
+// TestAtPaceIsTheSame: GetAtPace finds the same as gjson, for random queries and documents made
+// of everything that either handles specially.
 func TestAtPaceIsTheSame(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	found := 0
@@ -106,7 +106,7 @@ func randomDocument(r *rand.Rand) string {
 	}
 }
 
-// Long numbers are what they say.
+// Long numbers keep their value.
 func TestLongNumbers(t *testing.T) {
 	p := &paced{watch: func() {}, left: everyWork}
 	zeros, nines := strings.Repeat("0", 40_000), strings.Repeat("9", 40_000)
@@ -124,7 +124,7 @@ func TestLongNumbers(t *testing.T) {
 	}
 }
 
-// Whatever is large or dear in a document, a query looks in while it works on that.
+// A query calls watch during all large or expensive work on a document.
 func TestQueriesLookIn(t *testing.T) {
 	for _, text := range []string{"z", "a.#", "a.#.b", `a.#(b%"*c*")#`, "*z*", "a.#(#(a==1)#)#", "a.z", "#(a)#"} {
 		q, err := Parse(text)

@@ -9,8 +9,8 @@ import (
 	"auditrelay/internal/test/producers"
 )
 
-// BenchmarkRead reads the first event of each producer's sample; check is the part that
-// every JSON object costs.
+// BenchmarkRead reads the first event of each producer's sample. check is the part that every
+// JSON object costs.
 func BenchmarkRead(b *testing.B) {
 	for _, sample := range producers.Samples() {
 		s := (&config.Config{}).SchemaNamed(sample.Schema).Compiled()

@@ -113,7 +113,7 @@ func TestRead(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	// What a filter masks is masked in the fields.
+	// A value masked by a filter is masked in the fields.
 	masked := strings.ReplaceAll(strings.Replace(event, "jane@example.com", "***", 1), `"name": "db", `, "")
 	if got, want := ColumnsOf(got.Mapping, []byte(masked)), (Columns{Action: "delete", TableName: "secrets", ChangedBy: "***"}); got != want {
 		t.Errorf("%+v", got)
@@ -165,8 +165,8 @@ func TestUnwrap(t *testing.T) {
 	}
 }
 
-// TestUnwrapIsBounded: lists of many events are taken apart no further than is allowed, and
-// brackets without end, for which a parser that calls itself has no stack, are no wrapper.
+// TestUnwrapIsBounded: lists of many events are divided only up to the limit. Endless brackets,
+// for which a recursive parser has no stack, are no wrapper.
 func TestUnwrapIsBounded(t *testing.T) {
 	s, err := New("x", Fields{Action: []string{"=a"}, Unwrap: []string{"list"}})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// delivered makes a place with objects of n records each, of 900 bytes, and its proofs.
+// delivered creates a place with objects of n records each, of 900 bytes, and their proofs.
 func delivered(b *testing.B, objects, n int, compressed, oneFileSet bool) (files oneFile, public string, size int64) {
 	b.Helper()
 	signer, public := newSigner(b)
@@ -84,7 +84,7 @@ func delivered(b *testing.B, objects, n int, compressed, oneFileSet bool) (files
 	return files, public, size
 }
 
-// BenchmarkVerify verifies 115 MB of records, proofs and all.
+// BenchmarkVerify verifies 115 MB of records with their proofs.
 func BenchmarkVerify(b *testing.B) {
 	for _, c := range []struct {
 		name          string

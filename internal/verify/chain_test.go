@@ -12,7 +12,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// bundleOf makes the one bundle of a log.
+// bundleOf creates the only bundle of a log.
 func bundleOf(t testing.TB, signer note.Signer, origin string, entries ...[]byte) ([]byte, proof.Checkpoint) {
 	t.Helper()
 	var leaves []proof.Hash
@@ -34,7 +34,7 @@ func bundleOf(t testing.TB, signer note.Signer, origin string, entries ...[]byte
 	return bundle, c
 }
 
-// newSigner returns a new key, and its public half as verify takes it.
+// newSigner returns a new key and its public key in the form for verify.
 func newSigner(tb testing.TB) (note.Signer, string) {
 	tb.Helper()
 	signing, public, err := note.GenerateKey(rand.Reader, "a")
@@ -48,13 +48,13 @@ func newSigner(tb testing.TB) (note.Signer, string) {
 	return signer, public
 }
 
-// A log that follows another one has to agree with it, as far as that was closed.
+// A log must agree with its predecessor up to the point where that was closed.
 func TestALogFollowsTheOneBefore(t *testing.T) {
 	signer, public := newSigner(t)
 	first := proof.Origin("00", "01", "l")
 	entries := [][]byte{proof.Begin{First: 1}.Append(nil), proof.Range{From: 1, To: 5}.Append(nil), proof.Clock{Floor: 5}.Append(nil)}
 	bundle, head := bundleOf(t, signer, first, entries...)
-	// The one before went on after the copy was made that the second log is of.
+	// The predecessor continued after the copy that the second log belongs to.
 	longer, _ := bundleOf(t, signer, first, append(slices.Clone(entries), proof.Clock{Floor: 5, Time: 1}.Append(nil))...)
 	second := func(b proof.Begin) []byte {
 		bundle, _ := bundleOf(t, signer, proof.Origin("00", "02", "l"), b.Append(nil), proof.Clock{Floor: 5}.Append(nil))
@@ -81,9 +81,9 @@ func TestALogFollowsTheOneBefore(t *testing.T) {
 	}
 }
 
-// A callback and its replays write to one file, and each has a log that is signed for
-// itself: the relay can end when one log tells of lines behind those that the other does not
-// tell of yet. They are newer than their log. Once the logs went on, nothing excuses them.
+// A callback and its replays write to one file, and each log is signed separately. The relay
+// may end when one log states lines after others that the second log does not state yet. Such
+// lines are newer than their log. Once the logs have continued, they are faults.
 func TestOneLogIsBehindAnother(t *testing.T) {
 	signer, public := newSigner(t)
 	begin := func() [][]byte { return [][]byte{proof.Begin{First: 1}.Append(nil)} }
@@ -99,7 +99,7 @@ func TestOneLogIsBehindAnother(t *testing.T) {
 	}
 	a, c := delivered(begin(), 1, `"a"`), delivered(begin(), 1, `"c"`)
 	for name, test := range map[string]struct {
-		callback, replay [][]byte // what their logs tell; the file is a, b, c
+		callback, replay [][]byte // content of the logs; the file is a, b, c
 		faults           int
 		newer            int
 	}{
@@ -126,7 +126,7 @@ func TestOneLogIsBehindAnother(t *testing.T) {
 }
 
 // TestWhatTheLogBeforeStates: a restored journal's log begins at the first event without an
-// outcome. Later ones may have theirs in the log before, which may be elsewhere.
+// outcome. Later events may have their outcomes in the previous log, which may be elsewhere.
 func TestWhatTheLogBeforeStates(t *testing.T) {
 	signer, public := newSigner(t)
 	outcome := func(sequence uint64) []byte { return proof.Outcome{Outcome: 2, Sequence: sequence}.Append(nil) }

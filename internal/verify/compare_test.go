@@ -7,9 +7,9 @@ import (
 	"auditrelay/internal/proof"
 )
 
-// Of equal lines the certain place has the one that stands in its log's order, and the
-// possible place the other: a payload whose attempt had no answer, and that was delivered
-// again after others, is no fault. A possible place of unknown content is no place.
+// Of two equal lines, the one in its log's order belongs to the certain place, and the other to
+// the possible place. So a payload whose attempt had no answer, and that was delivered again
+// after others, is no fault. A possible place with unknown content matches no line.
 func TestPossiblePlaces(t *testing.T) {
 	one, other := &log{}, &log{}
 	sum := func(c rune) (h proof.Hash) {
@@ -33,7 +33,7 @@ func TestPossiblePlaces(t *testing.T) {
 		want    []expected
 		lines   string
 		faults  string // category and line of each
-		arrived int    // of the possible ones
+		arrived int    // number of possible ones
 	}{
 		{"arrived twice, the first before others", replaced, "AXA", "", 1},
 		{"arrived twice, behind others", replaced, "XAA", "", 1},
@@ -72,7 +72,7 @@ func TestPossiblePlaces(t *testing.T) {
 	}
 }
 
-// In a store a possible record of unknown content does not vouch for a row's.
+// In a store, a possible record of unknown content does not confirm a row.
 func TestAPossibleRowOfUnknownContent(t *testing.T) {
 	s := &rowState{}
 	s.then(&proof.Outcome{Delivered: proof.Record, Digest: proof.Hash{1}})

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Proofs of consistency are those that x/mod checks, for every pair of sizes.
+// x/mod accepts the proofs of consistency for every pair of sizes.
 func TestConsistency(t *testing.T) {
 	var leaves []proof.Hash
 	for i := range 70 {

@@ -23,16 +23,16 @@ import (
 
 var writeForged = flag.Bool("write-forged", false, "write the corpus of forged bundles anew")
 
-// forger has a true bundle and the record that it states, and a key of his own.
+// forger has a valid bundle, the record that it states, and another key.
 type forger struct {
 	t              *testing.T
 	signer, other  note.Signer
 	public, theirs string
-	signing        string // theirs
+	signing        string // the forger's own
 	entries        [][]byte
 }
 
-// genuine is the record that the corpus is about, and its object.
+// genuine is the record of the corpus, and its object.
 var genuine = []byte(`{"id":"e1","action":"created"}`)
 
 func newForger(t *testing.T) *forger {
@@ -69,7 +69,7 @@ func leavesOf(entries [][]byte) (tile []byte) {
 	return tile
 }
 
-// bundle is a bundle of entries and a tile under a checkpoint of its own.
+// bundle returns a bundle of entries and a tile with a given checkpoint.
 func (f *forger) bundle(signed []byte, entries [][]byte, tile []byte, more ...proof.BundleFile) []byte {
 	f.t.Helper()
 	files := append([]proof.BundleFile{{Name: proof.CheckpointName, Data: signed}}, more...)
@@ -95,8 +95,8 @@ func (f *forger) signed(signer note.Signer, entries [][]byte, size uint64) []byt
 	return signed
 }
 
-// forgeries returns bundles by name. A name begins with the category that Verify has to
-// find; "whole" is none.
+// forgeries returns bundles by name. A name begins with the category that Verify must report;
+// "whole" means none.
 func (f *forger) forgeries() map[string][]byte {
 	n := uint64(len(f.entries))
 	signed, tile := f.signed(f.signer, f.entries, n), leavesOf(f.entries)
@@ -161,8 +161,8 @@ func TestWriteForgedBundles(t *testing.T) {
 	}
 }
 
-// TestForgedBundlesAreNamed reads the committed corpus: a bundle that was true once and
-// was changed, each time by one idea of a forger. The record beside it is as it was.
+// TestForgedBundlesAreNamed reads the committed corpus: a valid bundle, changed each time in
+// one way of forgery. The record beside it is unchanged.
 func TestForgedBundlesAreNamed(t *testing.T) {
 	names, err := filepath.Glob("testdata/forged/*.tar")
 	if err != nil || len(names) < 15 {
@@ -197,8 +197,8 @@ func TestForgedBundlesAreNamed(t *testing.T) {
 	}
 }
 
-// FuzzBundle changes bundles of the corpus. Without the key no change makes one that has no
-// fault and tells more than the genuine one, or of other logs.
+// FuzzBundle changes bundles of the corpus. Without the key, no change gives a bundle without
+// faults that states more than the genuine one, or other logs.
 func FuzzBundle(f *testing.F) {
 	names, err := filepath.Glob("testdata/forged/*.tar")
 	if err != nil {
@@ -227,8 +227,8 @@ func FuzzBundle(f *testing.F) {
 	})
 }
 
-// TestTheGravestOfManyFaultsIsTheVerdict: the list of faults is bounded, the verdict is
-// about all of them.
+// TestTheGravestOfManyFaultsIsTheVerdict: the list of faults is limited, but the verdict covers
+// all of them.
 func TestTheGravestOfManyFaultsIsTheVerdict(t *testing.T) {
 	r := &Report{}
 	for range maxFaults + 1 {
@@ -253,8 +253,8 @@ func (u unreadable) Open(name string) (io.ReadCloser, error) {
 	return u.oneFile.Open(name)
 }
 
-// TestAnUnreadableFileHidesNothingAsMissing: nobody can say what a file holds that cannot
-// be read, so that its records are not called missing.
+// TestAnUnreadableFileHidesNothingAsMissing: the content of an unreadable file is unknown, so
+// its records are not reported as missing.
 func TestAnUnreadableFileHidesNothingAsMissing(t *testing.T) {
 	f := newForger(t)
 	bundle := f.bundle(f.signed(f.signer, f.entries, 4), f.entries, leavesOf(f.entries))
@@ -269,8 +269,8 @@ func TestAnUnreadableFileHidesNothingAsMissing(t *testing.T) {
 	}
 }
 
-// TestHostileFilesAreBounded: whoever can write to the place can neither fill the
-// verifier's memory nor keep it busy for long.
+// TestHostileFilesAreBounded: an attacker with write access can neither fill the verifier's
+// memory nor keep it busy for long.
 func TestHostileFilesAreBounded(t *testing.T) {
 	f := newForger(t)
 	bundle := f.bundle(f.signed(f.signer, f.entries, 4), f.entries, leavesOf(f.entries))

@@ -26,9 +26,9 @@ func (f oneFile) Open(name string) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(f[name])), nil
 }
 
-// FuzzVerify has a forger choose all of a bundle but the signature: the log's leaves,
-// its tiles, and the data. Nothing panics, and what has no fault has the records that
-// the leaves state.
+// FuzzVerify lets a forger choose all of a bundle except the signature: the log's leaves, its
+// tiles, and the data. Nothing panics, and data without faults has the records stated by the
+// leaves.
 func FuzzVerify(f *testing.F) {
 	signer, public := newSigner(f)
 	entries := proof.AppendEntries(nil, proof.Begin{First: 1}.Append(nil), proof.Payload{Records: 1, Key: "k"}.Append(nil),
@@ -54,7 +54,7 @@ func FuzzVerify(f *testing.F) {
 		bundle, err := proof.AppendBundle(nil, []proof.BundleFile{{Name: proof.CheckpointName, Data: signed},
 			{Name: proof.EntriesPath(0, len(list)), Data: entries}, {Name: proof.TilePath(0, 0, len(list)), Data: hashes}, {Name: name, Data: tile}})
 		if err != nil {
-			return // a name that no tar takes
+			return // not a valid name in a tar file
 		}
 		report, err := Verify(oneFile{"_proofs/a.tar": bundle, "k": data}, Options{Keys: []string{public}, Pins: [][]byte{signed, tile}})
 		if err != nil {
@@ -100,8 +100,8 @@ func (s *oneStore) Rows(fn func(Row) error) error {
 
 func (s *oneStore) Check() ([]string, error) { return nil, nil }
 
-// FuzzStore has a forger choose the entries of a signed log and the rows of a store.
-// Nothing panics, and a store without a fault holds what its log states.
+// FuzzStore lets a forger choose the entries of a signed log and the rows of a store. Nothing
+// panics, and a store without a fault contains what its log states.
 func FuzzStore(f *testing.F) {
 	signer, public := newSigner(f)
 	data := []byte("{}")

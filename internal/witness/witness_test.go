@@ -15,7 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// logOf is a log of n leaves, with proofs by x/mod.
+// logOf returns a log of n leaves, with proofs by x/mod.
 func logOf(t *testing.T, signer note.Signer, n int, salt string) Log {
 	t.Helper()
 	var stored []tlog.Hash
@@ -83,7 +83,7 @@ func TestAWitnessCosigns(t *testing.T) {
 	if _, err := proof.OpenCheckpoint(cosigned, note.VerifierList(known)); err != nil {
 		t.Error("the log's own signature is lost:", err)
 	}
-	// To know what the witness cosigned last saves a request.
+	// Knowing what the witness cosigned last saves a request.
 	s.Asked()
 	l := logOf(t, signer, 300, "")
 	l.Known = 3
@@ -93,13 +93,13 @@ func TestAWitnessCosigns(t *testing.T) {
 	if _, err := w.Cosign(t.Context(), logOf(t, signer, 301, "")); err != nil || s.Asked() != 2 {
 		t.Error(err)
 	}
-	// The same size once more is cosigned as well.
+	// The same size is cosigned again.
 	l = logOf(t, signer, 301, "")
 	l.Known = 301
 	if _, err := w.Cosign(t.Context(), l); err != nil {
 		t.Error(err)
 	}
-	// A log that was cut, or replaced, is not cosigned.
+	// A truncated or replaced log is not cosigned.
 	if _, err := w.Cosign(t.Context(), logOf(t, signer, 200, "")); !errors.Is(err, ErrAhead) {
 		t.Error(err)
 	}
@@ -109,7 +109,7 @@ func TestAWitnessCosigns(t *testing.T) {
 	if _, err := w.Cosign(t.Context(), logOf(t, signer, 301, "other ")); err == nil || !strings.Contains(err.Error(), "another root") {
 		t.Error(err)
 	}
-	// Nor is one of an unknown key. An answer without a valid cosignature is none.
+	// Nor is a log with an unknown key. An answer without a valid cosignature does not count.
 	theirs, _ := newSigner(t)
 	if _, err := w.Cosign(t.Context(), logOf(t, theirs, 302, "")); err == nil || !strings.Contains(err.Error(), "does not know the key") {
 		t.Error(err)

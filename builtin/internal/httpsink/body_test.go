@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The race detector tells whether a reader still touches what was taken back.
+// The race detector reports a reader that still uses a body after TakeBack.
 func TestABodyThatWasTakenBackIsNotRead(t *testing.T) {
 	content := bytes.Repeat([]byte("x"), 1<<20)
 	body := Lend(content)

@@ -15,8 +15,8 @@ import (
 	"auditrelay"
 )
 
-// A request in the clear to a port of TLS is answered 400 by most servers, which says
-// nothing of a record: no record is refused for it.
+// Most servers answer a plain-text request to a TLS port with 400. This says nothing about a
+// record, so no record is refused.
 func TestAPortThatSpeaksTLS(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
@@ -38,7 +38,7 @@ func TestAPortThatSpeaksTLS(t *testing.T) {
 		"<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>\r\n<body>": auditrelay.Misconfigured,
 		"Bad Request\nThis combination of host and port requires TLS.\n":                                    auditrelay.Misconfigured,
 		apache: auditrelay.Misconfigured,
-		`{"bad": "Client sent an HTTP request to an HTTPS server."}`: auditrelay.Refused, // an event's words
+		`{"bad": "Client sent an HTTP request to an HTTPS server."}`: auditrelay.Refused, // text from an event
 	} {
 		if err := c.Refusal(Answer{Status: 400, Body: []byte(body)}); auditrelay.KindOf(err) != want {
 			t.Errorf("%q: %v", body, err)
@@ -46,7 +46,7 @@ func TestAPortThatSpeaksTLS(t *testing.T) {
 	}
 }
 
-// What is no answer is told by its kind.
+// Failures without an answer are reported by kind.
 func TestWhatIsNoAnswer(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/headers" {
@@ -80,8 +80,8 @@ func TestWhatIsNoAnswer(t *testing.T) {
 	}
 }
 
-// An answer that breaks off counts by its status where that is a refusal which no further
-// word could change: not where it may be a success, or name a record.
+// A truncated answer counts by its status if it is a refusal that the missing part could not
+// change. It does not count if it could be a success, or could name a record.
 func TestAnAnswerThatBreaksOff(t *testing.T) {
 	for status, want := range map[int]auditrelay.ErrorKind{
 		200: auditrelay.Transient, 202: auditrelay.Transient, 400: auditrelay.Transient, 422: auditrelay.Transient,
@@ -104,7 +104,7 @@ func TestAnAnswerThatBreaksOff(t *testing.T) {
 	}
 }
 
-// A credential that no header can hold stalls, and is read again.
+// A credential that is invalid in a header stalls, and is read again.
 func TestACredentialThatIsNoHeader(t *testing.T) {
 	c := client(t, Options{}, "http://127.0.0.1:9")
 	_, err := c.Send(t.Context(), Request{Header: http.Header{"Authorization": {"Bearer two\nlines"}}, Body: []byte("x")})
@@ -113,7 +113,7 @@ func TestACredentialThatIsNoHeader(t *testing.T) {
 	}
 }
 
-// A request for which the rate leaves no room within the attempt waits, and says so.
+// A request that exceeds the rate limit within the attempt waits, and reports it.
 func TestTheRateLeavesNoRoom(t *testing.T) {
 	c := client(t, Options{RequestsPerSecond: 1}, "http://127.0.0.1:9")
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -138,7 +138,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A page for people with status 200 is no delivery.
+// An HTML page with status 200 is no delivery.
 func TestALogInPageIsNoDelivery(t *testing.T) {
 	c := client(t, Options{}, "http://127.0.0.1:9")
 	for body, delivered := range map[string]bool{
@@ -161,8 +161,8 @@ func TestALogInPageIsNoDelivery(t *testing.T) {
 	}
 }
 
-// What a destination writes is kept beside the error, never in it, and without the
-// credentials that it was sent: some answer with the request's headers.
+// A destination's text is stored beside the error, never in it, and without the sent
+// credentials: some destinations answer with the request's headers.
 func TestAnswersAreKeptWithoutCredentials(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusTeapot)
@@ -205,8 +205,8 @@ func TestAnswersAreKeptWithoutCredentials(t *testing.T) {
 	}
 }
 
-// A proxy that does not connect is told from the destination, and by its status: what its
-// rules or credentials are the cause of stalls, what passes is tried again.
+// A proxy that refuses to connect is distinguished from the destination, and classified by its
+// status: faults of rules or credentials stall, temporary ones are retried.
 func TestAProxyRefuses(t *testing.T) {
 	for status, want := range map[int]auditrelay.ErrorKind{
 		400: auditrelay.Misconfigured, 403: auditrelay.Misconfigured, 407: auditrelay.Unauthorized, 413: auditrelay.Misconfigured, 429: auditrelay.Throttled, 502: auditrelay.Transient, 503: auditrelay.Throttled,

@@ -22,7 +22,7 @@ import (
 	"auditrelay"
 )
 
-// Addresses of the inside, in every spelling that leads there.
+// Internal addresses, in every notation that leads to them.
 func TestGuard(t *testing.T) {
 	closed, _ := newGuard(nil)
 	open, err := newGuard([]string{NetworkLoopback, NetworkPrivate, "100.64.0.0/10"})
@@ -31,7 +31,7 @@ func TestGuard(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		ip         string
-		want, open bool // may be connected to, without and with the networks allowed
+		want, open bool // allowed without, and with, the networks
 	}{
 		{"93.184.216.34", true, true},
 		{"2606:2800:220:1::1", true, true},
@@ -58,9 +58,9 @@ func TestGuard(t *testing.T) {
 		{"::127.0.0.1", false, true},
 		{"::169.254.169.254", false, false},
 		{"64:ff9b:1::7f00:1", false, false},
-		{"2001:0:4136:e378:8000:63bf:f5ff:fffe", false, true},  // Teredo of 10.0.0.1
-		{"2001:0:4136:e378:8000:63bf:5601:5601", false, false}, // of 169.254.169.254
-		{"2001:0:4136:e378:8000:63bf:a247:28dd", true, true},   // of 93.184.215.34
+		{"2001:0:4136:e378:8000:63bf:f5ff:fffe", false, true},  // Teredo for 10.0.0.1
+		{"2001:0:4136:e378:8000:63bf:5601:5601", false, false}, // for 169.254.169.254
+		{"2001:0:4136:e378:8000:63bf:a247:28dd", true, true},   // for 93.184.215.34
 		{"203.0.113.7", false, false},
 		{"::ffff:0:7f00:1", false, true}, // translated
 		{"::ffff:0:a9fe:a9fe", false, false},
@@ -78,7 +78,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// The hint names what would allow the address.
+// The hint names a network that would allow the address.
 func TestTheGuardsHint(t *testing.T) {
 	g, _ := newGuard(nil)
 	for ip, want := range map[string]string{"::1": "(loopback)", "127.0.0.1": "(loopback)", "10.0.0.1": "(private", "::": "(::/128)", "169.254.1.1": "(169.254.1.1/32)"} {
@@ -88,7 +88,7 @@ func TestTheGuardsHint(t *testing.T) {
 	}
 }
 
-// The guard looks at the address that is connected to, whatever the name was.
+// The guard checks the address of the connection, whatever the name was.
 func TestANameThatLeadsInside(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was reached") }))
 	defer server.Close()
@@ -100,7 +100,7 @@ func TestANameThatLeadsInside(t *testing.T) {
 		}
 		t.Errorf("got %v", err)
 	}
-	// A proxy that the operator named may stand inside.
+	// A proxy configured by the operator may be internal.
 	conn, err := closed.dialer("localhost:"+port)(t.Context(), "tcp", "localhost:"+port)
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func client(t *testing.T, o Options, url string) *Client {
 	return c
 }
 
-// A redirect is no delivery and is not followed, wherever it leads.
+// A redirect is no delivery and is not followed, to any target.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
 	defer other.Close()
@@ -142,7 +142,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// A secret's file is read again when it changes, and its absence stalls.
+// A secret's file is read again when it changes, and a missing file stalls.
 func TestSecretsRotate(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "secret")
 	s, err := NewSecret("token", "", name)
@@ -171,7 +171,7 @@ func TestSecretsRotate(t *testing.T) {
 	}
 }
 
-// A client certificate that is missing or damaged is told as that, and stalls.
+// A missing or damaged client certificate is reported as such, and stalls.
 func TestAClientCertificateThatIsNone(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
@@ -199,7 +199,7 @@ func TestAClientCertificateThatIsNone(t *testing.T) {
 	}
 }
 
-// A proxy that the environment names may stand inside, by each scheme's own port.
+// A proxy from the environment may be internal, with each scheme's default port.
 func TestAProxysAddress(t *testing.T) {
 	for text, want := range map[string]string{
 		"http://p": "p:80", "https://p": "p:443", "socks5://p": "p:1080", "socks5h://p": "p:1080", "http://p:3128": "p:3128", "socks5://[::1]": "[::1]:1080",
@@ -214,8 +214,8 @@ func TestAProxysAddress(t *testing.T) {
 	}
 }
 
-// Items stand in order, each in one payload, within the bounds; both halves of a payload
-// hold what it held.
+// Items keep their order, each is in one payload, within the limits. Both halves of a payload
+// together contain its items.
 func TestPack(t *testing.T) {
 	chunk := auditrelay.Chunk{Callback: "c", Journal: "j.1", From: 1, To: 100}
 	var items []Item
@@ -263,7 +263,7 @@ func TestPack(t *testing.T) {
 	}
 }
 
-// Options of another kind are errors at their paths.
+// Invalid options are errors at their paths.
 func TestOptions(t *testing.T) {
 	for want, o := range map[string]Options{
 		"http.proxy: expected none":         {Proxy: "proxy:3128"},
@@ -278,8 +278,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// What the TLS options say of the destination is not said to a service of tokens, which the
-// guard holds too; and a library reads no answer without end.
+// TLS options for the destination do not apply to a token service, but the guard does. A
+// library cannot read an endless answer.
 func TestTokens(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for block := make([]byte, 64<<10); ; {

@@ -29,13 +29,13 @@ func TestLimiterHalvesOnceForABurstAndGrowsAgain(t *testing.T) {
 			t.Fatalf("%d at a time, %d running; want %d and none", l.bound, l.running, bound)
 		}
 	}
-	give(take(8), true) // all of them met the same limit
+	give(take(8), true) // all of them hit the same limit
 	want(4)
 	give(take(4), true)
 	want(2)
 	give(take(2), true)
 	give(take(1), true)
-	want(1) // never none
+	want(1) // never zero
 	give(take(1), false)
 	want(2)
 	give(take(2), false)
@@ -46,7 +46,7 @@ func TestLimiterHalvesOnceForABurstAndGrowsAgain(t *testing.T) {
 	for range 20 {
 		give(take(1), false)
 	}
-	want(8) // never more than asked for
+	want(8) // never above the configured maximum
 }
 
 func TestLimiterHoldsBack(t *testing.T) {

@@ -31,7 +31,7 @@ func (r *resolver) set(addresses ...string) {
 	}
 }
 
-// startResolver makes every name resolve as the test says, to its end.
+// startResolver makes every name resolve as the test specifies, until its end.
 func startResolver(t *testing.T) *resolver {
 	t.Helper()
 	r := &resolver{}
@@ -89,8 +89,8 @@ func (r *resolver) answer(query []byte) []byte {
 	return answer
 }
 
-// TestNamesThatResolveInside: whatever a name resolves to, it is refused where a connection
-// is made. The listener sees none.
+// TestNamesThatResolveInside: the connection to any internal address that a name resolves to is
+// refused. The listener gets none.
 func TestNamesThatResolveInside(t *testing.T) {
 	names := startResolver(t)
 	var reached atomic.Int64
@@ -117,8 +117,9 @@ func TestNamesThatResolveInside(t *testing.T) {
 	}
 }
 
-// TestANameThatIsBoundAnew: a name that led where it may, and leads inside later, is
-// refused then. Allowed is one address of the inside, as a public one cannot be had here.
+// TestANameThatIsBoundAnew: a name that led to an allowed address and later leads to an
+// internal one is then refused. The allowed one is internal too, since no public address is
+// available here.
 func TestANameThatIsBoundAnew(t *testing.T) {
 	names := startResolver(t)
 	outside, err := net.Listen("tcp", "127.0.0.2:0")
@@ -128,7 +129,7 @@ func TestANameThatIsBoundAnew(t *testing.T) {
 	var delivered, reached atomic.Int64
 	good := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		delivered.Add(1)
-		w.Header().Set("Connection", "close") // the next request connects anew
+		w.Header().Set("Connection", "close") // the next request opens a new connection
 	})}
 	go func() { _ = good.Serve(outside) }()
 	defer good.Close()
@@ -150,7 +151,7 @@ func TestANameThatIsBoundAnew(t *testing.T) {
 	if _, err := c.Send(t.Context(), Request{Header: http.Header{}, Body: []byte("x")}); !errors.Is(err, ErrInside) {
 		t.Errorf("bound anew: %v", err)
 	}
-	names.set("127.0.0.1", "127.0.0.2") // the one may be reached, the other not
+	names.set("127.0.0.1", "127.0.0.2") // the first is allowed, the second is not
 	if _, err := c.Send(t.Context(), Request{Header: http.Header{}, Body: []byte("x")}); err != nil || delivered.Load() != 2 {
 		t.Errorf("one of two: %v, %d delivered", err, delivered.Load())
 	}
@@ -159,7 +160,7 @@ func TestANameThatIsBoundAnew(t *testing.T) {
 	}
 }
 
-// guarded is a client that may connect to the networks named, and to no other inside.
+// guarded returns a client that may connect to these networks and no other internal ones.
 func guarded(t *testing.T, url string, networks ...string) *Client {
 	t.Helper()
 	o := Options{AllowNetworks: networks}.WithDefaults(CompressionNone)
@@ -176,11 +177,11 @@ func guarded(t *testing.T, url string, networks ...string) *Client {
 	return c
 }
 
-// TestNumbersAreNoHosts: what some resolvers read as an address and others as a name.
+// TestNumbersAreNoHosts: hosts that some resolvers read as an address and others as a name.
 func TestNumbersAreNoHosts(t *testing.T) {
 	for host, ok := range map[string]bool{
 		"2130706433": false, "0x7f000001": false, "0X7F.0.0.1": false, "0177.0.0.1": false, "127.1": false, "127.0.0.1.": false, "017700000001": false,
-		// A proxy would get them as they are spelt here, or as net/http spells them.
+		// A proxy would get them in this spelling, or in that of net/http.
 		"①②⑦.⓪.⓪.①": false, "127。0。0。1": false, "169。254。169。254": false, "localhost.": false, "a.localhost": false, "ⓛocalhost": false, "münchen.example": true,
 		"hooks.example": true, "1.example": true, "0x7f.example": true, "93.184.216.34": true, "[2606:2800:220:1::1]": true,
 	} {

@@ -10,14 +10,14 @@ import (
 	"auditrelay"
 )
 
-// A refused tombstone means that the request is at fault only where it is fresh: a
-// destination may refuse what is old, and newer events must not wait behind that for ever.
-// A stall that has begun stays one while its tombstones grow old, until something is taken.
+// A refused tombstone puts the request at fault only if it is fresh: a destination may refuse
+// old entries, and newer events must not wait behind them forever. A stall continues while its
+// tombstones grow old, until something is accepted.
 func TestRefusedTombstones(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	refused := &auditrelay.DeliveryError{Kind: auditrelay.Refused, Err: errors.New("entry too old")}
 	type step struct {
-		ages []time.Duration // of the tombstones; negative: of the future
+		ages []time.Duration // of the tombstones; negative: in the future
 		err  error
 		want auditrelay.ErrorKind // 0 with err nil
 	}

@@ -22,20 +22,20 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// metadata is a stand-in of Azure's instance metadata service, as Microsoft's "Use managed
-// identities on a virtual machine to acquire an access token" describes it, API version
+// metadata is a stand-in for Azure's instance metadata service, as described in Microsoft's
+// "Use managed identities on a virtual machine to acquire an access token", API version
 // 2018-02-01: GET with the header Metadata: true, resource and perhaps client_id; 400 for
-// what it does not know.
+// unknown values.
 type metadata struct {
 	*httptest.Server
 	mu       sync.Mutex
-	resource string // that tokens are given for
-	status   int    // in place of a token; 0: none
+	resource string // resource of the tokens
+	status   int    // instead of a token; 0: none
 	asked    []string
 }
 
-// startMetadata starts one that gives tokens for a resource of the test's own: the library
-// keeps tokens for as long as the process runs.
+// startMetadata starts a service with tokens for the test's own resource, since the library
+// caches tokens for the life of the process.
 func startMetadata(t *testing.T) *metadata {
 	m := &metadata{resource: "https://" + rand.Text() + ".example"}
 	m.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -62,7 +62,7 @@ func startMetadata(t *testing.T) *metadata {
 	return m
 }
 
-// transport leads requests to the metadata service's address to m, and those of Entra to
+// transport sends requests for the metadata service's address to m, and those for Entra
 // nowhere.
 func (m *metadata) transport() tokenTransport {
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -79,18 +79,18 @@ type failing struct{ err error }
 
 func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }
 
-// noVariables has Azure's search find nothing of the machine that the test runs on.
+// noVariables hides the test machine from Azure's search.
 func noVariables(t *testing.T) {
 	for _, name := range []string{"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST",
 		"AZURE_USERNAME", "AZURE_PASSWORD", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_ENDPOINT", "MSI_SECRET", "IMDS_ENDPOINT", "AZURE_TOKEN_CREDENTIALS"} {
 		t.Setenv(name, "")
 		unset(t, name)
 	}
-	t.Setenv("AZURE_TOKEN_CREDENTIALS", "prod") // not the developer's tools
+	t.Setenv("AZURE_TOKEN_CREDENTIALS", "prod") // no developer tools
 }
 
-// A machine's own identity gives tokens by its metadata service, and so does one that
-// AZURE_CLIENT_ID names.
+// A machine's own identity gets tokens from its metadata service, and so does one named by
+// AZURE_CLIENT_ID.
 func TestAManagedIdentity(t *testing.T) {
 	for _, id := range []string{"", "00000000-0000-0000-0000-00000000000a"} {
 		noVariables(t)
@@ -109,8 +109,8 @@ func TestAManagedIdentity(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong in the search has the kind that the engine acts on, and its error
-// quotes no service.
+// Each failure in the search has the kind that the engine acts on, and its error quotes no
+// service.
 func TestTheSearchsErrors(t *testing.T) {
 	const secret = "planted-secret"
 	entra := func(t *testing.T) {
@@ -184,8 +184,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// authority answers what Entra says of itself, as the library asks before it asks for a
-// token.
+// authority returns Entra's description of itself, which the library requests before a token.
 func authority(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	w.Header().Set("Content-Type", "application/json")
@@ -203,7 +202,7 @@ func authority(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// answering answers requests for tokens with a status, and quotes what it was sent.
+// answering answers token requests with a status, and quotes the request.
 func answering(status int) func(*http.Request) (*http.Response, error) {
 	return func(r *http.Request) (*http.Response, error) {
 		if !strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") {
@@ -219,7 +218,7 @@ func answering(status int) func(*http.Request) (*http.Response, error) {
 	}
 }
 
-// A token service's words, also those of the status line, do not get into the error.
+// A token service's text, including the status line, does not get into the error.
 func TestARefusalQuotesNoService(t *testing.T) {
 	const secret = "planted-secret"
 	u, err := url.Parse("https://sink.example")
@@ -239,7 +238,7 @@ func TestARefusalQuotesNoService(t *testing.T) {
 	}
 }
 
-// unset removes a variable for the test; t.Setenv puts it back.
+// unset removes a variable during the test; t.Setenv restores it.
 func unset(t *testing.T, name string) {
 	t.Helper()
 	if err := os.Unsetenv(name); err != nil {
