@@ -64,8 +64,8 @@ callbacks:
   - {name: a, must_not_leave: {detectors: [acme-token, acme, secrets]}, sink: {stdout: {}}}
 `
 
-// An operator's rules, in YAML and in gitleaks' format, are detectors like the shipped
-// ones, and exceptions hold where they say.
+// An operator's rules, in YAML and in gitleaks' format, work like the shipped detectors, and
+// exceptions apply where they say.
 func TestDetectors(t *testing.T) {
 	cfg, err := loadDetectors(t, someDetectors, map[string]string{".acme.toml": rulesFile})
 	if err != nil {
@@ -109,7 +109,7 @@ func TestDetectors(t *testing.T) {
 	}
 }
 
-// Faults are told at their place, all at once, and quote no event.
+// Faults are reported at their places, all at once, without event data.
 func TestDetectorFaults(t *testing.T) {
 	_, err := loadDetectors(t, `detectors:
   broken:

@@ -47,7 +47,7 @@ func TestDigestsFollowTheMeaningNotTheText(t *testing.T) {
 		name, old, new string
 		env            func(string) (string, bool)
 		key            string
-		whole, a, b    bool // whether it changes
+		whole, a, b    bool // whether the digest changes
 	}{
 		{name: "nothing"},
 		{name: "a comment", old: "callbacks:", new: "# a comment\ncallbacks:"},
@@ -93,7 +93,7 @@ func TestDigestsFollowTheMeaningNotTheText(t *testing.T) {
 	}
 }
 
-// Another module under the same name is another callback.
+// Another module under the same name changes the callback.
 func TestDigestsSeeTheModule(t *testing.T) {
 	dir := t.TempDir()
 	text := []byte("filters: {f: {wasm: m.wasm}}\ncallbacks: [{name: a, filters: [f], sink: {x: }}]")
@@ -133,8 +133,8 @@ callbacks:
   - {name: b, filters: [n], sink: {x: }}
 `
 
-// What new pseudonyms are made with is part of what uses it, guest or policy; what
-// the older ones were made with is part of the whole alone.
+// The current key version is part of everything that uses it, guest or policy. Older versions
+// are only part of the whole.
 func TestDigestsSeeKeyVersions(t *testing.T) {
 	redact := func(_ Section, keys map[string]auditrelay.Key, _ *detect.Catalogue) ([]string, error) {
 		return []string{"k"}, nil
@@ -150,7 +150,7 @@ func TestDigestsSeeKeyVersions(t *testing.T) {
 	before := of(digestedKeys)
 	for _, tt := range []struct {
 		name, old, new string
-		whole, uses    bool // whether it changes
+		whole, uses    bool // whether the digest changes
 	}{
 		{name: "the current version", old: "current: 2", new: "current: 1", whole: true, uses: true},
 		{name: "the current version's secret", old: "second-secret-of-k", new: "2nd-secret-of-key-k", whole: true, uses: true},
@@ -180,8 +180,7 @@ func TestDigestsSeeKeyVersions(t *testing.T) {
 	}
 }
 
-// A certificate's file that was replaced is a change, though the configuration's text is
-// the same.
+// A replaced certificate file is a change, although the configuration's text is the same.
 func TestDigestSeesCertificates(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"cert", "key", "ca"} {
@@ -209,7 +208,7 @@ func TestDigestSeesCertificates(t *testing.T) {
 	}
 }
 
-// A certificate or key that was replaced under its name is a change of the callback.
+// A certificate or key replaced under the same name changes the callback.
 func TestDigestsSeeTheFilesOfSinks(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "root ca.pem")

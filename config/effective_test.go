@@ -9,7 +9,7 @@ import (
 	"auditrelay/config"
 )
 
-// No secret is shown, wherever it stands; what refers to one is.
+// No secret is shown, in any place. References to secrets are.
 func TestShowHidesSecrets(t *testing.T) {
 	dir := writeFiles(t, `-- a.yaml --
 tokens: [{name: t, token: 7d2f9a4c1be8063f5a91c7de20b4863f, roles: [view]}, {name: u, token: "${TOKEN}", roles: [view]}]
@@ -41,7 +41,7 @@ callbacks:
 	}
 }
 
-// What is shown of a configuration without secrets in plain text is the same configuration.
+// For a configuration without plain-text secrets, the output is the same configuration.
 func TestShownIsTheSame(t *testing.T) {
 	files, err := filepath.Glob("testdata/native/*.yaml")
 	if err != nil || len(files) == 0 {

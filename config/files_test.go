@@ -10,7 +10,7 @@ import (
 	"auditrelay/config"
 )
 
-// writeFiles makes a directory of the files in text, each behind a line "-- NAME --".
+// writeFiles creates a directory with the files in text, each after a line "-- NAME --".
 func writeFiles(t *testing.T, text string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "conf.d")
@@ -82,7 +82,7 @@ func TestADirectoryOfFiles(t *testing.T) {
 			t.Errorf("note %+v", n)
 		}
 	}
-	// It is what the one file would be.
+	// It equals the single file.
 	one, err := config.Parse("one.yaml", []byte(`
 listen: 127.0.0.1:9000
 journal: {quota: 1GiB, reserve: 1GiB, retention: {age: 3d}}
@@ -175,7 +175,7 @@ callbacks: []
 	}
 }
 
-// Files that expand to much are bounded together.
+// The expanded size of all files together is limited.
 func TestFilesAreBoundedTogether(t *testing.T) {
 	dir := t.TempDir()
 	list := "removed: [" + strings.Repeat("x,", 40_000) + "x]\n"

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Whatever the bytes: no panic, errors with places, no secret in any of them,
-// and a translation that loads as the original does.
+// For any bytes: no panic, errors with places, no secret in any error, and a translation that
+// loads like the original.
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*/*.yaml")
 	if err != nil || len(files) == 0 {

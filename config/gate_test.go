@@ -23,7 +23,7 @@ func TestWhatMustNotLeaveIsCheckedAtLoad(t *testing.T) {
 	if err != nil || len(c.Callbacks[0].MustNotLeave.Detectors) != 1 || c.Callbacks[0].MustNotLeave.Paths[0] != "**.~password" {
 		t.Errorf("got %+v, %v", c, err)
 	}
-	// What is checked is part of what a callback is.
+	// The gate is part of a callback's digest.
 	other, err := Parse("relay.yaml", []byte(callback+`{detectors: [secrets], paths: ["**.~token"]}`), LoadOptions{})
 	if err != nil || c.CallbackDigest(nil, &c.Callbacks[0]) == other.CallbackDigest(nil, &other.Callbacks[0]) {
 		t.Errorf("another gate has the same digest (%v)", err)

@@ -13,8 +13,8 @@ import (
 	"auditrelay"
 )
 
-// The folders under testdata hold configurations and what becomes of them, to
-// be read as documentation. UPDATE_GOLDEN=1 writes what this version says.
+// The folders under testdata contain configurations and their results, as documentation.
+// UPDATE_GOLDEN=1 writes this version's results.
 
 const longSecret = "correct-horse-battery-staple"
 const masterKey = "0123456789abcdef0123456789abcdef"
@@ -32,7 +32,7 @@ func environment(name string) (string, bool) {
 	return value, ok
 }
 
-// s3Options stands for the options of a sink with names like the S3 sink's.
+// s3Options replaces the S3 sink's options, with the same names.
 type s3Options struct {
 	Bucket      string `yaml:"bucket"`
 	Region      string `yaml:"region"`
@@ -80,7 +80,7 @@ func checkS3(s Section) error {
 	return nil
 }
 
-// checkIngestS3 stands for a source with a listener of its own that sends elsewhere too.
+// checkIngestS3 replaces a source with its own listener that also forwards.
 func checkIngestS3(s Section, _ *Config) (SourceFacts, error) {
 	o := struct {
 		Listen    string              `yaml:"listen"`
@@ -106,7 +106,7 @@ func testOptions(dir string) LoadOptions {
 	}
 }
 
-// golden compares got with the file, or writes it there when told to.
+// golden compares got with the file, or writes the file if requested.
 func golden(t *testing.T, file, got string) {
 	t.Helper()
 	if os.Getenv("UPDATE_GOLDEN") != "" {

@@ -9,8 +9,8 @@ import (
 
 const somePublicKey = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VuAyEAhSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=\n-----END PUBLIC KEY-----\n"
 
-// What was written and has no effect is warned of, where it stands; what may be read by
-// everybody is not.
+// Settings without effect get a warning at their place. So does a secret in a file that
+// everybody may read, but not a public key.
 func TestIdleSettings(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"pub.pem": somePublicKey, "secret": "0123456789abcdef0123456789abcdef"} {

@@ -7,7 +7,7 @@ import (
 	"auditrelay/config"
 )
 
-// A callback's text has it and its filters, no other callback, and no secret.
+// A callback's text contains it and its filters, but no other callback and no secret.
 func TestACallbacksText(t *testing.T) {
 	const file = "auditrelay.yaml"
 	text := `listen: 127.0.0.1:0

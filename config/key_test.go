@@ -9,7 +9,7 @@ import (
 	"auditrelay"
 )
 
-// Both forms of a key come to one, and neither shows a secret however it is printed.
+// Both forms of a key are equivalent, and neither shows a secret in any output.
 func TestKeys(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
@@ -46,7 +46,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// What others may see is no secret: in the place of one it is refused, and not shown.
+// A publicly known value is no secret: as a key it is refused, and not shown.
 func TestKeysThatArePublic(t *testing.T) {
 	const certificate = "-----BEGIN CERTIFICATE-----\nAAAAnoSecret\n-----END CERTIFICATE-----"
 	for _, secret := range []string{"ssh-ed25519 AAAAnoSecretAAAAIA", "age1noSecret3z7hjy54pw3hyww5", certificate, "\ufeff" + strings.ReplaceAll(certificate, "CERTIFICATE", "PUBLIC KEY")} {

@@ -33,7 +33,7 @@ func TestLineSockets(t *testing.T) {
 	}
 }
 
-// Nothing is delivered to a socket by its address: it would come in again.
+// No callback may deliver to a socket's own address: the data would come in again.
 func TestNothingIsDeliveredToALineSocket(t *testing.T) {
 	_, err := Parse("a.yaml", []byte("ingest: {sockets: {vault: {listen: '127.0.0.1:9090'}}}\n"+
 		"callbacks: [{name: a, sink: {s3: {bucket: b, endpoint: 'http://localhost:9090'}}}]\n"), LoadOptions{})

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestCredentialsThatAreNotSet: LiteLLM's documented file names variables that are not set
-// where the machine has a role. It goes on with the usual credentials; so do we. Where the
-// rest of the file would mean something else, it is an error as before.
+// TestCredentialsThatAreNotSet: LiteLLM's documented file names variables that are unset on a
+// machine with a role. LiteLLM then uses the default credentials, and so does the relay. If the
+// rest of the file would get another meaning, it is still an error.
 func TestCredentialsThatAreNotSet(t *testing.T) {
 	const both = "s3_aws_access_key_id: os.environ/ID, s3_aws_secret_access_key: os.environ/SECRET"
 	for _, tt := range []struct {

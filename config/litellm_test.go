@@ -47,7 +47,7 @@ func TestStoreAuditLogs(t *testing.T) {
 			}
 		})
 	}
-	// Without callbacks it says nothing about us.
+	// Without callbacks there are no notes about the relay.
 	if _, err := Parse("litellm.yaml", []byte("litellm_settings: {store_audit_logs: false}"), testOptions("")); err != nil {
 		t.Error(err)
 	}
@@ -99,7 +99,7 @@ func TestAnEndpointThatIsThisRelayIsRefused(t *testing.T) {
 	}
 }
 
-// The S3 endpoint is a listener of the relay's too.
+// The S3 endpoint is also a listener of the relay.
 func TestTheRelaysOwnS3EndpointIsNoDestination(t *testing.T) {
 	const keys = "keys: [{name: a, access_key_id: AKIDEXAMPLE, secret_access_key: 7f3a91c04be2d586}]"
 	for _, tt := range []struct {
@@ -119,7 +119,7 @@ func TestTheRelaysOwnS3EndpointIsNoDestination(t *testing.T) {
 	}
 }
 
-// Nor for a sink of ours, nor for what is passed on.
+// Nor for our own sinks, nor for forwarding.
 func TestNoListenerOfTheRelaysIsADestination(t *testing.T) {
 	const keys = "keys: [{name: a, access_key_id: AKIDEXAMPLE, secret_access_key: 7f3a91c04be2d586}]"
 	for _, tt := range []struct{ s3, sink, want string }{
@@ -162,8 +162,8 @@ func TestParametersOfAuditEventsWin(t *testing.T) {
 	}
 }
 
-// Of LiteLLM's file only what is ours is read: other values may be of any kind
-// and refer to variables that nobody set.
+// Only the relevant part of LiteLLM's file is read. Other values may be of any kind and refer
+// to unset variables.
 func TestOtherKeysOfLiteLLMAreIgnored(t *testing.T) {
 	text := `
 model_list: [{litellm_params: {api_key: os.environ/NOT_SET, 5: 6, a: 1, a: 2, t: !custom x}}]
@@ -190,7 +190,7 @@ litellm_settings: {drop_params: true, drop_params: false, fallbacks: {1: 2}, 7: 
 	}
 }
 
-// Our own keys beside LiteLLM's are held to our own rules.
+// Our own keys beside LiteLLM's follow our own rules.
 func TestNativeKeysBesideLiteLLMs(t *testing.T) {
 	_, err := Parse("litellm.yaml", []byte("litellm_settings: {}\nmanifests: signed\nlog: {level: loud}\ncallbacks: [x]\n"), testOptions(""))
 	for _, want := range []string{":2:1: manifests: not in this version", ":3:14: log.level", ":4:13: callbacks[0]"} {
@@ -200,8 +200,8 @@ func TestNativeKeysBesideLiteLLMs(t *testing.T) {
 	}
 }
 
-// No callback is passed over without a word, whatever its name; but for the logger
-// class, which is a way in.
+// No callback is silently skipped, whatever its name, except the logger class, which is an
+// input.
 func TestNamesThatNothingAnswersTo(t *testing.T) {
 	for _, name := range []string{"s3v2", "datadog", "azure_sentinel", "my_module.my_callback", "auditrelay_logger.other"} {
 		_, err := Parse("litellm.yaml", []byte("litellm_settings:\n  store_audit_logs: true\n  audit_log_callbacks:\n    - "+name), testOptions(""))
@@ -239,7 +239,7 @@ litellm_settings:
 			t.Errorf("no %q in\n%s", want, native)
 		}
 	}
-	// Except where the choice itself hangs on the value.
+	// Except if the value determines the choice.
 	for _, settings := range []string{
 		"audit_log_callbacks: [s3_v2], s3_callback_params: {s3_verify: os.environ/NOT_SET}",
 		"audit_log_callbacks: [s3_v2], s3_callback_params: {s3_aws_web_identity_token: os.environ/NOT_SET}",
@@ -259,8 +259,7 @@ func TestTranslatingOurOwnFormatChangesNothing(t *testing.T) {
 	}
 }
 
-// One parameter at a time: what it becomes, what is said of it, or why it is
-// refused.
+// One parameter at a time: its result, its note, or the reason for its refusal.
 func TestEachS3Parameter(t *testing.T) {
 	for _, tt := range []struct{ param, want, says string }{
 		{"s3_region_name: eu", "region: eu", ""},
@@ -330,7 +329,7 @@ func TestEachS3Parameter(t *testing.T) {
 			if err != nil || !strings.Contains(string(native), " "+tt.want) {
 				t.Errorf("got %v, no %q in\n%s", err, tt.want, native)
 			}
-			// Beside the notes on the store, on where LiteLLM itself goes on writing, and on
+			// In addition to the notes on the store, on LiteLLM's own remaining output, and on
 			// redaction.
 			if notes := fmt.Sprint(c.Notes); !strings.Contains(notes, tt.says) || (tt.says == "") != (len(c.Notes) == 3) {
 				t.Errorf("got notes %s, want %q", notes, tt.says)
@@ -339,8 +338,8 @@ func TestEachS3Parameter(t *testing.T) {
 	}
 }
 
-// A secret in plain text is not printed: the translation names a variable in its place,
-// and gives the same configuration once that is set.
+// A plain-text secret is not printed. The translation contains a variable instead, and gives
+// the same configuration once the variable is set.
 func TestTranslateRepeatsNoSecret(t *testing.T) {
 	const litellm = `litellm_settings:
   store_audit_logs: true

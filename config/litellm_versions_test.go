@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestCallbackNames: a name that LiteLLM has and the relay lacks is told what LiteLLM
-// does with it and what to write; a typo is told as one.
+// TestCallbackNames: for a name that LiteLLM has and the relay lacks, the error tells what
+// LiteLLM does with it and what to write. A typo is reported as one.
 func TestCallbackNames(t *testing.T) {
 	for name, want := range map[string][]string{
 		"azure_sentinel": {"LiteLLM delivers audit events to", "callbacks: [{name: archive"},
@@ -30,7 +30,7 @@ func TestCallbackNames(t *testing.T) {
 	}
 }
 
-// TestFilesOfLiteLLMsWithoutAuditCallbacks: they load, and say what they are.
+// TestFilesOfLiteLLMsWithoutAuditCallbacks: they load, with a note about that.
 func TestFilesOfLiteLLMsWithoutAuditCallbacks(t *testing.T) {
 	for text, want := range map[string]string{
 		"litellm_settings:\n  success_callback: [s3_v2]\n  s3_callback_params: {s3_bucket_name: b, s3_region_name: os.environ/NOT_SET}\n": "success_callback is for request logs",
@@ -69,8 +69,8 @@ func TestWhatIsNoConfiguration(t *testing.T) {
 	}
 }
 
-// TestVariablesOfLiteLLMsFile: environment_variables of the file is LiteLLM's environment,
-// also for its own switches, and wins over the relay's.
+// TestVariablesOfLiteLLMsFile: environment_variables of the file is LiteLLM's environment, also
+// for its own switches, and takes precedence over the relay's.
 func TestVariablesOfLiteLLMsFile(t *testing.T) {
 	for _, tt := range []struct{ table, environment, want string }{
 		{"{LITELLM_STORE_AUDIT_LOGS: 'true'}", "", "a store"},
@@ -108,8 +108,8 @@ func TestVariablesOfLiteLLMsFile(t *testing.T) {
 const asItStands = "litellm_settings:\n  store_audit_logs: true\n  audit_log_callbacks: [s3_v2]\n  s3_callback_params: {s3_bucket_name: b}\n"
 
 // TestLiteLLMsCallbacksAreRedacted: unless the file says otherwise, or the data directory
-// is of a revision that delivered unredacted. What is said is what is done, and the
-// translation does the same.
+// belongs to a revision that delivered unredacted. The note matches the behaviour, and so does
+// the translation.
 func TestLiteLLMsCallbacksAreRedacted(t *testing.T) {
 	asked := ""
 	kept := func(dir string) (bool, bool) { asked = dir; return true, false }

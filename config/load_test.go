@@ -16,7 +16,7 @@ import (
 
 const minimal = "callbacks: [{name: archive, sink: {s3: {bucket: b}}}]\n"
 
-// write puts a file into a folder of the test's own.
+// write writes a file to a folder of the test.
 func write(t *testing.T, dir, name, text string, mode os.FileMode) string {
 	t.Helper()
 	file := filepath.Join(dir, name)
@@ -69,7 +69,7 @@ func TestAFileThatCannotBeReadIsAnError(t *testing.T) {
 	}
 }
 
-// A pipe that nobody fills does not hang; one that is filled is as good as a file.
+// An empty pipe does not hang. A filled one works like a file.
 func TestPipes(t *testing.T) {
 	defer func(d time.Duration) { pipeTime = d }(pipeTime)
 	pipeTime = 50 * time.Millisecond
@@ -80,7 +80,7 @@ func TestPipes(t *testing.T) {
 	if _, err := Load(name, LoadOptions{}); err == nil || !strings.Contains(err.Error(), "holds nothing") {
 		t.Errorf("nobody writes: got %v", err)
 	}
-	w, err := os.OpenFile(name, os.O_RDWR, 0) // a writer that neither writes nor goes
+	w, err := os.OpenFile(name, os.O_RDWR, 0) // a writer that neither writes nor closes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,8 +102,8 @@ func TestPipes(t *testing.T) {
 	}
 }
 
-// A file that was cut off is refused: without callbacks everything would be accepted
-// and nothing delivered. To want that takes a word.
+// A truncated file is refused: without callbacks everything would be accepted and nothing
+// delivered. Such a configuration must be explicit.
 func TestAFileWithoutCallbacksIsRefused(t *testing.T) {
 	for _, text := range []string{"", "# nothing\n", "---\n", "{}", "listen: 127.0.0.1:0\n", "callbacks:\n", "listen: 127.0.0.1:0\ncallbacks: null\n"} {
 		if _, err := Parse("relay.yaml", []byte(text), LoadOptions{}); err == nil || !strings.Contains(err.Error(), "callbacks: no callback is configured") {
@@ -177,7 +177,7 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// References give numbers and booleans too, where an option wants them.
+// References can also give numbers and booleans, if an option requires them.
 func TestReferencesHaveTheKindThatIsWanted(t *testing.T) {
 	env := map[string]string{"N": "7", "SIZE": "2MiB", "AGE": "3d", "YES": "true"}
 	c, err := Parse("relay.yaml", []byte(`
@@ -194,7 +194,7 @@ callbacks: []
 	}
 }
 
-// A number that YAML reads as octal is an error wherever it stands: 010 is no 8.
+// A number that YAML reads as octal is an error everywhere: 010 is not 8.
 func TestLeadingZeros(t *testing.T) {
 	for _, text := range []string{
 		"ingest: {limits: {depth: 010}}",
@@ -213,7 +213,7 @@ func TestLeadingZeros(t *testing.T) {
 	}
 }
 
-// The YAML parser quotes what it read; what it quotes may be a secret.
+// The YAML parser quotes its input, which may contain a secret.
 func TestSyntaxErrorsRepeatNothing(t *testing.T) {
 	for _, text := range []string{
 		"tokens: [{name: a, token: *sk-very-secret}]",
@@ -297,8 +297,8 @@ func TestListeningBeyondLoopbackNeedsTokens(t *testing.T) {
 	}
 }
 
-// TestAFleetIsEncrypted: what relays know each other by does not pass in clear text, unless
-// the operator says that it may.
+// TestAFleetIsEncrypted: the shared secret of relays is not sent in plain text, unless the
+// operator allows it.
 func TestAFleetIsEncrypted(t *testing.T) {
 	for _, tt := range []struct {
 		fleet string
@@ -339,7 +339,7 @@ callbacks: []
 	}
 }
 
-// What no configuration needs is refused before it costs anything.
+// Inputs that no configuration needs are refused before they cost anything.
 func TestHostileFilesAreRefused(t *testing.T) {
 	merge := "a: &a {x: 1}\n" + strings.Repeat("b: {<<: [*a, *a, *a, *a]}\n", 1)
 	for name, tt := range map[string]struct{ text, want string }{
@@ -424,7 +424,7 @@ func TestDurations(t *testing.T) {
 	}
 }
 
-// People put secrets where none belong; the error must not put them in a log.
+// People put secrets in wrong places. The error must not put them in a log.
 func TestASecretInTheWrongPlaceDoesNotShow(t *testing.T) {
 	for _, text := range []string{
 		"tls: {cert: os.environ/PEM, key: os.environ/PEM, client_ca: file:SECRET}",
@@ -457,8 +457,8 @@ func TestASecretInTheWrongPlaceDoesNotShow(t *testing.T) {
 	}
 }
 
-// A secret that is rather another program's reference is an error, at its place, and is not
-// repeated; what real secrets look like is not.
+// A secret that looks like another program's reference is an error, at its place, without its
+// value. Real forms of secrets are not.
 func TestForeignSecrets(t *testing.T) {
 	for _, text := range []string{
 		"$splunk_token_of_prod", "%SPLUNK_TOKEN%", "{{ env \"SPLUNK_TOKEN\" }}", "prefix-{{token}}", "<your token here>", "env:SPLUNK_TOKEN", "env.SPLUNK_TOKEN", "ENV[SPLUNK_TOKEN]",
@@ -480,7 +480,7 @@ func TestForeignSecrets(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	// What a guest or a detector reads is theirs.
+	// The content for a guest or a detector is not checked.
 	dir := t.TempDir()
 	write(t, dir, "x.wasm", "\x00asm", 0o600)
 	if _, err := Parse("relay.yaml", []byte(`{callbacks: [], filters: {f: {wasm: x.wasm, config: {a: "$(b)", c: "$$(d)"}}}}`), LoadOptions{Dir: dir}); err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestOIDC: what would open the door by mistake is an error where it stands.
+// TestOIDC: a setting that would grant access by mistake is an error at its place.
 func TestOIDC(t *testing.T) {
 	const good = "callbacks: []\nlisten: 0.0.0.0:8787\noidc: {issuer: 'https://login.example', audience: relay, grants: [{claim: groups, value: ops, roles: [operate]}]}\n"
 	if _, err := Parse("a.yaml", []byte(good), LoadOptions{}); err != nil {

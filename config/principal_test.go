@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A token by whose name own records would not tell who did it gets a warning.
+// A token gets a warning if own records with its name would not identify the user.
 func TestNamesOfTheRelayItselfAreWarnedOf(t *testing.T) {
 	for name, want := range map[string]bool{"local": true, "Config File": true, "hook:github": true, "store": true, "gateway": false, "local-admin": false, "hooks": false} {
 		c, err := Parse("relay.yaml", []byte("callbacks: []\ntokens: [{name: '"+name+"', token: an-unlikely-token-of-some-length, roles: [view]}]\n"), LoadOptions{})

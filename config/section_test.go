@@ -168,7 +168,7 @@ func TestAConstructorsErrorsGetTheirPlaces(t *testing.T) {
 	}
 }
 
-// The tags' ranges are parsed without looking at errors; here they are looked at.
+// The ranges in tags are parsed without error checks; this test checks them.
 func TestRangesInTagsAreWellFormed(t *testing.T) {
 	var walk func(typ reflect.Type)
 	walk = func(typ reflect.Type) {
@@ -207,8 +207,7 @@ func TestRangesInTagsAreWellFormed(t *testing.T) {
 	walk(typeConfig)
 }
 
-// A sink may quote a bad value; where that came by a reference it may be a secret
-// in the wrong place.
+// A sink may quote a bad value. A value from a reference may be a secret in the wrong place.
 func TestWhatASinkQuotesOfAReferenceDoesNotShow(t *testing.T) {
 	s := section(t, "        {text: os.environ/LONG_SECRET, list: [plain]}\n")
 	for path, want := range map[string]string{

@@ -23,7 +23,7 @@ func TestWeak(t *testing.T) {
 			t.Errorf("%q is refused", secret)
 		}
 	}
-	// What people are told to make is taken, always.
+	// Values created as the documentation says are always accepted.
 	b := make([]byte, 24)
 	for range 20_000 {
 		rand.Read(b)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A query without a bound is refused where it stands.
+// A query of unbounded cost is refused at its place.
 func TestQueriesAreChecked(t *testing.T) {
 	for query, want := range map[string]string{
 		"@tostr":                        "modifiers (@), constants (!) and multipaths",

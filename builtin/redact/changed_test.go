@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// changed_fields names what changed, before masking, and nothing secret.
+// changed_fields names the changed members, compared before masking, and contains no secret.
 func TestChangedFields(t *testing.T) {
 	r := open(t, policy(t, `{preset: litellm, changed_fields: true}`))
 	for in, want := range map[string]string{
@@ -19,7 +19,7 @@ func TestChangedFields(t *testing.T) {
 			t.Errorf("%s became %s, want %s", in, out, want)
 		}
 	}
-	// A secret that names a member as well is redacted there, so in the list, too.
+	// A secret that is also a member's name is redacted there, and in the list too.
 	const secret = "Tr0ub4dor-x9Qz77"
 	for _, value := range []string{`{"password":"` + secret + `","` + secret + `":1}`, `{"password":"` + secret + `","a ` + secret + `":1}`} {
 		out, _ := r.apply(t, []byte(`{"before_value":{},"updated_values":`+value+`}`))

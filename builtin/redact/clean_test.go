@@ -8,8 +8,8 @@ import (
 	"auditrelay/internal/test/vectors"
 )
 
-// Of clean values of twenty kinds and more, under names that say nothing, the filter
-// and the gate take at most one in a thousand.
+// Of clean values of more than twenty kinds, under meaningless names, the filter and the gate
+// match at most one in a thousand.
 func TestCleanValues(t *testing.T) {
 	r := open(t, policy(t, `{preset: litellm}`))
 	inspector := secretsGate(t)

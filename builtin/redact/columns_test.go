@@ -6,8 +6,8 @@ import (
 	"auditrelay/internal/gate"
 )
 
-// A column keeps its array and its length where its values are masked, so that the gate reads
-// the table as the filter did, and harmless columns stay.
+// A masked column keeps its array and its length, so that the gate reads the table like the
+// filter, and harmless columns stay.
 func TestColumnsBesideTheirNames(t *testing.T) {
 	g, err := gate.New(gate.Options{Detectors: []string{"secrets"}})
 	if err != nil {
@@ -34,7 +34,7 @@ func TestColumnsBesideTheirNames(t *testing.T) {
 	}
 }
 
-// A rule by name holds for rows and for columns where the lengths fit neither.
+// A rule by name applies to rows and to columns if the lengths fit neither.
 func TestRulesOfRaggedTables(t *testing.T) {
 	r := open(t, policy(t, `{rules: [{names: [email], do: mask}]}`))
 	for table, want := range map[string]string{

@@ -8,8 +8,8 @@ import (
 	"auditrelay/internal/test/vectors"
 )
 
-// Of values that have no form of their own, filter and gate together let out hardly
-// any where what stands around them tells.
+// Filter and gate together miss hardly any values without their own form, if the surroundings
+// identify them.
 func TestTellingContexts(t *testing.T) {
 	r := open(t, policy(t, `{preset: litellm}`))
 	inspector := secretsGate(t)

@@ -18,7 +18,7 @@ import (
 // keys for pseudonyms.
 var keys = map[string]auditrelay.Key{"k": {Secret: "0123456789abcdef"}, "other": {Secret: "fedcba9876543210"}}
 
-// policy reads a policy as it stands in a configuration, on top of its preset.
+// policy reads a policy in the form of a configuration, merged with its preset.
 func policy(tb testing.TB, text string) *redact.Filter {
 	tb.Helper()
 	o := options(tb, "test.yaml", text)
@@ -49,7 +49,7 @@ func options(tb testing.TB, name, text string) redact.Options {
 	return o
 }
 
-// redactor applies a policy to events as a worker of the engine does.
+// redactor applies a policy to events like an engine worker.
 type redactor struct {
 	instance filter.Instance
 	document document.Document
@@ -65,8 +65,7 @@ func open(tb testing.TB, f *redact.Filter) *redactor {
 	return &redactor{instance: i}
 }
 
-// apply returns what the policy makes of one event. The bytes are valid until the
-// next call.
+// apply returns the policy's result for one event. The bytes are valid until the next call.
 func (r *redactor) apply(tb testing.TB, event []byte) ([]byte, []filter.Touch) {
 	tb.Helper()
 	if err := document.Check(event, document.Limits{}); err != nil {
@@ -143,7 +142,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Every place in which a password may stand.
+// Every possible place of a password.
 func TestEveryPlace(t *testing.T) {
 	f := policy(t, `{rules: [{names: [password], do: mask}], json: [v], opaque: mask}`)
 	for _, c := range []struct{ name, event, want string }{
@@ -181,7 +180,7 @@ func quoted(tb testing.TB, s string) string {
 	return string(b)
 }
 
-// What is deeper than strings are looked through goes whole, not past.
+// A string nested beyond the limit is masked whole, not skipped.
 func TestBoundsFailClosed(t *testing.T) {
 	f := policy(t, `{rules: [{names: [password], do: mask}], json: [v], opaque: mask}`)
 	text := `{"password":"hunter2"}`
@@ -197,7 +196,7 @@ func TestBoundsFailClosed(t *testing.T) {
 	}
 }
 
-// The strongest rule is done, in whatever order rules stand.
+// The strongest rule applies, in any order of the rules.
 func TestRuleOrderOpensNoHole(t *testing.T) {
 	rules := []string{
 		`{names: [token], do: truncate, keep: 3}`, `{paths: ["**.token"], do: hmac, key: k}`,
@@ -245,7 +244,7 @@ func TestDigestsAndExceptions(t *testing.T) {
 		{`{"changed_by_api_key":"litellm_proxy_admin"}`, `{"changed_by_api_key":"***"}`},
 		{`{"v":{"token":"` + digest + `"},"x":{"token":"` + digest + `"}}`, `{"v":{"token":"` + digest + `"},"x":{"token":"***"}}`},
 		{`{"w":{"token":"x"}}`, `{"w":{"token":"x"}}`},
-		{`{"u":{"token":"x"}}`, `{"u":{"token":"***"}}`}, // the value itself, not what is in it
+		{`{"u":{"token":"x"}}`, `{"u":{"token":"***"}}`}, // the value itself, not its content
 	} {
 		if got, _ := open(t, f).apply(t, []byte(c.event)); string(got) != c.want {
 			t.Errorf("%s became\n%s, want\n%s", c.event, got, c.want)
@@ -253,8 +252,8 @@ func TestDigestsAndExceptions(t *testing.T) {
 	}
 }
 
-// A digest is spared by rules that know it by its name and by detectors, not by those
-// that name its place, or what it lies in.
+// Rules that match a digest by its name spare it, and so do detectors. Rules that name its
+// place, or a value that contains it, do not.
 func TestADigestIsNotSparedByItsPath(t *testing.T) {
 	const digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	for _, rule := range []string{`{paths: [v.token], do: hmac, key: k}`, `{paths: [v], do: hmac, key: k}`, `{paths: ["**.token"], do: truncate, keep: 3}`, `{paths: ["**.~token"], do: mask}`} {
@@ -265,7 +264,7 @@ func TestADigestIsNotSparedByItsPath(t *testing.T) {
 	}
 }
 
-// Of what a detector finds by the key that it stands under no part stays either.
+// No part remains of a finding that a detector identifies by its key.
 func TestNoPartOfANamedSecretStays(t *testing.T) {
 	f := policy(t, `{rules: [{names: [password], do: truncate, keep: 5}, {detect: [secrets], do: mask}]}`)
 	if got, _ := open(t, f).apply(t, []byte(`{"password":"c0rrect-h0rse-b4ttery"}`)); string(got) != `{"password":"***"}` {
@@ -338,7 +337,7 @@ func TestDigestOfAPolicy(t *testing.T) {
 	if text := string(policy(t, `{rules: [{names: [a], do: mask}]}`).Text()); !strings.HasPrefix(text, "engine: ") {
 		t.Errorf("no version of the engine is in %q", text)
 	}
-	// The detectors' own digest is part of a policy that uses any.
+	// The detectors' digest is part of a policy that uses any.
 	other, err := detect.NewCatalogue(detect.Options{Rules: []detect.Rule{{ID: "ours", Prefixes: []string{"ours-"}, Alphabet: "A-Z", Least: 8}}})
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 	"auditrelay/internal/test/vectors"
 )
 
-// encodings are ways in which a whole secret stands encoded.
+// encodings are encodings of a whole secret.
 var encodings = map[string]func(s string) string{
 	"base64":     func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 	"base64 url": func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
@@ -34,7 +34,7 @@ var encodings = map[string]func(s string) string{
 	},
 }
 
-// layered are encodings around encodings.
+// layered are nested encodings.
 var layered = map[string]func(s string) string{
 	"base64 twice":           func(s string) string { return encodings["base64"](encodings["base64"](s)) },
 	"base64 of base64 url":   func(s string) string { return encodings["base64"](encodings["base64 url"](s)) },
@@ -57,7 +57,7 @@ func gzipped(s string) string {
 	return base64.StdEncoding.EncodeToString(b.Bytes())
 }
 
-// TestLayers: nor does one that stands encoded twice, or compressed.
+// TestLayers: the same for a secret that is encoded twice or compressed.
 func TestLayers(t *testing.T) { testEncoded(t, layered) }
 
 func each(s, format string) string {
@@ -68,8 +68,8 @@ func each(s, format string) string {
 	return b.String()
 }
 
-// TestEncodedSecrets: a secret that stands encoded as a whole, as a value or in a
-// sentence, does not pass filter and gate.
+// TestEncodedSecrets: an encoded secret, as a value or in a sentence, does not pass filter and
+// gate.
 func TestEncodedSecrets(t *testing.T) { testEncoded(t, encodings) }
 
 func testEncoded(t *testing.T, encodings map[string]func(s string) string) {

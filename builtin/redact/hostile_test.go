@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Keys that are secrets, and keys that are what those would become, make neither much
-// work nor a hole.
+// Keys that are secrets, and keys that equal their replacements, cause neither much work nor a
+// leak.
 func TestManySecretKeys(t *testing.T) {
 	f := policy(t, `{rules: [{detect: [secrets], do: mask}]}`)
 	keys := func(n int, form string) string {

@@ -10,8 +10,8 @@ import (
 	"auditrelay/internal/gate"
 )
 
-// further are events in which a secret stands twice, once where a name, a form or a
-// pair tells, and once where nothing does.
+// further returns events in which a secret occurs twice: once identified by a name, a form or a
+// pair, and once without any.
 func further(secret string) map[string]string {
 	s := jsonText(secret)
 	inText := func(format string) string { return jsonText(fmt.Sprintf(format, secret)) }
@@ -38,8 +38,8 @@ func escaped(s string) string {
 	return b.String()
 }
 
-// A value that was taken as a secret once stands nowhere in what leaves, and the gate,
-// which learnt from the event as it came, agrees.
+// A value once taken as a secret occurs nowhere in the output. The gate, which learnt from the
+// original event, agrees.
 func TestOnceKnownRedactedEverywhere(t *testing.T) {
 	r := open(t, policy(t, `{preset: litellm}`))
 	inspector := secretsGate(t)
@@ -69,7 +69,7 @@ func TestOnceKnownRedactedEverywhere(t *testing.T) {
 	}
 }
 
-// unescaped is all texts of an event, through strings.
+// unescaped returns all texts of an event, including those in strings.
 func unescaped(event []byte) string {
 	text := string(event)
 	for range 4 {
@@ -90,8 +90,8 @@ func secretsGate(tb testing.TB) *gate.Inspector {
 	return g.Inspector()
 }
 
-// A filter that takes away the name that told does not make the gate blind: what the
-// gate alone refuses is refused after it, or gone.
+// A filter that removes an identifying name does not make the gate blind: values that the gate
+// alone refuses are refused after the filter, or gone.
 func TestNoFilterMakesTheGateBlind(t *testing.T) {
 	policies := []string{
 		`{rules: [{names: [name], do: mask}]}`,
@@ -109,7 +109,7 @@ func TestNoFilterMakesTheGateBlind(t *testing.T) {
 		for name, event := range further(secret) {
 			inspector.Forget()
 			if inspector.Document([]byte(event)) == nil {
-				continue // alone, the gate lets it pass
+				continue // the gate alone accepts it
 			}
 			out, _ := r.apply(t, []byte(event))
 			if err := inspector.Learn([]byte(event)); err != nil {
@@ -122,8 +122,8 @@ func TestNoFilterMakesTheGateBlind(t *testing.T) {
 	}
 }
 
-// The identity of a key stays: its hash in the rows of LiteLLM's tables of keys, in
-// object_id and in changed_by_api_key, though the same digits are a secret elsewhere.
+// The identity of a key stays: its hash in the rows of LiteLLM's key tables, in object_id and
+// in changed_by_api_key, although the same digits are a secret elsewhere.
 func TestKeyIdentityStays(t *testing.T) {
 	r := open(t, policy(t, `{preset: litellm}`))
 	inspector := secretsGate(t)
@@ -153,7 +153,7 @@ func TestKeyIdentityStays(t *testing.T) {
 	}
 }
 
-// A further place gets the pseudonym that the first one got.
+// A further place gets the same pseudonym as the first one.
 func TestFurtherPlacesGetTheSamePseudonym(t *testing.T) {
 	r := open(t, policy(t, `{rules: [{names: [customer], do: hmac, key: k}]}`))
 	out, touched := r.apply(t, []byte(`{"changed_by":"customer-7331","updated_values":{"customer":"customer-7331","note":"for customer-7331, again"}}`))
@@ -169,8 +169,8 @@ func TestFurtherPlacesGetTheSamePseudonym(t *testing.T) {
 	}
 }
 
-// Booleans and numbers stay under names that tell, and so does a text that merely
-// begins with a bracket.
+// Booleans and numbers stay under meaningful names, and so does a text that merely begins with
+// a bracket.
 func TestTypesSurvive(t *testing.T) {
 	r := open(t, policy(t, `{preset: litellm}`))
 	for _, event := range []string{
@@ -195,7 +195,8 @@ func jsonText(s string) string {
 	return string(b)
 }
 
-// Of a known value no part stays where a shorter one stands inside it, however many are known.
+// No part of a known value remains if it contains a shorter one, for any number of known
+// values.
 func TestKnownInsideKnown(t *testing.T) {
 	for _, others := range []int{0, 40} {
 		var members strings.Builder
@@ -213,7 +214,7 @@ func TestKnownInsideKnown(t *testing.T) {
 	}
 }
 
-// A number of ten digits or more that a rule by name redacts is redacted elsewhere too.
+// A number of at least ten digits that a rule by name redacts is redacted elsewhere too.
 func TestKnownNumbers(t *testing.T) {
 	for rule, want := range map[string]string{
 		`{names: [pin], do: mask}`:   `{"updated_values":{"pin":"***","m":"***","t":"was ***","short":12345,"***":1}}`,

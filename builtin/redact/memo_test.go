@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A text that was found clean is remembered only as that: under a telling name, or where
+// A text cached as clean counts as clean only in that context. Under a meaningful name, or if
 // another place of the event makes it known, it is masked, and the gate refuses it.
 func TestCleanTextIsNotTrusted(t *testing.T) {
 	r := open(t, policy(t, `{preset: litellm}`))
@@ -31,7 +31,7 @@ func TestCleanTextIsNotTrusted(t *testing.T) {
 	}
 }
 
-// A secret behind a hundred thousand values is masked, and refused, as one before them is.
+// A secret after a hundred thousand values is masked, and refused, like one before them.
 func TestASecretBehindManyValues(t *testing.T) {
 	r := open(t, policy(t, `{preset: litellm}`))
 	inspector := secretsGate(t)

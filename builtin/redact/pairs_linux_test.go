@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestManyValues: an object of many members that may hold the value of a pair takes time in
-// proportion, and the name of a pair is found wherever it stands in it.
+// TestManyValues: an object of many possible pair values takes linear time, and the name of a
+// pair is found at any position in it.
 func TestManyValues(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -23,7 +23,7 @@ func TestManyValues(t *testing.T) {
 	}
 	took := func(n int) time.Duration {
 		in, least := event(n, "", ""), time.Hour
-		for range 3 { // by the processor's time, which a busy machine does not change
+		for range 3 { // processor time, which does not depend on the machine's load
 			begin := processorTime(t)
 			r.apply(t, in)
 			least = min(least, processorTime(t)-begin)
@@ -36,7 +36,7 @@ func TestManyValues(t *testing.T) {
 			break
 		}
 	}
-	if many > 96*few+100*time.Millisecond { // a tick of the kernel's account is up to 10 ms
+	if many > 96*few+100*time.Millisecond { // the kernel's accounting has ticks of up to 10 ms
 		t.Errorf("%v for sixteen times what took %v", many, few)
 	}
 	path := `"name":[` + strings.Repeat(`"a",`, 100_000) + `"b"],`
@@ -51,7 +51,7 @@ func TestManyValues(t *testing.T) {
 			t.Errorf("a value is left: %s", out)
 		}
 	}
-	for _, in := range [][]byte{event(100, `"name":"colour",`, ""), event(100, "", "")} { // nothing stays of the event before
+	for _, in := range [][]byte{event(100, `"name":"colour",`, ""), event(100, "", "")} { // nothing remains of the previous event
 		if out, _ := r.apply(t, in); !strings.Contains(string(out), "hunter99") {
 			t.Errorf("a value is gone: %s", out)
 		}

@@ -8,8 +8,8 @@ import (
 	"auditrelay/internal/test/vectors"
 )
 
-// privateKeys are private keys in the forms in which programs write them. @ stands for a line
-// of the key.
+// privateKeys are private keys in the forms that programs write. @ stands for a line of the
+// key.
 var privateKeys = map[string]string{
 	"PKCS 8":              "-----BEGIN PRIVATE KEY-----\n@\n@\n@\n-----END PRIVATE KEY-----",
 	"PKCS 8, encrypted":   "-----BEGIN ENCRYPTED PRIVATE KEY-----\n@\n@\n-----END ENCRYPTED PRIVATE KEY-----",
@@ -44,7 +44,7 @@ var privateKeys = map[string]string{
 	"JWK":                 `{"kty":"RSA","n":"abc","e":"AQAB","d":"@","p":"@"}`,
 }
 
-// TestPrivateKeys: no line of a private key passes filter and gate, however it is written.
+// TestPrivateKeys: no line of a private key passes filter and gate, in any form.
 func TestPrivateKeys(t *testing.T) {
 	filter := open(t, policy(t, `{preset: secrets}`))
 	inspector := secretsGate(t)

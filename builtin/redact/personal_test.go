@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// personal is personal data of every kind that has a form, made up.
+// personal returns invented personal data of every kind with a form.
 func personal(r *rand.Rand) []string {
 	digits := func(n int) string {
 		var b strings.Builder
@@ -44,8 +44,7 @@ func personal(r *rand.Rand) []string {
 	}
 }
 
-// With the preset pii no personal data of a form that it knows leaves, wherever it
-// stands.
+// With the preset pii, no personal data of a known form leaves, in any place.
 func TestNoPersonalDataLeaves(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	f := open(t, policy(t, `{preset: pii}`))

@@ -14,7 +14,7 @@ import (
 	"auditrelay/internal/test/producers"
 )
 
-// keyIDs are texts of the samples that name keys, tokens and events, and are no secrets.
+// keyIDs are texts in the samples that identify keys, tokens and events, and are no secrets.
 var keyIDs = []string{
 	"AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE", "ASIAIOSFODNN7EXAMPLE", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:shop", "AIDAEXAMPLEEXAMPLE01", "arn:aws:kms:eu-central-1:111122223333:key/1f0c",
 	"M0bxj8Xbq2l9rjRv5Yf0Q1n2m3A4b5C6d7E8f9G0h1I=", "xJ4k_0yQk2c5Yw", "00uttidj01jqL21aM1d6", "3f1c5e0a-6b1f-4c77-9a53-c0a1b2c3d4e5",
@@ -23,8 +23,8 @@ var keyIDs = []string{
 
 var plantedBase64 = regexp.MustCompile(`cGxhbnRlZC[A-Za-z0-9+/]+=*`)
 
-// TestPresetsOfProducers: the preset of each producer lets none of the planted secrets
-// out, and neither it nor secrets and pii touch an event's identity or the ids of keys.
+// TestPresetsOfProducers: the preset of each producer exposes none of the planted secrets.
+// Neither it nor secrets and pii change an event's identity or the ids of keys.
 func TestPresetsOfProducers(t *testing.T) {
 	for _, sample := range producers.Samples() {
 		s := (&config.Config{}).SchemaNamed(sample.Schema).Compiled()
@@ -75,8 +75,8 @@ func TestPresetsOfProducers(t *testing.T) {
 	}
 }
 
-// TestPlacesOfProducers: in each event the preset hides every text that begins with
-// planted-, and leaves every text that begins with kept-: names of secrets, ids and policies.
+// TestPlacesOfProducers: in each event the preset hides every text that begins with planted-,
+// and keeps every text that begins with kept-: names of secrets, ids and policies.
 func TestPlacesOfProducers(t *testing.T) {
 	for _, c := range []struct{ preset, event string }{
 		// A JSON patch of a Secret; base64 of planted-k8s-6 and -7.

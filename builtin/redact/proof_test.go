@@ -7,9 +7,8 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// With the preset litellm no planted secret leaves, decoded in any way: neither the
-// descent into strings, nor opaque texts, nor keys, nor the fields of the event can
-// be left out without a hit here.
+// With the preset litellm no planted secret leaves, in any encoding. Without the descent into
+// strings, opaque texts, keys or the event's fields, this test would find one.
 func TestNoPlantedSecretLeaves(t *testing.T) {
 	events := 60_000
 	if testing.Short() {
@@ -42,7 +41,7 @@ func TestNoPlantedSecretLeaves(t *testing.T) {
 	}
 }
 
-// What the preset masks of events without secrets is shown: none of it needlessly.
+// The masked values of events without secrets are shown: none is masked needlessly.
 func TestCleanEventsAreLeftAlone(t *testing.T) {
 	events := 100_000
 	if testing.Short() {

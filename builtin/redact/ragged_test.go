@@ -7,8 +7,8 @@ import (
 	"auditrelay/internal/gate"
 )
 
-// A table whose rows are not all of one length keeps its secrets: no row that is empty, short,
-// long or no array makes the filter, or the gate by itself, read the others as columns.
+// A table with rows of different lengths keeps its secrets. No row that is empty, short, long
+// or no array makes the filter, or the gate alone, read the others as columns.
 func TestRaggedTablesKeepTheirSecrets(t *testing.T) {
 	g, err := gate.New(gate.Options{Detectors: []string{"secrets"}})
 	if err != nil {

@@ -16,17 +16,17 @@ import (
 	"auditrelay/internal/redaction"
 )
 
-// The reference: a policy applied to a tree, slowly and as its text says, to hold the
-// walk over the document against. It knows names without *, the event's own fields,
-// detectors, json, opaque and digests.
+// The reference: it applies a policy to a tree, slowly and literally, to compare with the walk
+// over the document. It supports names without *, the event's own fields, detectors, json,
+// opaque and digests.
 
 type member struct {
 	key   string
 	value any
 }
 
-// tree gives JSON as []member, []any, string, json.Number, bool or nil; ok is false
-// for what is no JSON.
+// tree parses JSON as []member, []any, string, json.Number, bool or nil. ok is false for
+// invalid JSON.
 func tree(text []byte) (v any, ok bool) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -74,7 +74,7 @@ func value(d *json.Decoder) (any, error) {
 	return t, nil
 }
 
-// held returns the tree that a string holds.
+// held returns the tree in a string.
 func held(s string, depth int) (any, bool) {
 	t := strings.Trim(s, " \t\r\n")
 	if depth >= 8 || t == "" || t[0] != '{' && t[0] != '[' || !json.Valid([]byte(t)) {
@@ -90,7 +90,7 @@ type reference struct {
 	field   string // of the event
 }
 
-// taught is what rules and detectors took as secrets, in order.
+// taught are the secrets found by rules and detectors, in order.
 type taught struct {
 	values detect.Known
 	does   []*redact.Rule
@@ -106,7 +106,7 @@ func (r *reference) teach(value string, rule *redact.Rule) {
 	}
 }
 
-// teachAll is teach of what was masked as a whole.
+// teachAll is like teach, for a value that was masked as a whole.
 func (r *reference) teachAll(v any, rule *redact.Rule, depth int, top bool) {
 	switch w := v.(type) {
 	case string:
@@ -126,7 +126,7 @@ func (r *reference) teachAll(v any, rule *redact.Rule, depth int, top bool) {
 	}
 }
 
-// again redacts what is known in what is left.
+// again redacts the known values in the rest.
 func (r *reference) again(v any, top bool, depth int) any {
 	switch v := v.(type) {
 	case string:
@@ -306,7 +306,7 @@ func (r *reference) inside(v any, near string, rule *redact.Rule, depth int) any
 	return v
 }
 
-// element is one without a key of its own; what is near is the key above.
+// element handles an element without its own key. near is the key above it.
 func (r *reference) element(v any, near string, rule *redact.Rule, depth int) any {
 	bare := *r
 	bare.options.Rules = nil
@@ -316,8 +316,8 @@ func (r *reference) element(v any, near string, rule *redact.Rule, depth int) an
 	return bare.named(r, v, near, nil, depth)
 }
 
-// named judges an element: rules by name do not reach it, though what is in it may
-// have names.
+// named handles an element: rules by name do not apply to it, but they may apply to names
+// inside it.
 func (r *reference) named(whole *reference, v any, near string, rule *redact.Rule, depth int) any {
 	switch w := v.(type) {
 	case []member, []any:
@@ -351,8 +351,8 @@ func (r *reference) object(members []member, top bool, rule *redact.Rule, depth 
 	return append(out, renamed...)
 }
 
-// same compares trees; masked keys are numbered in a way of their own, and a string
-// that holds JSON is what it holds.
+// same compares trees. It ignores the numbers of masked keys, and compares strings with JSON by
+// their content.
 func same(a, b any, depth int) bool {
 	if s, ok := a.(string); ok {
 		if inner, ok := held(s, depth); ok {
@@ -400,7 +400,7 @@ func randomValue(r *rand.Rand, depth int) any {
 			}
 			return array
 		case 1:
-			return encode(randomValue(r, depth-1)) // a string that holds JSON, or a scalar's text
+			return encode(randomValue(r, depth-1)) // a string with JSON, or with a scalar's text
 		}
 		return randomObject(r, depth-1)
 	}
@@ -477,7 +477,8 @@ func randomPolicy(r *rand.Rand) redact.Options {
 	return o
 }
 
-// check holds one policy on one event to the reference, and to its own promises.
+// check compares the result of one policy for one event with the reference, and with its own
+// promises.
 func check(t *testing.T, seed uint64) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// separated redacts an event on a callback with keys of its own.
+// separated redacts an event on a callback with its own keys.
 func separated(t *testing.T, text, callback, event string) string {
 	t.Helper()
 	f := policy(t, text)
@@ -23,9 +23,9 @@ func separated(t *testing.T, text, callback, event string) string {
 
 var anyPseudonym = regexp.MustCompile(`(hmac|enc):[a-z0-9.]+:[0-9a-f]+`)
 
-// Pseudonyms are separated by callback and field where a policy says so, but for its shared
-// rules; they are the same in before and after, at every place of a value that was known, and
-// each time. So they are where a policy says nothing. With shared they are the same everywhere.
+// Pseudonyms are separate by callback and field if a policy says so, except those of shared
+// rules. They are equal in before and after, at every place of a known value, and each time. If
+// a policy says nothing, they are separate too. With shared they are equal everywhere.
 func TestPseudonymsAreSeparated(t *testing.T) {
 	const event = `{"before_value":{"user_id":"ann","owner":"ann"},"updated_values":{"userId":"ann","password":"q7Zk2mXv9TbL4wRy","note":"it is q7Zk2mXv9TbL4wRy"}}`
 	const rules = `rules: [{names: [user_id, owner], do: OP, key: k SHARED}, {secret_names: true, do: OP, key: k}]`
@@ -73,7 +73,7 @@ func TestPseudonymsAreSeparated(t *testing.T) {
 	}
 }
 
-// What callbacks judge once for all is no judgement of a policy that separates them.
+// Callbacks do not share results for a policy with separate pseudonyms.
 func TestSeparatedCallbacksShareNothing(t *testing.T) {
 	for text, want := range map[string]bool{
 		`{rules: [{names: [a], do: hmac, key: k}]}`:                                     false,
@@ -90,7 +90,7 @@ func TestSeparatedCallbacksShareNothing(t *testing.T) {
 	}
 }
 
-// No field or callback can be written so that it means another.
+// No name of a field or callback can imitate another one.
 func TestPlacesAreApart(t *testing.T) {
 	seen := map[string]string{}
 	for _, callback := range []string{"", "a", "ab", "abc"} {

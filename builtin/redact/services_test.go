@@ -10,21 +10,21 @@ import (
 	"auditrelay/internal/test/vectors"
 )
 
-// TestServices: of tokens of services that are no part of the rules' examples, filter and
-// gate together let out hardly any, wherever they stand.
+// TestServices: filter and gate together miss hardly any service tokens that are not examples
+// of the rules, in any place.
 func TestServices(t *testing.T) {
 	testServices(t, 5, slices.Concat(vectors.Public, vectors.Services, vectors.Later, vectors.Fresh))
 }
 
-// TestAttack: the same of the list of which the rules are no copy: it has beginnings of
-// vendors that no rule knows, most of those that pass before a UUID or 32 hexadecimal digits,
-// which identifiers have too.
+// TestAttack: the same for a list independent of the rules. It contains vendor prefixes unknown
+// to the rules; most of the missed ones precede a UUID or 32 hexadecimal digits, which
+// identifiers also have.
 func TestAttack(t *testing.T) { testServices(t, 20, vectors.Attack) }
 
-// TestHeld: the same of the fifth list.
+// TestHeld: the same for the fifth list.
 func TestHeld(t *testing.T) { testServices(t, 5, vectors.Held) }
 
-// testServices plants services and fails where more than percent of the places let them out.
+// testServices plants services and fails if more than percent of the places expose them.
 func testServices(t *testing.T, percent int, services [][2]string) {
 	filter := open(t, policy(t, `{preset: litellm}`))
 	inspector := secretsGate(t)

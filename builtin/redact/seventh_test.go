@@ -8,11 +8,11 @@ import (
 	"auditrelay/internal/test/vectors"
 )
 
-// TestSeventh: of a seventh list of tokens hardly any pass, wherever they stand.
+// TestSeventh: of a seventh list of tokens hardly any are missed, in any place.
 func TestSeventh(t *testing.T) { testServices(t, 7, vectors.Seventh) }
 
-// TestSeventhContexts: values without a form are found where something tells, but for one in
-// twenty. What the gate alone refuses is refused after the filter, or gone.
+// TestSeventhContexts: values without a form are found if something identifies them, except one
+// in twenty. Values that the gate alone refuses are refused after the filter, or gone.
 func TestSeventhContexts(t *testing.T) {
 	filter, inspector := open(t, policy(t, `{preset: litellm}`)), secretsGate(t)
 	refused := func(event []byte) bool {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// processorTime is what this thread has taken: a busy machine does not change it.
+// processorTime returns the time used by this thread, which does not depend on the machine's
+// load.
 func processorTime(t *testing.T) time.Duration {
 	t.Helper()
 	const thread = 1
@@ -19,7 +20,7 @@ func processorTime(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// Nor do many tables and command lines take more than linear time.
+// Many tables and command lines also take linear time.
 func TestManyTablesAndArguments(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -40,7 +41,7 @@ func TestManyTablesAndArguments(t *testing.T) {
 			_ = inspector.Document(out)
 			return processorTime(t) - begin
 		}
-		// A tick of the kernel's account is up to 10 ms.
+		// The kernel's accounting has ticks of up to 10 ms.
 		if one, more := took(1000), took(16_000); more > 48*one+200*time.Millisecond {
 			t.Errorf("%s: %v for sixteen times what took %v", name, more, one)
 		}

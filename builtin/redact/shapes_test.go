@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// Values in tables and among arguments are redacted as their column or program says, and
-// what lies beside them stays.
+// Values in tables and among arguments are redacted according to their column or program, and
+// neighbouring values stay.
 func TestTablesAndArguments(t *testing.T) {
 	r := open(t, policy(t, `{preset: litellm}`))
 	for event, want := range map[string]string{
@@ -28,8 +28,8 @@ func TestTablesAndArguments(t *testing.T) {
 	}
 }
 
-// What a command line tells of a part of an argument takes nothing from what the argument
-// before it tells of the whole, nor from the rules for JSON in an argument.
+// If a command line identifies a part of an argument, this does not limit what the previous
+// argument says about the whole, or the rules for JSON in an argument.
 func TestArgumentsThatAreMoreThanTheLineTells(t *testing.T) {
 	r := open(t, policy(t, `{rules: [{names: [email], do: mask}, {detect: [secrets], do: mask}]}`))
 	for event, want := range map[string]string{

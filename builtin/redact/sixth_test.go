@@ -9,11 +9,11 @@ import (
 	"auditrelay/internal/test/vectors"
 )
 
-// drawnValues are secrets without a form: a generator's, a person's, and digits.
+// drawnValues are secrets without a form: generated, chosen by a person, and digits.
 var drawnValues = []string{`[A-Za-z0-9]{24}`, `[a-z]{6}-[A-Z][a-z]{5}-[0-9]{3}`, `[a-f0-9]{32}`}
 
-// A sixth list of places: tokens with a form of their own are found in every one, but for one
-// in twenty, and values without a form where something tells, but for one in ten.
+// A sixth list of places: tokens with their own form are found in every one, except one in
+// twenty, and values without a form if something identifies them, except one in ten.
 func TestSixth(t *testing.T) {
 	filter, inspector := open(t, policy(t, `{preset: litellm}`)), secretsGate(t)
 	random := rand.New(rand.NewPCG(6, 2026))

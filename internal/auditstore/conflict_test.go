@@ -9,8 +9,8 @@ import (
 	"auditrelay/internal/auditstore"
 )
 
-// An unequal event under a known id is marked, whichever of the two was stored first, and
-// is never shown in the other's place.
+// An unequal event with a known id is marked, whichever of the two was stored first, and is
+// never shown in place of the other.
 func TestTheFirstOfAnIDIsShown(t *testing.T) {
 	everywhere(t, func(t *testing.T, open opener) {
 		s := open(t)
@@ -27,8 +27,8 @@ func TestTheFirstOfAnIDIsShown(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// The first one was a dead letter, and comes last. Nothing is in conflict with
-		// another namespace's, however early that came.
+		// The first one was a dead letter, and comes last. Nothing conflicts with another
+		// namespace's events, however early they came.
 		put(at(elsewhere, 1), second, record(5, "b", `{"id":"b"}`), record(6, "b", `{"id":"b"}`))
 		put(first)
 		put(first, second) // again, as after a crash
@@ -58,13 +58,13 @@ func TestTheFirstOfAnIDIsShown(t *testing.T) {
 				t.Errorf("%q: %s, want %s", of, got, want)
 			}
 		}
-		// An event in the place of its tombstone is in conflict as any other.
+		// An event in place of its tombstone conflicts like any other.
 		put(tombstone(7))
 		put(at(record(7, "a", `{"id":"a","changed_by":"carol"}`), 7))
 		if got, want := shown("litellm", "a"), "litellm 2, litellm j.1 3 true, litellm j.1 7 true"; got != want {
 			t.Errorf("after a replay: %s, want %s", got, want)
 		}
-		// What a reader of one namespace gets of a list.
+		// The part of a list that a reader of one namespace gets.
 		for namespace, want := range map[string][]uint64{"litellm": {2, 3, 5, 7}, "team-x": {4}, "team-y": nil, "": {2, 3, 4, 5, 7}} {
 			for _, sort := range []auditstore.Field{"", auditstore.FieldChangedBy} {
 				q := auditstore.Query{Namespace: namespace, Sort: sort}
@@ -86,7 +86,7 @@ func TestTheFirstOfAnIDIsShown(t *testing.T) {
 				}
 			}
 		}
-		// The mark outlives the first.
+		// The mark outlives the first event.
 		if n, err := s.Purge(t.Context(), noon.Add(time.Hour), auditstore.Keep{Age: time.Hour - 150*time.Second}); n == 0 || err != nil {
 			t.Fatal(n, err)
 		}
@@ -96,7 +96,7 @@ func TestTheFirstOfAnIDIsShown(t *testing.T) {
 	})
 }
 
-// Conflicts that an earlier version stored are marked when its tables are brought up to date.
+// Conflicts stored by an earlier version are marked when its tables are updated.
 func TestConflictsOfAnEarlierVersion(t *testing.T) {
 	both(t, func(t *testing.T, open func() *auditstore.Store, run func(string), prefix string) {
 		if prefix != "" {

@@ -16,8 +16,8 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 )
 
-// both runs a test on a store of each kind, given by hand: run runs statements on the
-// database beside it, whose tables are in prefix.
+// both runs a test on both kinds of stores. run executes statements on the database directly;
+// its tables have the prefix.
 func both(t *testing.T, test func(t *testing.T, open func() *auditstore.Store, run func(statement string), prefix string)) {
 	t.Run("sqlite", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "a.db")
@@ -72,8 +72,7 @@ func integrityOf(t *testing.T, s *auditstore.Store) map[uint64]auditstore.Integr
 	return all
 }
 
-// A row that is changed in any of what makes it a record is damaged, and storing the
-// record again replaces it.
+// A row with any change in its record is damaged. Storing the record again replaces it.
 func TestARowThatWasChangedIsDamaged(t *testing.T) {
 	both(t, func(t *testing.T, open func() *auditstore.Store, run func(string), prefix string) {
 		s := open()
@@ -126,7 +125,7 @@ func TestARowThatWasChangedIsDamaged(t *testing.T) {
 	})
 }
 
-// first is version 1 of the tables, as revision 1bd95dd made them, with two records.
+// first returns version 1 of the tables, as created by revision 1bd95dd, with two records.
 func first(prefix string) []string {
 	position, text := "INTEGER PRIMARY KEY AUTOINCREMENT", "TEXT NOT NULL"
 	if prefix != "" {
@@ -157,8 +156,8 @@ func old(n int) string {
 	return fmt.Sprintf(`{"id":"id-%d","changed_by":"alice","before_value":"{\"team_id\": \"team-%d\", \"x\": NaN}","updated_values":{"token":"hash-%d"}}`, n, n%3, n)
 }
 
-// Tables of an earlier version are brought up to date; their rows are unverified until
-// they are stored again, and searched inside values once all of them can be.
+// Tables of an earlier version are updated. Their rows are unverified until they are stored
+// again, and searched inside values once all of them can be.
 func TestTablesOfAnEarlierVersion(t *testing.T) {
 	both(t, func(t *testing.T, open func() *auditstore.Store, run func(string), prefix string) {
 		if prefix != "" {
@@ -204,7 +203,7 @@ func TestTablesOfAnEarlierVersion(t *testing.T) {
 	})
 }
 
-// A role that may not alter the tables goes on with them as they are.
+// A role without permission to alter the tables continues with them unchanged.
 func TestARoleThatMayNotAlterTheTables(t *testing.T) {
 	server := pgtest.Start(t)
 	admin := server.Connect(t, "owner", "postgres")
@@ -229,7 +228,7 @@ func TestARoleThatMayNotAlterTheTables(t *testing.T) {
 	}
 }
 
-// How many there are is counted, whatever the store believes.
+// The rows are counted, whatever count the store had.
 func TestCountsAfterSomebodyDeletedRows(t *testing.T) {
 	both(t, func(t *testing.T, open func() *auditstore.Store, run func(string), prefix string) {
 		s := open()

@@ -8,9 +8,8 @@ import (
 	"auditrelay/internal/auditstore"
 )
 
-// TestRecordsOfOtherSchemas: what a mapping finds is searched by LiteLLM's names, on tables
-// of this version and on those that an earlier one made; a mapping that was changed makes the
-// row damaged.
+// TestRecordsOfOtherSchemas: mapped fields are searched by LiteLLM's names, on tables of this
+// version and of an earlier one. A changed mapping makes the row damaged.
 func TestRecordsOfOtherSchemas(t *testing.T) {
 	both(t, func(t *testing.T, open func() *auditstore.Store, run func(string), prefix string) {
 		s := open()
@@ -67,7 +66,7 @@ func TestRecordsOfOtherSchemas(t *testing.T) {
 	})
 }
 
-// TestAPayloadHasTheMapping: what Render writes Parse reads.
+// TestAPayloadHasTheMapping: Parse reads what Render writes.
 func TestAPayloadHasTheMapping(t *testing.T) {
 	m := &auditrelay.Mapping{Schema: "shop", Action: "verb"}
 	chunk := auditrelay.Chunk{Callback: "c", Journal: "j.1", Records: []auditrelay.Record{

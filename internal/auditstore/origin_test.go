@@ -12,7 +12,7 @@ import (
 	"auditrelay/internal/auditstore"
 )
 
-// earlier makes the tables those of version, 3 or 4.
+// earlier converts the tables to those of version 3 or 4.
 func earlier(run func(string), prefix string, version int) {
 	columns := []string{"source", "principal"}
 	if version < 4 {
@@ -24,9 +24,9 @@ func earlier(run func(string), prefix string, version int) {
 	run(fmt.Sprintf("UPDATE %sauditrelay_meta SET value = %d WHERE name = 'version'", prefix, version))
 }
 
-// TestRowsSayWhereTheyCameFrom: source and principal stand in columns, whatever a record
-// says of itself, on tables of this version and on those that an earlier one made. Storing a
-// record of an earlier version again adds them.
+// TestRowsSayWhereTheyCameFrom: source and principal are in columns, whatever a record says
+// itself, on tables of this version and of an earlier one. Storing a record of an earlier
+// version again adds them.
 func TestRowsSayWhereTheyCameFrom(t *testing.T) {
 	both(t, func(t *testing.T, open func() *auditstore.Store, run func(string), prefix string) {
 		s := open()
@@ -45,7 +45,7 @@ func TestRowsSayWhereTheyCameFrom(t *testing.T) {
 		if got := integrityOf(t, s); got[1] != auditstore.Verified {
 			t.Errorf("of version 4: %v", got)
 		}
-		long := string(make([]byte, 600)) // no column can hold it
+		long := string(make([]byte, 600)) // too long for a column
 		all := []auditstore.Record{from(2, "http", "gateway"), from(3, "s3", "gateway"), from(4, "postgres", ""), from(5, "http", long)}
 		gone := tombstone(6)
 		gone.Source, gone.Principal = "http", "gateway"
@@ -90,7 +90,7 @@ func TestRowsSayWhereTheyCameFrom(t *testing.T) {
 	})
 }
 
-// Tables of an earlier version that may not be altered are not searched for what they lack.
+// If an earlier version's tables may not be altered, missing columns are not searched.
 func TestAnEarlierStoreHasNoOrigins(t *testing.T) {
 	path := t.TempDir() + "/a.db"
 	s, err := sqlite.Maintain(t.Context(), sqlite.Options{Path: path})
@@ -125,7 +125,7 @@ func TestAnEarlierStoreHasNoOrigins(t *testing.T) {
 	}
 }
 
-// TestAPayloadHasTheOrigin: what Render writes Parse reads, also after Split.
+// TestAPayloadHasTheOrigin: Parse reads what Render writes, also after Split.
 func TestAPayloadHasTheOrigin(t *testing.T) {
 	chunk := auditrelay.Chunk{Callback: "c", Journal: "j.1", Records: []auditrelay.Record{
 		{Sequence: 1, ID: "a", Source: "http", Principal: "gateway", Data: []byte(`{"id":"a"}`)},

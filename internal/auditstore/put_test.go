@@ -19,11 +19,11 @@ import (
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
-// opener makes an empty store.
+// opener creates an empty store.
 type opener func(t *testing.T) *auditstore.Store
 
-// everywhere runs a test on both databases. One Postgres is started, with a schema for
-// each store.
+// everywhere runs a test on both databases. It starts one Postgres, with a schema for each
+// store.
 func everywhere(t *testing.T, test func(t *testing.T, open opener)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, inSQLite) })
 	t.Run("postgres", func(t *testing.T) {
@@ -67,7 +67,7 @@ func tombstone(sequence uint64) auditstore.Record {
 	return r
 }
 
-// everything is what a store holds, in the order of insertion.
+// everything returns the contents of a store in the order of insertion.
 func everything(t *testing.T, s *auditstore.Store) (all []string) {
 	t.Helper()
 	page, err := s.Skip(t.Context(), auditstore.Query{}, 0, auditstore.MaxPage)
@@ -119,9 +119,9 @@ func testPut(t *testing.T, open opener) {
 		}, []string{`j.1/1 a {"n":1}`, `j.1/2 b {"n":2}`}},
 		"a restored journal": {[]step{
 			{"j.1", []auditstore.Record{one, two}, auditstore.Stored{Inserted: 2}},
-			// It numbers anew what comes again; another event has the number.
+			// Repeated events get new numbers; another event has the number.
 			{"j.2", []auditstore.Record{record(2, "c", `{"n":3}`), record(3, "b", `{"n":2}`)}, auditstore.Stored{Inserted: 1, Known: 1}},
-			// What it delivers again is what it was, also through other filters.
+			// A repeated delivery stays the same, even through other filters.
 			{"j.2", []auditstore.Record{one}, auditstore.Stored{Known: 1}},
 			{"j.2", []auditstore.Record{record(1, "a", `{"n":"***"}`)}, auditstore.Stored{Replaced: 1}},
 		}, []string{`j.2/1 a {"n":"***"}`, `j.1/2 b {"n":2}`, `j.2/2 c {"n":3}`}},
@@ -155,7 +155,7 @@ func testPut(t *testing.T, open opener) {
 	}
 }
 
-// What no column or index takes is found all the same, and told apart.
+// Values that no column or index accepts are found nevertheless, and distinguished.
 func TestOddValuesAreFound(t *testing.T) {
 	everywhere(t, testOddValuesAreFound)
 }
@@ -205,7 +205,8 @@ func quoted(s string) string {
 	return b.String()
 }
 
-// Purging goes by receipt, in small steps, and counts what it deletes until that was told.
+// Purging goes by time of receipt, in small steps, and counts the deletions until they are
+// reported.
 func TestPurge(t *testing.T) {
 	everywhere(t, testPurge)
 }
@@ -215,7 +216,7 @@ func testPurge(t *testing.T, open opener) {
 	var records []auditstore.Record
 	for n := range 1200 {
 		r := record(uint64(n+1), fmt.Sprint("id-", n), "{}")
-		r.Time = noon.AddDate(100, 0, 0) // a producer that wants to be kept
+		r.Time = noon.AddDate(100, 0, 0) // a producer that wants its event kept
 		r.Received = noon.Add(time.Duration(n) * time.Minute)
 		records = append(records, r)
 	}
@@ -252,9 +253,8 @@ func testPurge(t *testing.T, open opener) {
 	}
 }
 
-// A search that is narrowed by one field and sorted by another gives the same pages however
-// they are found: along the order, or by sorting all that match. Where matches stand
-// decides which.
+// A search filtered by one field and sorted by another returns the same pages for either plan:
+// along the order, or by sorting all matches. The positions of the matches decide the plan.
 func TestScatteredPages(t *testing.T) {
 	everywhere(t, testScatteredPages)
 }
@@ -268,7 +268,7 @@ func testScatteredPages(t *testing.T, open opener) {
 		if n%5 != 0 { // most: spread evenly
 			action = "updated"
 		}
-		if n < 2500 { // the last in the order of users, and more than few
+		if n < 2500 { // the last in the order of users, and more than a few
 			table = "b"
 		}
 		all = append(all, record(uint64(n+1), fmt.Sprintf("id-%05d", n), fmt.Sprintf(`{"changed_by":"user-%05d","action":%q,"table_name":%q,"updated_values":{"team_id":"t%d"}}`, rows-n*7%1000-n/1000, action, table, n%2)))
@@ -310,7 +310,7 @@ func testScatteredPages(t *testing.T, open opener) {
 	}
 }
 
-// A page costs the same wherever it begins, and every field sorts by its bytes.
+// A page costs the same at any position, and every field sorts by its bytes.
 func TestPages(t *testing.T) {
 	everywhere(t, testPages)
 }

@@ -11,7 +11,7 @@ import (
 	"modernc.org/sqlite"
 )
 
-// touched is how many pages of the database fn makes SQLite look at, cached or not.
+// touched returns the number of database pages that fn makes SQLite read, cached or not.
 func touched(t *testing.T, db *sql.DB, fn func() error) (pages int) {
 	t.Helper()
 	count := func() {
@@ -44,15 +44,15 @@ func touched(t *testing.T, db *sql.DB, fn func() error) (pages int) {
 	return pages
 }
 
-// A page of what is narrowed by one field and sorted by another, the same page far behind,
-// and a record by its id cost about the same at any size; an export of such a search costs
-// about the same a record, and is not sorted anew for every page.
+// For a search filtered by one field and sorted by another, the first page, a page far behind,
+// and a record by its id cost about the same for any size. An export of such a search costs
+// about the same per record, and is not sorted again for every page.
 func TestSearchesReadLittle(t *testing.T) {
 	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "a.db")+"?_txlock=immediate")
 	if err != nil {
 		t.Fatal(err)
 	}
-	db.SetMaxOpenConns(1) // whose pages are counted
+	db.SetMaxOpenConns(1) // the connection whose pages are counted
 	s, err := auditstore.New(t.Context(), db, auditstore.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestSearchesReadLittle(t *testing.T) {
 	rows := 1
 	last := map[string]int{}
 	for _, size := range []int{6_000, 24_000, 96_000} {
-		// Rows as Put makes them, without their text: they are searched only.
+		// Rows as created by Put, without their text: they are only searched.
 		_, err := db.ExecContext(t.Context(), `WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHERE i < ?)
 			INSERT INTO auditrelay_events (journal, sequence, tombstone, updated_at, received, action, table_name, object_id, changed_by, changed_by_api_key, namespace, id, data, teams, team_names, tokens)
 			SELECT 1, i, 0, i * 1000000, 0, 'a' || (i % 6), 't' || (i % 3), 'o' || (i % 5000), 'user-' || (i * 31 % 1000), '', 'litellm', 'id-' || i, '{}', '', '', '' FROM n`, rows+1, size)
