@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Edits of more than a piece of the arena each find their own text again, also inside
-// strings that hold JSON and where a later edit replaces an earlier one.
+// Edits larger than a piece of the arena each keep their own text, also in strings with JSON,
+// and when a later edit replaces an earlier one.
 func TestEditsOverManyPieces(t *testing.T) {
 	const members = 12
 	event, want := map[string]any{}, map[string]any{}

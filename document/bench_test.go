@@ -9,8 +9,8 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// objectEvent is an event of the size usual in practice, its values objects;
-// textEvent is the same as LiteLLM writes it, its values JSON text.
+// objectEvent is an event of the usual size with objects as its values. textEvent is the same
+// in LiteLLM's form, with JSON text as its values.
 const objectEvent = `{"id":"5f0c1f0e-5d3e-4a3c-9f43-2f9c54a8a3de","updated_at":"2026-03-04T10:11:12.345678+00:00","changed_by":"user-4711@example.com","changed_by_api_key":"88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b","action":"updated","table_name":"LiteLLM_TeamTable","object_id":"team-7c2e0d3b-0a5e-4b5c-8f3b-7f8a4fd3f9b1","before_value":{"team_id":"team-7c2e0d3b","team_alias":"research","max_budget":100.5,"spend":12.25,"models":["gpt-4o","claude-sonnet"],"blocked":false,"metadata":{"cost_center":"CC-1234","owner":"anna"}},"updated_values":{"team_id":"team-7c2e0d3b","team_alias":"research and development","max_budget":250.0,"spend":12.25,"models":["gpt-4o","claude-sonnet","gemini-pro"],"blocked":false,"password":"hunter2-hunter2","metadata":{"cost_center":"CC-1234","owner":"anna","note":"raised after review by the board"},"tpm_limit":100000,"rpm_limit":1000}}`
 
 var textEvent = func() string {
@@ -29,8 +29,8 @@ func mustPath(tb testing.TB, s string) *document.Path {
 	return p
 }
 
-// reference does what the yardstick of the floors does: three look-ups, one
-// string set, one member deleted, serialised.
+// reference does the work of the floors: three look-ups, one string set, one member deleted,
+// serialised.
 type reference struct {
 	action, key, password *document.Path
 	d                     document.Document
@@ -75,8 +75,8 @@ func benchmarkRedact(b *testing.B, event string) {
 	}
 }
 
-// BenchmarkReference is what the reference guests have the host do, on different
-// events, the look for further matches included.
+// BenchmarkReference does the host's work for the reference guests, on different events,
+// including the search for further matches.
 func BenchmarkReference(b *testing.B) {
 	events := make([][]byte, 1000)
 	for i := range events {

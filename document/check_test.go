@@ -101,7 +101,7 @@ func TestCheckLimits(t *testing.T) {
 	}
 }
 
-// An error tells where, never what: values must not reach logs.
+// An error contains the position but never the value: values must not reach logs.
 func TestCheckErrorHasNoValues(t *testing.T) {
 	err := document.Check([]byte(`{"a":"secret","b":secret}`), document.Limits{})
 	if err == nil || strings.Contains(err.Error(), "secret") {
@@ -109,10 +109,10 @@ func TestCheckErrorHasNoValues(t *testing.T) {
 	}
 }
 
-// Time is linear in size, whatever the text: eight times as much may take some
-// eight times as long, where a quadratic check takes 64 times.
+// Time is linear in size for any text: eight times the text may take about eight times as long;
+// a quadratic check takes 64 times as long.
 func TestCheckIsLinear(t *testing.T) {
-	alike := func(n int) string { // keys alike in length, first and last bytes
+	alike := func(n int) string { // keys with equal length, first and last bytes
 		var b strings.Builder
 		for i := range n {
 			fmt.Fprintf(&b, `"xxxxxxxx%06dxxxxxxxx":1,`, i)
@@ -254,8 +254,8 @@ func halfPair(text string) bool {
 	return false
 }
 
-// A key that stands twice is found among any number of keys, below any number of
-// open ones, and no other is taken for one.
+// A duplicate key is found among any number of keys, below any number of open ones, and no
+// other key is taken for one.
 func TestDuplicatesAreFound(t *testing.T) {
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(seed, 5))

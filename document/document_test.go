@@ -26,7 +26,7 @@ func find(tb testing.TB, d *document.Document, path string) document.Node {
 	return d.Find(mustPath(tb, path))
 }
 
-// White space belongs to what follows it, before a comma to what it follows.
+// White space belongs to the text after it, or before a comma, to the text before it.
 func TestEditsKeepWhiteSpace(t *testing.T) {
 	set := func(path, raw string) func(d *document.Document) error {
 		return func(d *document.Document) error { return d.SetJSON(find(t, d, path), []byte(raw)) }
@@ -200,7 +200,7 @@ func TestEachWhileEditing(t *testing.T) {
 	if count != 2 {
 		t.Errorf("begun without Find, %d of 2 were met", count)
 	}
-	// Deleting an ancestor of the node that the loop stands at.
+	// Delete an ancestor of the loop's current node.
 	d = open(t, `{"a":{"p":1,"q":{"p":2}},"b":{"p":3}}`)
 	n := d.Find(p)
 	if err := d.Delete(d.Parent(n)); err != nil {
@@ -228,7 +228,7 @@ func TestStringsInStringsAreBounded(t *testing.T) {
 		t.Error(err)
 	}
 
-	// What would be escaped eight times counts as what it would become.
+	// A text that would be escaped eight times counts with its final size.
 	d = open(t, text)
 	if err := d.SetString(find(t, d, eight), bytes.Repeat([]byte(`"`), 100_000)); !errors.Is(err, document.ErrGrowth) || d.Edited() {
 		t.Errorf("100,000 quotes inside eight strings: %v", err)
@@ -246,7 +246,7 @@ func TestStringsInStringsAreBounded(t *testing.T) {
 	}
 }
 
-// Numbers that a guest makes up for nodes have answers, too.
+// Invented node numbers have answers too.
 func TestAnyNumberForANode(t *testing.T) {
 	d := open(t, textEvent)
 	p := mustPath(t, "**")
@@ -278,7 +278,7 @@ func TestAnyNumberForANode(t *testing.T) {
 	}
 }
 
-// Reused from event to event, nothing is allocated.
+// Reuse for many events allocates nothing.
 func TestNoAllocations(t *testing.T) {
 	for name, event := range map[string]string{"object": objectEvent, "text": textEvent} {
 		r := newReference(t)
@@ -379,8 +379,8 @@ func FuzzDocument(f *testing.F) {
 	})
 }
 
-// What a string stands for is what encoding/json says, at every length: long
-// strings are decoded a word at a time.
+// The content of a string equals that of encoding/json at every length: long strings are
+// decoded word by word.
 func TestStringsDecode(t *testing.T) {
 	parts := []string{`a`, `bcdefgh`, `\"`, `\\`, `\/`, `\n`, `\u00e9`, `é`, `\ud83d\ude00`, `😀`, `\u0000`, `0123456789abcdef0123456789abcdef`}
 	for seed := range uint64(2000) {

@@ -77,8 +77,8 @@ func TestEqual(t *testing.T) {
 	}
 }
 
-// AppendCanonical leaves the time out, for whoever compares it as SameTime does. What
-// is no time nobody can compare so: it stands by its bytes.
+// AppendCanonical omits the time, for callers that compare it with SameTime. An invalid time
+// cannot be compared so, and is included with its bytes.
 func TestAppendCanonicalOfTimes(t *testing.T) {
 	for _, row := range []struct {
 		a, b string

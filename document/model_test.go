@@ -11,17 +11,17 @@ import (
 	"auditrelay/document"
 )
 
-// tree is the slow, obvious document that the real one is compared with: edits
-// change it in place, and text writes it out from scratch. Its text has no white
-// space that an edit could move, and strings that hold JSON are escaped in odd
-// styles, which the real document must keep where nothing was edited.
+// tree is a slow and obvious document to compare with the real one. Edits change it in place,
+// and text writes it completely. Its text has no white space that an edit could move. Strings
+// with JSON are escaped in unusual styles, which the real document must keep where nothing was
+// edited.
 type tree struct {
-	kind  byte   // 'o'bject, 'a'rray, 's'tring that holds kids[0], or a 'l'eaf
-	name  string // the key, decoded, or the original index
+	kind  byte   // 'o'bject, 'a'rray, 's'tring with kids[0] inside, or a 'l'eaf
+	name  string // the decoded key, or the original index
 	key   string // the key's text, with quotes; empty in an array
 	leaf  string // a leaf's text
 	kids  []*tree
-	style int // of escaping what the string holds
+	style int // style of escaping the string's content
 	gone  bool
 	node  document.Node
 }
@@ -62,7 +62,7 @@ func escaped(s string, style int) string {
 	return s
 }
 
-// container returns the object or array that a step from t leads into, or nil.
+// container returns the object or array that a step from t enters, or nil.
 func (t *tree) container() *tree {
 	switch t.kind {
 	case 's':
@@ -80,7 +80,7 @@ func (t *tree) vanish() {
 	}
 }
 
-// visit calls fn for what a path can select, in document order.
+// visit calls fn for everything that a path can select, in document order.
 func (t *tree) visit(chain []string, fn func(chain []string, t *tree)) {
 	c := t.container()
 	if c == nil {
@@ -98,11 +98,11 @@ func (t *tree) visit(chain []string, fn func(chain []string, t *tree)) {
 var (
 	keyTexts  = [][2]string{{"a", `"a"`}, {"b", `"\u0062"`}, {"te/xt", `"te/xt"`}, {"é😀", `"é😀"`}, {"0", `"0"`}, {"passWord", `"passWord"`}, {"", `""`}, {`q"`, `"q\""`}, {"pass-word", `"pass-wor\u0064"`}}
 	leafTexts = []string{`null`, `true`, `-1.50e3`, `"text"`, `"é/😀x\n\u0065"`, `""`, `"{not json"`, `"[1"`}
-	// What edits give has no characters that the styles escape.
+	// Texts of edits contain no characters that the styles escape.
 	newTexts = []string{`1`, `"2"`, `{"3":[4,{"5":6}]}`, `[7]`, `"{\"8\":[9]}"`, `{}`}
 )
 
-// random returns a document of at most so many levels.
+// random returns a document with a maximum number of levels.
 func random(r *rand.Rand, depth, nesting int) *tree {
 	if depth == 0 || r.IntN(3) == 0 {
 		return &tree{kind: 'l', leaf: leafTexts[r.IntN(len(leafTexts))]}
@@ -136,7 +136,7 @@ func randomObject(r *rand.Rand, depth, nesting int) *tree {
 	return t
 }
 
-// parsed is the tree of one of newTexts.
+// parsed returns the tree of one of newTexts.
 func parsed(text string) *tree {
 	switch text {
 	case `{"3":[4,{"5":6}]}`:
@@ -156,7 +156,7 @@ func parsed(text string) *tree {
 	return &tree{kind: 'l', leaf: text}
 }
 
-// set gives t the value of another tree.
+// set replaces the value of t with that of another tree.
 func (t *tree) set(v *tree) {
 	for _, k := range t.kids {
 		k.vanish()
@@ -164,9 +164,8 @@ func (t *tree) set(v *tree) {
 	t.kind, t.leaf, t.kids, t.style = v.kind, v.leaf, v.kids, v.style
 }
 
-// TestEditsAgainstModel makes random documents and edits them at random: after
-// every edit the text must be the model's to the byte, and so must what a reader
-// sees of the nodes.
+// TestEditsAgainstModel creates random documents and edits them at random. After every edit the
+// text must equal the model's to the byte, and so must a reader's view of the nodes.
 func TestEditsAgainstModel(t *testing.T) {
 	var d document.Document
 	for seed := range uint64(500) {
@@ -197,17 +196,17 @@ var everything = func() *document.Path {
 	return p
 }()
 
-// sameNodes compares all that can be seen, and notes nodes seen first.
+// sameNodes compares everything visible, and records nodes seen for the first time.
 func sameNodes(d *document.Document, root *tree, known *[]*tree, r *rand.Rand) string {
 	n, msg := document.None, ""
-	partial := r.IntN(2) == 0 // else everything gets indexed
+	partial := r.IntN(2) == 0 // otherwise everything gets indexed
 	root.visit(nil, func(chain []string, k *tree) {
 		if msg != "" || partial && r.IntN(4) == 0 && k.node == 0 {
 			return
 		}
 		if partial {
-			// By its path, which does not index what is beside it; where the
-			// parent was not looked up, neither is this.
+			// Look it up by its path, which does not index its neighbours. If the parent was
+			// not looked up, skip it.
 			n = document.Root
 			for _, name := range chain {
 				c := document.None
@@ -240,7 +239,7 @@ func sameNodes(d *document.Document, root *tree, known *[]*tree, r *rand.Rand) s
 	return msg
 }
 
-// randomEdit edits a node seen before, which may be gone by now.
+// randomEdit edits a node seen before, which may be gone.
 func randomEdit(d *document.Document, r *rand.Rand, known []*tree) string {
 	k := known[r.IntN(len(known))]
 	text := newTexts[r.IntN(len(newTexts))]
@@ -304,8 +303,7 @@ func has(t *tree, name string) bool {
 	return false
 }
 
-// TestPathsAgainstModel compares what random paths select with the definition
-// spelled out.
+// TestPathsAgainstModel compares the selection of random paths with the literal definition.
 func TestPathsAgainstModel(t *testing.T) {
 	steps := []string{"a", "b", "*", "**", "0", "1", `\e`, "~PASS_word", "passWord", `q"`, "te/xt"}
 	var d document.Document
@@ -331,7 +329,7 @@ func TestPathsAgainstModel(t *testing.T) {
 			}
 			got = append(got, strings.Join(chain, "."))
 			if r.IntN(4) == 0 {
-				d.Find(mustPath(t, "**")) // another walk between
+				d.Find(mustPath(t, "**")) // another walk meanwhile
 			}
 		}
 		if strings.Join(got, "|") != strings.Join(want, "|") {

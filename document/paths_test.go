@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// pathTables reads the tables of docs/reference/paths.md: for each the rows, for each row
-// its cells without the quoting.
+// pathTables reads the tables of docs/reference/paths.md. It returns the rows of each with
+// unquoted cells.
 func pathTables(tb testing.TB) (selects, refused [][]string) {
 	tb.Helper()
 	text, err := os.ReadFile("../docs/reference/paths.md")
@@ -102,7 +102,7 @@ func TestCovers(t *testing.T) {
 		want        bool
 	}{
 		{"a", "a", true},
-		{"a", "a.b.c", true}, // what lies in a granted value is granted
+		{"a", "a.b.c", true}, // everything inside a granted value is granted
 		{"a.b", "a", false},
 		{"a.*", "a.b.c", true},
 		{"a.**", "a", false},

@@ -11,7 +11,7 @@ import (
 	"auditrelay/document"
 )
 
-// randomValue returns JSON that holds arrays in objects in strings.
+// randomValue returns JSON with arrays in objects in strings.
 func randomValue(r *rand.Rand, depth int) string {
 	n := r.IntN(5)
 	switch {
@@ -43,8 +43,8 @@ func numbered(d *document.Document, n document.Node, at string) []string {
 	return all
 }
 
-// Elements keep their numbers in another document of the same value: behind gaps, in
-// values that were replaced, in strings, however much of either was looked at before.
+// Elements keep their numbers in another document of the same value: after gaps, in replaced
+// values and in strings, whatever part of either was read before.
 func TestElementsKeepTheirNumbers(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	parted := 0
@@ -93,8 +93,7 @@ func TestElementsKeepTheirNumbers(t *testing.T) {
 	}
 }
 
-// To say which elements are gone takes no longer for arrays that were met in an order
-// that somebody chose.
+// Listing the removed elements takes no longer if an attacker chooses the order of arrays.
 func TestGapsAreLinear(t *testing.T) {
 	took := func(n int) time.Duration {
 		least := time.Hour

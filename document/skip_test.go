@@ -10,8 +10,8 @@ import (
 	"auditrelay/document"
 )
 
-// What is passed over is passed over whole, whatever brackets, quotes and escapes
-// lie in it and wherever in a word they fall.
+// Values are skipped completely, with any brackets, quotes and escapes inside, at any
+// alignment.
 func TestPassingOverValues(t *testing.T) {
 	parts := []string{`a`, `}`, `]`, `{`, `[`, `\"`, `\\`, `\n`, `\u007d`, `é`, `,:`, `y_Y`, "0123456789abcdef", strings.Repeat("plain text ", 8), strings.Repeat(`\"`, 5)}
 	var value func(r *rand.Rand, depth int) string
@@ -57,8 +57,8 @@ func TestPassingOverValues(t *testing.T) {
 	}
 }
 
-// A key is looked for no further once it is found, but where it may stand twice: in
-// a string that holds JSON, or behind a member that was deleted.
+// The search for a key ends at the first match, unless the key may occur twice: in a string
+// with JSON, or after a deleted member.
 func TestKeysThatStandTwice(t *testing.T) {
 	for name, c := range map[string]struct {
 		data, path string
@@ -101,11 +101,11 @@ func TestKeysThatStandTwice(t *testing.T) {
 	}
 }
 
-// The numbers that Python writes are passed over like any other: no letter of them is
-// taken for a bracket.
+// Python's special numbers are skipped like any other: none of their letters is taken for a
+// bracket.
 func TestPassingOverPythonsNumbers(t *testing.T) {
 	for _, number := range []string{"NaN", "Infinity", "-Infinity", "1"} {
-		for pad := range 9 { // wherever the words fall
+		for pad := range 9 { // any alignment of the words
 			inner := `{"a":{"x":"` + strings.Repeat("p", pad) + `","n":` + number + `,"m":[` + number + `]},"password":"q"}`
 			text, err := json.Marshal(inner)
 			if err != nil {

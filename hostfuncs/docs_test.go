@@ -11,8 +11,8 @@ import (
 	"auditrelay/hostfuncs"
 )
 
-// docs/reference/guest-abi.md has every host function, as it is, in the same order, and no
-// other.
+// docs/reference/guest-abi.md lists exactly the host functions, with their signatures, in the
+// same order.
 func TestDocumentationHasTheTable(t *testing.T) {
 	text, err := os.ReadFile("../docs/reference/guest-abi.md")
 	if err != nil {
@@ -31,8 +31,8 @@ func TestDocumentationHasTheTable(t *testing.T) {
 	}
 }
 
-// The C header declares every host function and no other, with the right number
-// of parameters; the Go SDK imports them all.
+// The C header declares exactly the host functions, with the right number of parameters. The Go
+// SDK imports them all.
 func TestSDKsHaveTheTable(t *testing.T) {
 	header, err := os.ReadFile("../guests/sdk/c/auditrelay.h")
 	if err != nil {

@@ -23,12 +23,12 @@ import (
 const event = `{"action":"updated","n":1.50,"s":"añb","none":null,"object_id":"team-7",` +
 	`"list":[{"k":1},{"k":2}],"before_value":"{\"password\":\"old\",\"token\": \"t\"}","updated_values":{"password":"new","deep":{"api_key":"x"}}}`
 
-// runner runs the guest that calls host functions as its configuration says.
+// runner runs the guest that calls host functions according to its configuration.
 type runner struct {
 	t       *testing.T
 	options wasm.Options
 	leaks   func(text []byte) bool
-	event   string // the tests' own where empty
+	event   string // empty: the default event of the tests
 }
 
 func newRunner(t *testing.T) runner {
@@ -43,7 +43,7 @@ func newRunner(t *testing.T) runner {
 		Keys:   map[string]auditrelay.Key{"pseudonyms": {Secret: "k"}},
 		Limits: wasm.Limits{Time: 5 * time.Second},
 		Logger: slog.New(slog.DiscardHandler),
-		// Each test configures the guest anew; it is compiled once.
+		// Each test configures the guest differently; it is compiled once.
 		CacheDir: filepath.Join(t.TempDir(), "cache"),
 	}}
 }
@@ -109,15 +109,15 @@ func (r runner) load(steps [][]string) error {
 	return err
 }
 
-// Each host function, as a guest sees it.
+// Each host function from the guest's side.
 func TestHostFunctions(t *testing.T) {
 	r := newRunner(t)
-	const pseudonym = "hmac:pseudonyms:56c18bd2ac6a5ef8c338f6203cadc0cf" // of team-7 under the key k
+	const pseudonym = "hmac:pseudonyms:56c18bd2ac6a5ef8c338f6203cadc0cf" // of team-7 with the key k
 	for _, c := range []struct {
 		name  string
 		steps [][]string
 		said  string
-		old   string // what of the event is changed
+		old   string // the changed part of the event
 		new   string
 	}{
 		{"kinds", [][]string{{"kind", "missing"}, {"kind", "none"}, {"kind", "n"}, {"kind", "s"}, {"kind", "updated_values"}, {"kind", "list"}, {"kind", "before_value"}}, "0 1 3 4 5 6 4", "", ""},
@@ -180,7 +180,7 @@ func TestHostFunctions(t *testing.T) {
 	}
 }
 
-// What a guest may not do ends the call, whatever it does with return values.
+// A forbidden act ends the call, whatever the guest does with return values.
 func TestGrantsHoldNodeByNode(t *testing.T) {
 	r := newRunner(t)
 	for _, c := range []struct {
@@ -254,8 +254,8 @@ func TestCallsThatEndTheEvent(t *testing.T) {
 	}
 }
 
-// TestReceiptsAreToldWhatWasEdited: a path as the module wrote it, and of a node no
-// key below the schema's fields.
+// TestReceiptsAreToldWhatWasEdited: a path appears as the module wrote it, and a node without
+// keys below the schema's fields.
 func TestReceiptsAreToldWhatWasEdited(t *testing.T) {
 	r := newRunner(t)
 	for _, c := range []struct {
@@ -279,7 +279,7 @@ func TestReceiptsAreToldWhatWasEdited(t *testing.T) {
 	}
 }
 
-// TestLogLinesAreHeldBack: what a guest logs is asked about first.
+// TestLogLinesAreHeldBack: the host decides about each log line of a guest first.
 func TestLogLinesAreHeldBack(t *testing.T) {
 	r := newRunner(t)
 	var log bytes.Buffer
@@ -300,7 +300,7 @@ func TestEmittedRecordsComeWithTheVerdict(t *testing.T) {
 	}
 }
 
-// What a guest counts is added with its verdict, and not where the event fails.
+// A guest's counts are added with its verdict, but not if the event fails.
 func TestCountsComeWithTheVerdict(t *testing.T) {
 	r := newRunner(t)
 	got := r.run([][]string{{"count", "seen", "2"}, {"count", "seen", "3"}})
@@ -316,7 +316,7 @@ func TestCountsComeWithTheVerdict(t *testing.T) {
 	}
 }
 
-// A guest names a key and gets the version that is current; the pseudonym says which.
+// A guest names a key and gets its current version. The pseudonym names the version.
 func TestPseudonymsNameTheKeysVersion(t *testing.T) {
 	r := newRunner(t)
 	r.options.Keys = map[string]auditrelay.Key{"pseudonyms": {Version: 3, Secret: "k"}}

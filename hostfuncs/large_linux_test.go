@@ -15,9 +15,9 @@ import (
 	"auditrelay/filter"
 )
 
-// largeCase is a call of a host function on a large event, or with a large text of the
-// guest's. Of the arguments theNode is what the path s finds first, theText and itsLength
-// say where the text is.
+// largeCase is a call of a host function on a large event, or with a large text of the guest.
+// Among the arguments, theNode is the first match of the path s; theText and itsLength are the
+// position of the text.
 type largeCase struct {
 	name      string
 	event     string
@@ -25,7 +25,7 @@ type largeCase struct {
 	write     []string // nil: **
 	regex     string
 	detectors string
-	deep      bool // the second path is s.s.s..., not **.s
+	deep      bool // the second path is s.s.s..., instead of **.s
 	calls     []largeCall
 }
 
@@ -40,7 +40,7 @@ const (
 	itsLength
 )
 
-// The handles of what a case interns.
+// The handles of a case's interned values.
 const (
 	thePath      = 1
 	everyPath    = 2
@@ -48,8 +48,8 @@ const (
 	theDetectors = detectorHandle + 1
 )
 
-// largeCases are calls that take long at once. The sizes are those that the default limits
-// allow: 1 MiB for an event, 4 MiB for edits.
+// largeCases are calls with much work. The sizes are those of the default limits: 1 MiB for an
+// event, 4 MiB for edits.
 func largeCases() []largeCase {
 	const event, edit = 1<<20 - 64, 4<<20 - 64
 	fill := func(n int, unit string) string { return strings.Repeat(unit, n/len(unit)) }
@@ -121,7 +121,7 @@ func escapedKeys(n int) string {
 	return "{" + b.String() + `"z":1}`
 }
 
-// large makes a case's calls.
+// large makes the calls of a case.
 func (l *laboratory) large(t *testing.T, c *largeCase) largeTiming {
 	clock := &looking{Context: context.Background()}
 	shape := &hostShape{Write: c.write}
@@ -186,16 +186,16 @@ func (l *laboratory) large(t *testing.T, c *largeCase) largeTiming {
 	return took
 }
 
-// largeTiming is what a case took, of the processor.
+// largeTiming is the processor time of a case.
 type largeTiming struct {
-	longest time.Duration // between two looks at the clock
-	in      string        // the function that ran then
-	unit    float64       // ns a unit, in all
+	longest time.Duration // between two checks of the clock
+	in      string        // the function that ran in that interval
+	unit    float64       // ns per unit overall
 	end     *filter.Error
 }
 
-// TestLargeCallsLookAtTheClock: whatever is large in an event or a text of a guest's, the
-// clock is looked at while a host function works on it.
+// TestLargeCallsLookAtTheClock: host functions check the clock while they work on any large
+// part of an event or a large text of a guest.
 func TestLargeCallsLookAtTheClock(t *testing.T) {
 	if RaceDetector {
 		t.Skip("it measures; make test runs it without the race detector")
@@ -204,7 +204,7 @@ func TestLargeCallsLookAtTheClock(t *testing.T) {
 	for _, c := range largeCases() {
 		t.Run(c.name, func(t *testing.T) {
 			took := lab.large(t, &c)
-			for range 4 { // a busy machine makes anything look slow once
+			for range 4 { // on a busy machine anything may look slow once
 				if took.longest < aimedLook && took.unit < worstUnit {
 					break
 				}
@@ -217,7 +217,7 @@ func TestLargeCallsLookAtTheClock(t *testing.T) {
 			if took.longest > aimedLook || took.unit > worstUnit {
 				t.Logf("%v of processor time between two looks at the clock, in %s, %.1f ns a unit; end %v", took.longest, took.in, took.unit, took.end)
 			}
-			// To read an event of 1 MiB for the first time is all that some do.
+			// Some cases only read an event of 1 MiB for the first time.
 			if took.longest > longestLook || took.unit > 2*worstUnit {
 				t.Error("too long")
 			}
@@ -225,5 +225,5 @@ func TestLargeCallsLookAtTheClock(t *testing.T) {
 	}
 }
 
-// aimedLook is what we aim at, on a quiet machine.
+// aimedLook is the target on a quiet machine.
 const aimedLook = 2 * time.Millisecond

@@ -12,8 +12,7 @@ import (
 	"auditrelay/filter"
 )
 
-// A recording of many pieces is that of its edits, one behind the other, without those
-// that were taken back.
+// A recording of many pieces equals its successive edits, without those that were undone.
 func TestRecordingsOfManyPieces(t *testing.T) {
 	s := &State{}
 	s.Record()
@@ -47,7 +46,7 @@ func TestRecordingsOfManyPieces(t *testing.T) {
 	}
 }
 
-// What a worker that lies says was found is paid for before it takes memory.
+// The findings that a lying worker reports are paid for before they take memory.
 func TestForgedFindingsArePaidFor(t *testing.T) {
 	const many = 4_000_000
 	everything, err := document.ParsePath("**")
@@ -60,7 +59,7 @@ func TestForgedFindingsArePaidFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := binary.AppendUvarint([]byte{recordMatches, 1, 0, matchMask}, many)
-	log = append(log, make([]byte, 2*many)...) // each of no byte
+	log = append(log, make([]byte, 2*many)...) // each of zero bytes
 	data := []byte(`{"s":"x"}`)
 	var d document.Document
 	d.Reset(data)

@@ -9,7 +9,7 @@ import (
 	"auditrelay/internal/detect"
 )
 
-// All matches are those that regexp itself finds, however they are searched for.
+// The matches equal those of regexp, for every way of searching.
 func TestAllMatches(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	parts := []string{"a", "b", "é", "1", " ", "\n", "ab", "a*", "b+", "(a|b)", "(?i)A", ".", ".*", ".*?", "^", "$", `\b`, `\B`, `\A`, `\z`, "(?m)^", "(?m)$", "[^a]", "|", "a{2}", "(?s).", `\w`, "(?U)a+", "x"}

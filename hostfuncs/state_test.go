@@ -10,8 +10,8 @@ import (
 	"auditrelay/hostfuncs"
 )
 
-// What an instance shares is found in the context of its start, and looked for
-// neither in an event nor behind it; its end stays the instance's throughout.
+// An instance's shared values come from the context of its start. They are not available
+// during or after an event, while the end of that context always ends the instance.
 func TestContextOfTheStart(t *testing.T) {
 	type key struct{}
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "shared"))

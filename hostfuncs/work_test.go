@@ -14,12 +14,12 @@ import (
 	"auditrelay/hostfuncs"
 )
 
-// most is how long a unit of fuel may take in a host function. It is some ten times
-// what is measured, for machines that are busy.
+// most is the maximum duration of a unit of fuel in a host function. It is some ten times the
+// measured one, for busy machines.
 const most = 15 * time.Nanosecond
 
-// What a host function may be made to do ends with the fuel, soon: nothing takes much
-// longer than it was paid for.
+// The work of a host function soon ends with the fuel: nothing takes much longer than it was
+// paid for.
 func TestHostFunctionsPayFirst(t *testing.T) {
 	if hostfuncs.RaceDetector {
 		t.Skip("it measures; make test runs it without the race detector")
@@ -29,7 +29,7 @@ func TestHostFunctionsPayFirst(t *testing.T) {
 	steps := func(step ...string) [][]string {
 		all := make([][]string, 31)
 		if step[0] == "matches" {
-			all = all[:3] // each has an expression of its own
+			all = all[:3] // each has its own expression
 		}
 		for i := range all {
 			all[i] = step
@@ -61,7 +61,7 @@ func TestHostFunctionsPayFirst(t *testing.T) {
 			r.t, r.event = t, c.event
 			var got outcome
 			took := time.Duration(math.MaxInt64)
-			for range 3 { // the least: other work on the machine takes time, too
+			for range 3 { // take the minimum: other work on the machine takes time too
 				began := processor(t)
 				got = r.run(c.steps)
 				took = min(took, processor(t)-began-startsIn)
@@ -77,7 +77,7 @@ func TestHostFunctionsPayFirst(t *testing.T) {
 	}
 }
 
-// processor is how much of the processor this process has taken.
+// processor returns the processor time of this process.
 func processor(t *testing.T) time.Duration {
 	t.Helper()
 	var u syscall.Rusage
@@ -87,10 +87,10 @@ func processor(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// startsIn is what loading and starting a guest may take beside an event.
+// startsIn is the maximum time for loading and starting a guest, besides an event.
 const startsIn = 50 * time.Millisecond
 
-// Queries that gjson would follow for minutes are refused, as a fault of the guest's.
+// Queries that would take minutes in gjson are refused, as a fault of the guest.
 func TestQueriesWithoutABoundAreRefused(t *testing.T) {
 	r := newRunner(t)
 	r.event = fmt.Sprintf(`{%q:1}`, strings.Repeat("a", 900))
@@ -100,8 +100,8 @@ func TestQueriesWithoutABoundAreRefused(t *testing.T) {
 	}
 }
 
-// Compiled expressions count against the guest's memory, and their size is found out
-// before they are compiled.
+// Compiled expressions count as the guest's memory. Their size is determined before they are
+// compiled.
 func TestExpressionsTakeMemory(t *testing.T) {
 	r := newRunner(t)
 	for _, c := range []struct {
@@ -111,7 +111,7 @@ func TestExpressionsTakeMemory(t *testing.T) {
 		want       string
 	}{
 		{strings.Repeat(".{999}", 60), 1, auditrelay.CauseInit, "more than 10000 instructions"},
-		{"((a{90}){90}){90}", 1, auditrelay.CauseInit, ""}, // Go's own limit
+		{"((a{90}){90}){90}", 1, auditrelay.CauseInit, ""}, // the limit of package regexp
 		{".{999}.{999}.{999}", 20, auditrelay.CauseMemory, "limits.memory"},
 		{".{999}", 5, "", ""},
 	} {

@@ -31,7 +31,7 @@ var (
 	worstKeep = flag.Bool("hostfuncs.worst.keep", false, "keep the worst in testdata/worst")
 )
 
-// counter is one of a metered module's globals.
+// counter is a global of a metered module.
 type counter struct {
 	api.MutableGlobal
 	v uint64
@@ -40,12 +40,12 @@ type counter struct {
 func (c *counter) Get() uint64  { return c.v }
 func (c *counter) Set(v uint64) { c.v = v }
 
-// looking is a context that notes when the clock is looked at.
+// looking is a context that records checks of the clock.
 type looking struct {
 	context.Context
 	last, longest time.Duration
 	state         *State
-	function      string // that ran when it was longest
+	function      string // the function that ran in the longest interval
 }
 
 func (l *looking) Err() error {
@@ -60,13 +60,13 @@ func (l *looking) Err() error {
 	return nil
 }
 
-// hostTiming is what a shape took, of the processor.
+// hostTiming is the processor time of a shape.
 type hostTiming struct {
-	start   float64       // ns a unit of what it interned
-	guest   float64       // ns a unit in the guest's process
-	replay  float64       // the same in the relay, which makes the edits again
-	longest time.Duration // between two looks at the clock
-	longIn  string        // the function that ran then
+	start   float64       // ns per unit of interned values
+	guest   float64       // ns per unit in the guest's process
+	replay  float64       // the same in the relay, which repeats the edits
+	longest time.Duration // between two checks of the clock
+	longIn  string        // the function that ran in that interval
 	units   int64
 	calls   int
 	end     *filter.Error
@@ -74,16 +74,16 @@ type hostTiming struct {
 
 func (t *hostTiming) worst() float64 { return max(t.guest, t.replay, t.start) }
 
-// leastUnits is what an event takes at any rate, in a start, in bringing it to the guest
-// and in what follows a failure: what costs no more fuel is worth so much.
+// leastUnits is the minimum cost of any event: a start, passing it to the guest, and the work
+// after a failure. Work within this fuel costs nothing extra.
 const leastUnits = 200_000
 
-// laboratory is a guest's memory, without a guest.
+// laboratory is a guest's memory without a guest.
 type laboratory struct {
 	module    api.Module
 	memory    []byte
 	functions map[string]*labFunction
-	calls     int // of the run
+	calls     int // in this run
 }
 
 type labFunction struct {
@@ -121,7 +121,7 @@ func (s *hostShape) policy() *Policy {
 	return p
 }
 
-// guarded calls f, and returns the failure that it ends with.
+// guarded calls f and returns its failure.
 func guarded(f func()) (failure *filter.Error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -217,7 +217,7 @@ func (l *laboratory) intern(state *State, s *hostShape) {
 	}
 }
 
-// call makes a call, and returns its result where that is a node, last otherwise.
+// call makes a call. It returns the result if that is a node, and last otherwise.
 func (l *laboratory) call(state *State, s *hostShape, c *hostCall, begins []uint64, texts [][]byte, last int32) int32 {
 	f := l.functions[c.Name]
 	var stack [8]uint64
@@ -286,7 +286,7 @@ func (l *laboratory) call(state *State, s *hostShape, c *hostCall, begins []uint
 	return last
 }
 
-// choose returns a node, as a guest comes by it: what a call returned, what a path finds, a
+// choose returns a node as a guest could get it: the result of a call, a match of a path, a
 // member of the event, or any number.
 func (l *laboratory) choose(state *State, s *hostShape, how int, last int32) int32 {
 	var stack [2]uint64
@@ -306,9 +306,9 @@ func (l *laboratory) choose(state *State, s *hostShape, how int, last int32) int
 		return int32(how / 7 % 1000) //nolint:gosec // small
 	case 3: // one after the other
 		return int32(1 + l.calls%all) //nolint:gosec // small
-	case 4: // from behind
+	case 4: // backwards
 		return int32(all - l.calls%all) //nolint:gosec // small
-	case 5: // here and there
+	case 5: // scattered
 		return int32(1 + l.calls*7919%all) //nolint:gosec // small
 	}
 	member := int32(-1)
@@ -319,8 +319,8 @@ func (l *laboratory) choose(state *State, s *hostShape, how int, last int32) int
 	return member
 }
 
-// TestTheWorstCallsAreBounded holds what the search found, before and after weights were
-// set, to what a unit may take.
+// TestTheWorstCallsAreBounded compares the worst calls found by the search, before and after
+// weights were set, with the limit of a unit.
 func TestTheWorstCallsAreBounded(t *testing.T) {
 	if RaceDetector {
 		t.Skip("it measures; make test runs it without the race detector")
@@ -340,7 +340,7 @@ func TestTheWorstCallsAreBounded(t *testing.T) {
 			t.Fatal(file, err)
 		}
 		best, ok := lab.time(&s, 4_000_000, time.Second)
-		for n := range 5 { // a busy machine makes anything look slow once
+		for n := range 5 { // on a busy machine anything may look slow once
 			if n >= 2 && best.worst() < worstUnit/4 && best.longest < longestLook/2 {
 				break
 			}
@@ -362,16 +362,16 @@ func TestTheWorstCallsAreBounded(t *testing.T) {
 	}
 }
 
-// worstUnit is what a unit of a host function's may take in nanoseconds, with room for a
+// worstUnit is the maximum duration of a host function's unit in nanoseconds, with room for a
 // busy machine.
 const worstUnit = 25
 
-// longestLook is how long a guest may be in host functions without a look at the clock. We
-// aim at 2 ms; the rest is room for a busy machine.
+// longestLook is the maximum time of a guest in host functions without a check of the clock.
+// The target is 2 ms; the rest is room for a busy machine.
 const longestLook = 6 * time.Millisecond
 
-// TestSearchWorstCalls looks for calls of host functions that get the most time for their
-// fuel: each function with adversarial arguments, and others beside it.
+// TestSearchWorstCalls searches calls of host functions with the most time for their fuel: each
+// function with adversarial arguments, together with others.
 func TestSearchWorstCalls(t *testing.T) {
 	if *worstTime == 0 {
 		t.Skip("a search, not a test: make worst runs it")
@@ -411,7 +411,7 @@ func TestSearchWorstCalls(t *testing.T) {
 	var all []scored
 	for _, name := range names {
 		again := best[name][:min(4, len(best[name]))]
-		for i := range again { // a busy machine makes anything look slow once
+		for i := range again { // on a busy machine anything may look slow once
 			for range 3 {
 				if took, ok := lab.time(again[i].shape, 4_000_000, 100*time.Millisecond); ok && took.worst() < again[i].worst() {
 					again[i].hostTiming = took

@@ -10,25 +10,25 @@ import (
 	"auditrelay/internal/query"
 )
 
-// A hostShape is an event and calls of host functions, over and over, made to take the
-// most time for their fuel.
+// A hostShape is an event and repeated calls of host functions, designed to take the most time
+// for their fuel.
 type hostShape struct {
 	Event     []eventPart
 	Paths     []string
 	Regexes   []string
 	Detectors []string
-	Write     []string // what is asked and granted
+	Write     []string // requested and granted
 	Calls     []hostCall
 }
 
-// An eventPart is one member of the event, or many. What N and Text mean depends on Kind.
+// An eventPart is one or many members of the event. The meaning of N and Text depends on Kind.
 type eventPart struct {
 	Kind int
 	N    int
 	Text string
 }
 
-// A hostCall is one call. What its numbers mean depends on the parameter.
+// A hostCall is one call. The meaning of its numbers depends on the parameter.
 type hostCall struct {
 	Name string
 	A    [6]int
@@ -37,17 +37,17 @@ type hostCall struct {
 const (
 	partWide   = iota // N members
 	partArray         // N elements
-	partDeep          // N objects, one in the other
+	partDeep          // N nested objects
 	partText          // Text, N times
-	partNested        // a string that holds JSON, in a string, ...
+	partNested        // a string with JSON, in a string, ...
 	partKey           // a key of N times Text
-	partTree          // all keys alike, N levels
+	partTree          // equal keys, N levels
 	partArrays        // N arrays of one element
 	partNumber        // of N digits
 	parts
 )
 
-// mostEvent bounds an event, so that a search sees many.
+// mostEvent limits an event, so that a search covers many.
 const mostEvent = 256 << 10
 
 var (
@@ -61,7 +61,7 @@ var (
 	writePaths  = []string{"**", "a", "a.**", "b.*", "**.a", "**.*.a", "updated_values.**", "~a.**", "a.**.b.**"}
 )
 
-// texts are what a guest hands over: names, values, documents.
+// texts returns the guest's arguments: names, values, documents.
 func (s *hostShape) texts() [][]byte {
 	long := strings.Repeat("a", 60_000)
 	out := [][]byte{nil, []byte("a"), []byte("1"), []byte(`"a"`), []byte(`{"a":1}`), []byte("alerts"), []byte("pseudonyms"), []byte("seen"), []byte("secrets"),
@@ -118,7 +118,7 @@ func (s *hostShape) event() []byte {
 	return append(b, '}')
 }
 
-// queryText is the query that a number stands for.
+// queryText returns the query for a number.
 func queryText(n int) string {
 	r := rand.New(rand.NewPCG(uint64(n), 7)) //nolint:gosec // not a secret
 	for {
@@ -178,7 +178,7 @@ func randomCall(r *rand.Rand, name string) hostCall {
 	return c
 }
 
-// helpers are what a shape calls beside the function that it is about.
+// helpers are called beside the function under test.
 var helpers = []string{"find", "each", "child", "mask", "set_json", "set_string", "delete", "put", "get", "event_replace"}
 
 func randomHost(r *rand.Rand, name string) *hostShape {
@@ -195,7 +195,7 @@ func randomHost(r *rand.Rand, name string) *hostShape {
 	return s
 }
 
-// mutate returns a shape that differs a little.
+// mutate returns a slightly different shape.
 func (s *hostShape) mutate(r *rand.Rand) *hostShape {
 	m := &hostShape{Event: slices.Clone(s.Event), Paths: slices.Clone(s.Paths), Regexes: slices.Clone(s.Regexes), Detectors: slices.Clone(s.Detectors), Write: slices.Clone(s.Write), Calls: slices.Clone(s.Calls)}
 	for range 1 + r.IntN(3) {
@@ -235,10 +235,10 @@ func (s *hostShape) mutate(r *rand.Rand) *hostShape {
 	return m
 }
 
-// Where the guest's memory holds what it hands over.
+// The memory layout of the guest's arguments.
 const (
 	guestVectors = 0        // for fd_write: 1,024 of 8 bytes
-	guestTexts   = 64 << 10 // one behind the other
+	guestTexts   = 64 << 10 // one after the other
 	guestBuffer  = 12 << 20
 	guestMemory  = 16 << 20
 )
@@ -253,7 +253,7 @@ func lay(memory []byte, texts [][]byte) []uint64 {
 	return begins
 }
 
-// vectors writes what fd_write takes: a number of vectors of one size.
+// vectors writes the argument of fd_write: a number of vectors of one size.
 func vectors(memory []byte, how int, text []byte, at uint64) uint64 {
 	count := []int{1, 16, 1024}[how%3]
 	for i := range count {

@@ -10,8 +10,7 @@ import (
 	"auditrelay/filter"
 )
 
-// What a guest costs per event, the document's indexing, editing and
-// serialising included.
+// The cost of a guest per event, including indexing, editing and serialising the document.
 func BenchmarkReference(b *testing.B) {
 	for _, name := range []string{"reference-c", "reference-go", "simd-c"} {
 		b.Run(name, func(b *testing.B) { benchmark(b, name+"/"+name) })
@@ -20,10 +19,10 @@ func BenchmarkReference(b *testing.B) {
 
 func BenchmarkRedactGo(b *testing.B) { benchmark(b, "redact-go/redact-go") }
 
-// The call alone: a guest that keeps the event without looking.
+// Only the call: a guest that keeps the event without reading it.
 func BenchmarkKeep(b *testing.B) { benchmark(b, "hostile/keep") }
 
-// The same work by the host without a guest: what is not the guest's doing.
+// The same work by the host without a guest, for comparison.
 func BenchmarkNative(b *testing.B) {
 	action, _ := document.ParsePath("action")
 	key, _ := document.ParsePath("changed_by_api_key")
@@ -41,7 +40,7 @@ func BenchmarkNative(b *testing.B) {
 	}
 }
 
-// benchEvent is of the size that events have: 0.9 KB.
+// benchEvent returns an event of the usual size: 0.9 KB.
 func benchEvent() string {
 	return strings.Replace(event, `"alias":"blue"`, `"alias":"blue","models":["`+strings.Repeat("gpt-4o,", 80)+`"]`, 1)
 }

@@ -29,7 +29,7 @@ func TestBreaker(t *testing.T) {
 		}
 	}
 
-	// A success between failures begins the count anew.
+	// A success between failures restarts the count.
 	fail(false)
 	fail(false)
 	b.succeed()
@@ -42,7 +42,7 @@ func TestBreaker(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 
-	// One event at a time is tried, ever more seldom.
+	// One event at a time is tried, at growing intervals.
 	pause := time.Second
 	for range 10 {
 		now = now.Add(pause)
@@ -55,7 +55,7 @@ func TestBreaker(t *testing.T) {
 		t.Fatalf("the rest is %v", pause)
 	}
 
-	// A success ends it; so does an operator.
+	// A success ends it, and so does an operator.
 	now = now.Add(pause)
 	admitted(true)
 	b.succeed()
@@ -80,8 +80,8 @@ func TestABreakerMayBeLeftOut(t *testing.T) {
 	}
 }
 
-// Starts are paid by what events earn, so that a module cannot make the host spend a
-// start on nearly every event by letting every other one pass.
+// Events earn the cost of starts. So a module that fails every other event cannot make the host
+// pay for a start on nearly every event.
 func TestABreakerCountsStarts(t *testing.T) {
 	now := time.Unix(0, 0)
 	b := &breaker{failures: 50, fuel: 4e6, rest: time.Second, now: func() time.Time { return now }}
@@ -100,7 +100,7 @@ func TestABreakerCountsStarts(t *testing.T) {
 		t.Error("a success does not pay for a dear start")
 	}
 	b.reset()
-	for n := range 1000 { // one in ten fails, a start being worth two events
+	for n := range 1000 { // one in ten fails, and a start costs as much as two events
 		if opened := n%10 == 9 && b.fail(auditrelay.CauseTrap, 8e6); opened || b.admit() != nil {
 			t.Fatalf("it opened at event %d", n)
 		} else if n%10 != 9 {
@@ -109,7 +109,7 @@ func TestABreakerCountsStarts(t *testing.T) {
 	}
 }
 
-// A module that is loaded anew rests on where it rested.
+// A reloaded module continues the pause.
 func TestABreakerIsAdopted(t *testing.T) {
 	now := time.Unix(0, 0)
 	clock := func() time.Time { return now }

@@ -28,17 +28,17 @@ func (lines) Deliver(_ context.Context, p auditrelay.Payload) (auditrelay.Receip
 	return auditrelay.Receipt{Location: p.Key}, nil
 }
 
-// Load a guest and let it redact what a callback delivers.
+// Load a guest and let it redact the events of a callback.
 func ExampleLoad() {
 	ctx := context.Background()
 	guest, err := wasm.Load(ctx, wasm.Options{
 		Name:   "no-secrets",
 		File:   "../../testdata/wasm/reference-c/reference-c.wasm",
 		Grants: wasm.Grants{Write: []string{"changed_by_api_key", "updated_values.**"}},
-		Budget: wasm.NewBudget(256 << 20), // give all your guests the same one
+		Budget: wasm.NewBudget(256 << 20), // all guests should share one
 		Logger: slog.New(slog.DiscardHandler),
-		// Leave CacheDir empty to compile in this process, at every start. With CacheDir,
-		// compiled code is kept; with Compiler too, a helper process compiles it.
+		// With an empty CacheDir, modules are compiled in this process at every start. CacheDir
+		// stores compiled code. With Compiler, a helper process compiles it.
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -60,7 +60,7 @@ func ExampleLoad() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := r.Drain(ctx); err != nil { // deliver what is left, and close
+	if err := r.Drain(ctx); err != nil { // deliver the rest and close
 		log.Fatal(err)
 	}
 	if err := guest.Close(); err != nil {

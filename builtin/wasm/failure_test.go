@@ -15,8 +15,8 @@ import (
 	"auditrelay/filter"
 )
 
-// How a guest fails on one event, by cause. The error never holds what the guest
-// said or saw.
+// The failures of a guest on one event, by cause. The error never contains data of the guest or
+// of the event.
 func TestFailures(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -71,7 +71,7 @@ func TestFailures(t *testing.T) {
 			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "no such team") {
 				t.Errorf("the error holds the event's data or the guest's words: %v", err)
 			}
-			// The instance is spent, whatever comes; the next one is as new.
+			// The instance is unusable afterwards. The next one is like new.
 			if _, err := i.Apply(t.Context(), newCall(t, event)); err == nil {
 				t.Error("the instance went on after a failure")
 			}
@@ -156,8 +156,8 @@ func TestWASIIsTheSameWheneverItRuns(t *testing.T) {
 	}
 }
 
-// A name of megabytes in the name section is cut before the engine builds traces of it,
-// and names hold nothing that a terminal acts on.
+// A name of megabytes in the name section is truncated before the engine builds traces with it,
+// and names contain no control characters for a terminal.
 func TestLongNamesInTraces(t *testing.T) {
 	long := append(bytes.Repeat([]byte("n"), 4<<20), "\x1b[31m"...)
 	sub := func(id byte, content []byte) []byte {
@@ -181,8 +181,7 @@ func TestLongNamesInTraces(t *testing.T) {
 	}
 }
 
-// A write without a line feed is looked at once, not once for each line that it is cut
-// into.
+// A write without a line feed is scanned once, not once for each line it is divided into.
 func TestALongWriteIsPaid(t *testing.T) {
 	i := open(t, load(t, options(t, "hostile/write-flood")))
 	call := newCall(t, event)
@@ -196,5 +195,5 @@ func TestALongWriteIsPaid(t *testing.T) {
 	}
 }
 
-// leb is n as the binary format has it.
+// leb encodes n as in the binary format.
 func leb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }

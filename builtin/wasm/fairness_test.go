@@ -10,7 +10,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// nowhere is a sink that takes everything.
+// nowhere is a sink that accepts everything.
 type nowhere struct{}
 
 func (nowhere) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -25,8 +25,8 @@ func (nowhere) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt,
 	return auditrelay.Receipt{}, nil
 }
 
-// Callbacks whose guests use all that they may do not hold up one beside them:
-// guests stand back for others so often that the processors go round.
+// Callbacks whose guests use their whole budget do not delay others: guests yield often enough
+// for all to get processor time.
 func TestCallbacksGoOnBesideGuestsThatUseAllTheyMay(t *testing.T) {
 	step := func(name string) []runtime.Step {
 		m, err := wasm.Load(t.Context(), options(t, "hostile/"+name))

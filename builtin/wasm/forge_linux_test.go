@@ -21,22 +21,22 @@ import (
 	"auditrelay/filter"
 )
 
-// The numbers of what is said on a lane and of edits, as a worker sends them.
+// The numbers of messages on a lane and of edits, as in a worker.
 const (
 	sayOpen, sayEvents, sayAnswer, sayPseudonym = 1, 2, 4, 5
 
 	editSet, editDelete, editHMAC, editPut, editReplace, editMatches, everyMatch = 1, 3, 7, 8, 9, 10, 0x80
 )
 
-// forged is what a worker does that is not one: a native program with all that a guest
-// would have that broke out.
+// forged is a fake worker: a native program with everything available to a guest that escaped
+// its sandbox.
 type forged struct {
 	name string
-	// result is what it answers for an event; nil: as it says in answer.
+	// result is its answer for an event. nil: see answer.
 	result func() wire.Result
-	// answer answers an event, with the answer as an honest one would have sent it.
+	// answer answers an event. It gets the answer that an honest worker would have sent.
 	answer func(s *process.Side, honest []byte)
-	// open answers the start of an instance; nil: well, with two paths.
+	// open answers the start of an instance. nil: correctly, with two paths.
 	open func(s *process.Side)
 }
 
@@ -52,7 +52,7 @@ func edits(b ...[]byte) func() wire.Result {
 	}
 }
 
-// at is a place: the numbers of members from the root on.
+// at returns a place: the indexes of members from the root on.
 func at(steps ...byte) []byte { return append([]byte{byte(len(steps))}, steps...) }
 
 func text(s string) []byte { return append([]byte{byte(len(s))}, s...) }
@@ -75,8 +75,8 @@ func with(change func(*wire.Result)) func() wire.Result {
 	return func() wire.Result { r := keeps(); change(&r); return r }
 }
 
-// In event the members are: 0 id ... 6 object_id, 7 before_value, 8 updated_values {alias,
-// password, n}. Granted is object_id alone.
+// The members of event are: 0 id ... 6 object_id, 7 before_value, 8 updated_values {alias,
+// password, n}. Only object_id is granted.
 var forgeries = []forged{
 	{name: "no verdict", result: with(func(r *wire.Result) { r.Verdict = 0 })},
 	{name: "a verdict that there is not", result: with(func(r *wire.Result) { r.Verdict = 200 })},
@@ -111,7 +111,7 @@ var forgeries = []forged{
 		const many = 4_000_000
 		r := keeps()
 		r.Edits = binary.AppendUvarint(append(append([]byte{editMatches}, at(6)...), 1), many)
-		r.Edits = append(r.Edits, make([]byte, 2*many)...) // of no byte each, one at the other
+		r.Edits = append(r.Edits, make([]byte, 2*many)...) // of zero bytes each, at both ends
 		return r
 	}},
 	{name: "an edit at a place that another edit moved", result: edits([]byte{editDelete}, at(6), []byte{editSet}, at(6), text(`"forged"`))},
@@ -160,7 +160,7 @@ var forgeries = []forged{
 			}
 			return true
 		})
-		time.Sleep(300 * time.Millisecond) // it does not count as its own any more
+		time.Sleep(300 * time.Millisecond) // until the memory no longer counts as its own
 		send(s, b)
 	}},
 	{name: "a message that nobody knows", answer: func(s *process.Side, b []byte) { sendAs(s, 99, process.First, len(b), b) }},
@@ -218,7 +218,7 @@ var forgeries = []forged{
 
 var busy, grown atomic.Uint64
 
-// The ones that lie when an instance starts.
+// Workers that lie at the start of an instance.
 var forgedStarts = []forged{
 	{name: "too many paths", open: func(s *process.Side) {
 		v := wire.Started{}
@@ -237,7 +237,7 @@ var forgedStarts = []forged{
 	}},
 }
 
-// forge is the worker's main.
+// forge is the main function of the fake worker.
 func forge(name string, args []string) int {
 	var f *forged
 	for _, all := range [][]forged{forgeries, forgedStarts} {
@@ -300,7 +300,7 @@ func (f *forged) serve(s *process.Side, name string) {
 	}
 }
 
-// tear writes another answer again and again while the relay reads.
+// tear repeatedly writes another answer while the relay reads.
 func tear(s *process.Side, honest []byte) {
 	bad := edits([]byte{editSet}, at(8, 1), text(`"tears"`))()
 	other := wire.AppendResult([]byte{1, 0, 0, 0}, &bad)
@@ -320,8 +320,8 @@ func forgedOptions(t *testing.T, name string) wasm.Options {
 	return o
 }
 
-// held fails where more of an event changed than was granted, or anything else went
-// through that may not.
+// held fails if more of an event changed than was granted, or if another forbidden effect
+// passed.
 func held(t *testing.T, d *document.Document, call *filter.Call) {
 	t.Helper()
 	after := string(d.Append(nil))
@@ -336,9 +336,9 @@ func held(t *testing.T, d *document.Document, call *filter.Call) {
 	}
 }
 
-// TestAWorkerThatLies replaces the worker by a native program that does whatever it can:
-// no event comes out of it that was edited where that was not granted, nothing is said to
-// have been done that was not, and the relay's own process takes no harm.
+// TestAWorkerThatLies replaces the worker by a native program that tries everything. No event
+// has an edit that was not granted, no false claim is reported, and the relay's own process is
+// unharmed.
 func TestAWorkerThatLies(t *testing.T) {
 	for _, f := range forgeries {
 		t.Run(f.name, func(t *testing.T) {
@@ -369,7 +369,7 @@ func TestAWorkerThatLies(t *testing.T) {
 	}
 }
 
-// TestAWorkerThatLiesAtTheStart is refused when it is loaded.
+// TestAWorkerThatLiesAtTheStart: it is refused when it is loaded.
 func TestAWorkerThatLiesAtTheStart(t *testing.T) {
 	for _, f := range forgedStarts {
 		t.Run(f.name, func(t *testing.T) {
@@ -383,7 +383,7 @@ func TestAWorkerThatLiesAtTheStart(t *testing.T) {
 	}
 }
 
-// TestAnHonestForger: what a worker may do is done.
+// TestAnHonestForger: permitted acts of a worker take effect.
 func TestAnHonestForger(t *testing.T) {
 	call := newCall(t, event)
 	verdict, err := open(t, load(t, forgedOptions(t, "honest"))).Apply(t.Context(), call)
@@ -395,8 +395,8 @@ func TestAnHonestForger(t *testing.T) {
 	}
 }
 
-// TestAnswersThatChangeWhileTheyAreRead: what a worker writes behind its answer is not
-// looked at, and bits that it turns over come to nothing.
+// TestAnswersThatChangeWhileTheyAreRead: data after a worker's answer is ignored, and flipped
+// bits have no effect.
 func TestAnswersThatChangeWhileTheyAreRead(t *testing.T) {
 	for _, name := range []string{"tearing", "mutations"} {
 		t.Run(name, func(t *testing.T) {

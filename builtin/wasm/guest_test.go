@@ -38,28 +38,28 @@ func moduleBytes(t testing.TB, name string) []byte {
 	return b
 }
 
-// compiled is where tests keep compiled modules, since compiling Go's takes long.
+// compiled is the directory of compiled modules, since compiling Go's takes long.
 var compiled string
 
-// apart is set while guests run in worker processes, of this program.
+// apart is set while guests run in worker processes of this program.
 var (
 	apart   bool
 	program = "/proc/self/exe"
 )
 
-// raceBuild is set in a build for the race detector.
+// raceBuild is set in a build with the race detector.
 var raceBuild bool
 
-// apartToo reports whether the tests are to run that way too.
+// apartToo reports whether to run the tests in worker processes too.
 func apartToo() bool {
 	given := func(name string) bool { f := flag.Lookup(name); return f != nil && f.Value.String() != "" }
 	return runtime.GOOS == "linux" && !given("test.bench") && !given("test.fuzz") && !given("test.list")
 }
 
-// otherWorker runs a worker that is none; nil on systems without.
+// otherWorker runs a fake worker. It is nil on unsupported systems.
 var otherWorker func(args []string) (code int, ok bool)
 
-// TestMain also makes the tests' binary the helper that compiles.
+// TestMain also makes the test binary the compilation helper.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "internal-compile" {
 		os.Exit(compile.Child(os.Stdin, os.Stderr, os.Args[2:]))
@@ -78,7 +78,7 @@ func TestMain(m *testing.M) {
 	}
 	compiled = dir
 	if raceBuild && runtime.GOOS == "linux" {
-		// A worker with the race detector in it takes more memory than it may.
+		// A worker with the race detector exceeds its memory limit.
 		program = filepath.Join(dir, "worker")
 		if out, err := exec.Command("go", "test", "-c", "-o", program, ".").CombinedOutput(); err != nil {
 			panic(fmt.Sprintf("build a worker: %v: %s", err, out))
@@ -86,14 +86,14 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	if code == 0 && apartToo() {
-		apart = true // all of it once more, in worker processes
+		apart = true // run everything again in worker processes
 		code = m.Run()
 	}
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
 
-// options are those of a filter that is granted all that it asks for.
+// options returns the options of a filter with all requested grants.
 func options(t testing.TB, name string) wasm.Options {
 	var worker []string
 	if apart {
@@ -149,7 +149,7 @@ func newCall(t testing.TB, data string) *filter.Call {
 	}
 }
 
-// apply runs one event and returns the document as it stands after.
+// apply processes one event and returns the resulting document.
 func apply(t testing.TB, i filter.Instance, data string) (auditrelay.Verdict, string, *filter.Call) {
 	t.Helper()
 	call := newCall(t, data)
@@ -176,7 +176,7 @@ func TestReferenceGuestsDoWhatTheFloorDoes(t *testing.T) {
 	}
 }
 
-// A Go guest may make garbage: this much is many times its memory.
+// A Go guest may create garbage: this amount is many times its memory.
 func TestTheGuestsCollectorRuns(t *testing.T) {
 	o := options(t, "alert-go/alert-go")
 	o.Config = []byte(`{"to":"alerts"}`)
@@ -193,7 +193,7 @@ func TestTheGuestsCollectorRuns(t *testing.T) {
 	}
 }
 
-// The steady state is the promise; benchmarks only show it.
+// The steady state is guaranteed by this test. Benchmarks only show it.
 func TestEventsDoNotAllocate(t *testing.T) {
 	for _, name := range []string{"reference-c", "reference-go", "redact-go"} {
 		i := open(t, load(t, options(t, name+"/"+name)))
@@ -212,7 +212,7 @@ func TestEventsDoNotAllocate(t *testing.T) {
 	}
 }
 
-// One module, many workers: each with its instance, none in another's way.
+// One module, many workers: each has its own instance, independent of the others.
 func TestInstancesRunInParallel(t *testing.T) {
 	m := load(t, options(t, "reference-c/reference-c"))
 	var wg sync.WaitGroup

@@ -9,8 +9,8 @@ import (
 	"auditrelay/filter"
 )
 
-// Whatever a guest leaves behind is gone for the next event where it is isolated
-// by event, and is there where it is not.
+// State left by a guest is gone for the next event if isolation is by event, and is kept
+// otherwise.
 func TestIsolation(t *testing.T) {
 	for _, name := range []string{"counter", "vector", "growth", "table", "segment", "clock"} {
 		t.Run(name, func(t *testing.T) {
@@ -58,8 +58,8 @@ func TestTheSameEventTakesTheSameFuel(t *testing.T) {
 	}
 }
 
-// What one instance may take is reserved of the budget over all when it starts,
-// and given back when it ends, however it does.
+// The maximum memory of an instance is reserved from the global budget at its start, and
+// released when it ends in any way.
 func TestInstancesShareABudget(t *testing.T) {
 	o := options(t, "hostile/unreachable")
 	o.Limits.Memory, o.Limits.Stack = 1<<20, 1<<20
@@ -84,7 +84,7 @@ func TestInstancesShareABudget(t *testing.T) {
 	_, _ = third, fourth
 }
 
-// An instance that is renewed for every event gives back what it held.
+// An instance renewed for every event releases its memory.
 func TestRenewedInstancesKeepTheirPlaceInTheBudget(t *testing.T) {
 	o := options(t, "isolation/table")
 	o.Isolation = auditrelay.IsolationEvent

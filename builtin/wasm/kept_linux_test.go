@@ -7,7 +7,7 @@ import (
 	"auditrelay"
 )
 
-// heap is what this process holds after a collection.
+// heap returns this process's heap after a collection.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -16,8 +16,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc) //nolint:gosec // small
 }
 
-// A guest that makes one large answer leaves this process with none of it: there is an
-// instance of each guest for each of a callback's workers.
+// A guest's large answer leaves nothing in this process: each worker of a callback has its own
+// instance of each guest.
 func TestLargeAnswersAreNotKept(t *testing.T) {
 	o := options(t, "hostile/edit-large")
 	o.Worker, o.Limits.Fuel = []string{program, "internal-guest"}, 1<<30

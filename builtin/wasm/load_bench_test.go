@@ -6,8 +6,8 @@ import (
 	"auditrelay/builtin/wasm"
 )
 
-// From the cache, as a relay starts: decoded, validated, rewritten, the compiled
-// code read and checked, a first instance started.
+// A load from the cache, as at a relay's start: decode, validate, rewrite, read and check the
+// compiled code, start a first instance.
 func BenchmarkLoad(b *testing.B) {
 	for _, name := range []string{"reference-c", "redact-go"} {
 		b.Run(name, func(b *testing.B) {

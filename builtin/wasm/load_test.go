@@ -18,7 +18,7 @@ import (
 	"auditrelay/filter"
 )
 
-// What keeps a module from being loaded, and what the operator is told.
+// The reasons for refusing a module, and the operator's error texts.
 func TestLoadRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -112,7 +112,7 @@ func TestAModuleIsPinnedByItsDigest(t *testing.T) {
 	o := options(t, "hostile/keep")
 	o.SHA256 = "F" + strings.Repeat("0", 63)
 	_, err := wasm.Load(t.Context(), o)
-	// The error tells the digest that was found: with it the same module loads.
+	// The error contains the actual digest: with it the same module loads.
 	_, after, _ := strings.Cut(err.Error(), "digest is ")
 	o.SHA256, _, _ = strings.Cut(after, ",")
 	load(t, o)
@@ -166,7 +166,7 @@ func TestCompiledModulesAreCached(t *testing.T) {
 	}
 }
 
-// A module that is in the cache is not compiled again, and does what it did.
+// A cached module is not compiled again, and behaves the same.
 func TestAModuleIsFoundInTheCache(t *testing.T) {
 	o := options(t, "reference-c/reference-c")
 	o.CacheDir = filepath.Join(t.TempDir(), "compiled")
@@ -175,15 +175,14 @@ func TestAModuleIsFoundInTheCache(t *testing.T) {
 	if again := verdictOf(t, o); again != first {
 		t.Errorf("from the cache: %s, compiled: %s", again, first)
 	}
-	o.Limits.Memory = 12 << 20 // what it was validated under belongs to its key
+	o.Limits.Memory = 12 << 20 // the limits of validation are part of its key
 	if _, err := wasm.Load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "helper") {
 		t.Errorf("under another limit: %v, want it compiled again", err)
 	}
 }
 
-// Code that the compiler does not take, though the cache's records have it whole,
-// is made anew; what runs is never the outline that traps, and never the module
-// unmetered.
+// If the compiler rejects cached code that the cache considers complete, the code is compiled
+// again. Neither the trapping outline nor the unmetered module ever runs.
 func TestCodeThatTheCompilerDoesNotTake(t *testing.T) {
 	o := options(t, "reference-c/reference-c")
 	o.CacheDir = filepath.Join(t.TempDir(), "compiled")
@@ -207,7 +206,7 @@ func TestCodeThatTheCompilerDoesNotTake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code[7] ^= 1 // the version of the compiler that made it
+	code[7] ^= 1 // the version of the compiler that created it
 	r["sum"] = crc32.Checksum(code, crc32.MakeTable(crc32.Castagnoli))
 	if head, err = json.Marshal(r); err != nil {
 		t.Fatal(err)
@@ -227,7 +226,7 @@ func TestCodeThatTheCompilerDoesNotTake(t *testing.T) {
 	}
 }
 
-// verdictOf loads a module and returns what it makes of one event.
+// verdictOf loads a module and returns its result for one event.
 func verdictOf(t *testing.T, o wasm.Options) string {
 	t.Helper()
 	verdict, out, call := apply(t, open(t, load(t, o)), `{"id":"1","updated_values":{"password":"hunter2","token":"t"}}`)

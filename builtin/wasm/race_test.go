@@ -2,5 +2,5 @@
 
 package wasm_test
 
-// A worker with the race detector in it takes more memory than it may.
+// A worker with the race detector exceeds its memory limit.
 func init() { raceBuild = true }

@@ -18,9 +18,9 @@ import (
 	"auditrelay/hostfuncs"
 )
 
-// BenchmarkMeter runs every example metered and as it was given, on the same events
-// with the same host functions, turn about, and reports how many times as long the
-// metered one takes. What the host does is the same for both, and counted.
+// BenchmarkMeter runs every example with and without the meter, alternately, on the same events
+// and host functions, and reports the ratio of their times. The host's work is included and
+// equal for both.
 func BenchmarkMeter(b *testing.B) {
 	files, err := filepath.Glob("../../guests/examples/*/cases.json")
 	if err != nil || len(files) == 0 {
@@ -72,7 +72,7 @@ func benchmarkMeter(b *testing.B, module, cases string) {
 		}
 	}
 	metered, given := open(b, o, true), open(b, o, false)
-	for range 50 { // warm
+	for range 50 { // warm up
 		metered(events)
 		given(events)
 	}
@@ -88,7 +88,7 @@ func benchmarkMeter(b *testing.B, module, cases string) {
 	b.ReportMetric(float64(with)/float64(b.N*len(events)), "metered-ns/event")
 }
 
-// open returns what brings events to a module, metered or as it was given.
+// open returns a function that passes events to a module, with or without the meter.
 func open(b *testing.B, o Options, meter bool) func(events [][]byte) {
 	ctx := context.Background()
 	m := &Module{name: o.Name, limits: o.Limits.withDefaults(), log: o.Logger}

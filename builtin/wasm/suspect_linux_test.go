@@ -15,8 +15,8 @@ import (
 	"auditrelay/filter"
 )
 
-// TestInnocentEventsSurviveASuspect: of many events of which one ends the worker, that one
-// fails alone, for good; all others are judged.
+// TestInnocentEventsSurviveASuspect: if one of many events ends the worker, only that one fails
+// permanently. All others are judged.
 func TestInnocentEventsSurviveASuspect(t *testing.T) {
 	o := options(t, "reference-c/reference-c")
 	o.Worker = []string{program, "suspect"}
@@ -55,8 +55,8 @@ func TestInnocentEventsSurviveASuspect(t *testing.T) {
 	}
 }
 
-// suspect is a worker that keeps to the rules until it meets the bad event, and then says
-// that it works on that one and dies.
+// suspect is a worker that behaves correctly until the bad event. It then reports that it works
+// on that one, and exits.
 func suspect(args []string) int {
 	w, err := process.Join(args)
 	if err != nil || w.Ready(nil) != nil {

@@ -16,9 +16,9 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// BenchmarkWorker compares a guest in this process with the same guest in a worker: the
-// CPU time of both processes an event, turn about, at 128 events a chunk. What the relay
-// does with each event besides (index, serialise) is in both.
+// BenchmarkWorker compares a guest in this process with the same guest in a worker,
+// alternately: the CPU time of both processes per event, at 128 events per chunk. Both include
+// the relay's other work for each event (index, serialise).
 func BenchmarkWorker(b *testing.B) {
 	for _, name := range []string{"reference-go", "reference-c"} {
 		b.Run(name, func(b *testing.B) {
@@ -27,7 +27,7 @@ func BenchmarkWorker(b *testing.B) {
 			o.Worker = []string{program, "internal-guest"}
 			apart := newChunks(b, o)
 			pid := apart.module.Workers()[0].PID
-			for range 200 { // warm
+			for range 200 { // warm up
 				here.judge(b)
 				apart.judge(b)
 			}
@@ -56,8 +56,8 @@ func BenchmarkWorker(b *testing.B) {
 }
 
 // BenchmarkWorkerStart measures a first verdict after a load from the cache, and the next one
-// after the worker was killed: by the clock, and the CPU time of this process and of the
-// worker, which a busy machine changes less.
+// after the worker was killed: wall time, and the CPU time of this process and the worker,
+// which depends less on the machine's load.
 func BenchmarkWorkerStart(b *testing.B) {
 	o := options(b, "reference-go/reference-go")
 	o.Worker = []string{program, "internal-guest"}
@@ -109,7 +109,7 @@ func BenchmarkWorkerStart(b *testing.B) {
 
 const chunkEvents = 128
 
-// cpuOf is the processor time of a process, of this one for 0.
+// cpuOf returns the processor time of a process, or of this one for 0.
 func cpuOf(t testing.TB, pid int) time.Duration {
 	const scheduled = 2 // the kernel's CPUCLOCK_SCHED
 	var ts unix.Timespec
@@ -119,7 +119,7 @@ func cpuOf(t testing.TB, pid int) time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// chunks judges events as the engine does.
+// chunks processes events like the engine.
 type chunks struct {
 	module    *wasm.Module
 	instance  filter.Instance
