@@ -10,7 +10,7 @@ import (
 	"auditrelay/cli/internal/api"
 )
 
-// The table shows what was done and why it failed, not the half of a key between.
+// The table shows the operation and the cause of a failure, not half of a key between them.
 func TestAnErrorsCauseIsShown(t *testing.T) {
 	long := "put object \"audit/" + strings.Repeat("dt=2026/", 20) + "1.ndjson.gz\": operation error S3: PutObject: dial tcp 127.0.0.1:9: connect: connection refused"
 	got := shortened(long)
@@ -25,7 +25,7 @@ func TestAnErrorsCauseIsShown(t *testing.T) {
 	}
 }
 
-// A misspelt cause is said to be none, rather than match nothing.
+// A misspelt cause is an error, instead of matching nothing.
 func TestCausesOfDeadLetters(t *testing.T) {
 	if got, err := causes([]string{"refused", "too_large"}); err != nil || len(got) != 2 || got[1] != auditrelay.CauseTooLarge {
 		t.Errorf("%v, %v", got, err)

@@ -10,7 +10,7 @@ import (
 	"auditrelay/cli"
 )
 
-// The packaged scripts are what the command prints today.
+// The packaged scripts equal the command's current output.
 func TestPackagedCompletionsAreCurrent(t *testing.T) {
 	for shell, file := range map[string]string{"bash": "auditrelay.bash", "zsh": "_auditrelay", "fish": "auditrelay.fish"} {
 		var out bytes.Buffer

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A key file with what others may see is no secret to decrypt with.
+// A key file with publicly known content is no secret to decrypt with.
 func TestKeyFilesThatArePublic(t *testing.T) {
 	const public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VuAyEAhSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=\n-----END PUBLIC KEY-----\n"
 	for text, want := range map[string]string{

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// hostileText steers a terminal in every way: escape sequences, C1 controls as characters and
-// as bytes, DEL, and marks that turn the direction of writing.
+// hostileText controls a terminal in every way: escape sequences, C1 controls as characters and
+// as bytes, DEL, and marks that change the writing direction.
 const hostileText = "a\x1b[2Jb\u009b31mc\x7fd\u202ee\u2066f\x9bg\rh\U000e0041i"
 
 func TestNothingSteersTheTerminal(t *testing.T) {
@@ -31,7 +31,7 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 	}
 }
 
-// An export on a terminal is escaped wherever it is cut; beside a terminal it is what it is.
+// On a terminal an export is escaped, however it is divided. Elsewhere it is unchanged.
 func TestExportsDoNotSteerTheTerminal(t *testing.T) {
 	text := "é\u009b31m\x1b[2J\u202e\x9bü\U000e0041"
 	for cut := range len(text) + 1 {

@@ -13,7 +13,7 @@ import (
 	"auditrelay/config"
 )
 
-// shout is a sink of one's own: it writes one line for each record.
+// shout is a custom sink: it writes one line for each record.
 type shout struct {
 	Prefix string `yaml:"prefix"`
 }

@@ -112,7 +112,8 @@ func (p *piped) delivered(n int) {
 	p.t.Fatalf("%d events were not delivered", n)
 }
 
-// ended is the exit status after signals, sent until the process ends; with one, only once.
+// ended returns the exit status after signals, sent until the process ends, or only once if one
+// is true.
 func (p *piped) ended(one bool) int {
 	p.t.Helper()
 	again := time.NewTicker(50 * time.Millisecond)
@@ -137,8 +138,8 @@ func (p *piped) ended(one bool) int {
 	}
 }
 
-// TestReadersThatAreGone: a reader of standard output or error that is gone ends neither
-// the relay nor another callback, and a SIGPIPE from outside does not either.
+// TestReadersThatAreGone: if a reader of standard output or error is gone, neither the relay
+// nor another callback ends, and an external SIGPIPE does not end it either.
 func TestReadersThatAreGone(t *testing.T) {
 	t.Run("standard error", func(t *testing.T) {
 		p := startPiped(t, "")
@@ -169,21 +170,21 @@ func TestReadersThatAreGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		status, err := io.ReadAll(answer.Body)
-		if _ = answer.Body.Close(); err != nil || !bytes.Contains(status, []byte(`"pending":10`)) { // all, but maybe the own record of the start
+		if _ = answer.Body.Close(); err != nil || !bytes.Contains(status, []byte(`"pending":10`)) { // all, except perhaps the own record of the start
 			t.Errorf("the callback to standard output: %s, %v", status, err)
 		}
-		// What is pending holds the drain; a second signal ends it.
+		// Pending events delay the drain. A second signal ends it.
 		if code := p.ended(false); code != cli.ExitInterrupted {
 			t.Errorf("exit status %d", code)
 		}
 	})
 }
 
-// TestASecondSignalEndsItAtOnce, also where nobody reads the log, and though the drain may
-// take ten minutes.
+// TestASecondSignalEndsItAtOnce: also if nobody reads the log, and although the drain may take
+// ten minutes.
 func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	p := startPiped(t, "  - {name: away, chunk: {age: 1ms}, sink: {file: {path: /dev/null/nowhere}}}\n")
-	p.send(0, 100) // and nothing is read from standard error any more
+	p.send(0, 100) // nobody reads standard error any more
 	for range 200 {
 		p.post("/v1/callbacks/good/pause", "")
 		p.post("/v1/callbacks/good/resume", "")

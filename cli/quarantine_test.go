@@ -11,8 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// setAsideCommand puts a file into the quarantine of the data directory, as a way in
-// would.
+// setAsideCommand puts a file into the quarantine of the data directory, like an input.
 func setAsideCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: quarantine FILE REASON")

@@ -31,7 +31,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The program that compiles guests is this one, under whatever name.
+	// This program compiles guests, under any name.
 	if len(os.Args) > 1 && (os.Args[1] == "internal-compile" || os.Args[1] == "internal-guest") {
 		os.Exit(cli.Main(os.Args[1:], cli.Options{}))
 	}
@@ -133,8 +133,7 @@ func linesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(errors.Join(err, conn.Close()))
 }
 
-// fussy is a sink of one's own that appends to a file, and refuses for good
-// what holds a word.
+// fussy is a custom sink that appends to a file, and permanently refuses records with a word.
 type fussy struct {
 	Path    string `yaml:"path"`
 	Refuses string `yaml:"refuses"`
@@ -188,14 +187,14 @@ func metricCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("no such line in\n%s", scrape)
 }
 
-// waitForCommand waits until a file holds a text.
+// waitForCommand waits until a file contains a text.
 func waitForCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: waitfor FILE TEXT")
 	}
 	var content []byte
 	for until := time.Now().Add(20 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
-		content, _ = os.ReadFile(ts.MkAbs(args[0])) // which may not be there yet
+		content, _ = os.ReadFile(ts.MkAbs(args[0])) // it may not exist yet
 		if bytes.Contains(content, []byte(args[1])) {
 			return
 		}

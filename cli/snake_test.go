@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestWhatCommandsPrintIsSnakeCase: the structs that commands print as JSON name every
-// field, in snake_case. TestJSONIsSnakeCase in internal/http does the same for the API.
+// TestWhatCommandsPrintIsSnakeCase: the structs that commands print as JSON name every field in
+// snake_case. TestJSONIsSnakeCase in internal/http checks the API.
 func TestWhatCommandsPrintIsSnakeCase(t *testing.T) {
 	snake := regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 	fields := 0

@@ -22,7 +22,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// TestVerifyABucket verifies objects of a real S3 store, and misses one that is gone.
+// TestVerifyABucket verifies objects of a real S3 store, and reports a missing one.
 func TestVerifyABucket(t *testing.T) {
 	server := s3test.Start(t, "audit")
 	t.Setenv("AWS_ACCESS_KEY_ID", s3test.AccessKey)
@@ -84,8 +84,8 @@ func TestVerifyABucket(t *testing.T) {
 	}
 }
 
-// TestVerifyWatchesAndIsCosigned: verify --watch has a witness cosign what it verified,
-// shows metrics, and notices what is taken away between two runs.
+// TestVerifyWatchesAndIsCosigned: verify --watch lets a witness cosign verified checkpoints,
+// shows metrics, and detects data removed between two runs.
 func TestVerifyWatchesAndIsCosigned(t *testing.T) {
 	signing, public, err := note.GenerateKey(rand.Reader, "relay.example")
 	if err != nil {
@@ -153,7 +153,7 @@ func TestVerifyWatchesAndIsCosigned(t *testing.T) {
 	if code, out := run("--pin", saved[0]); code != cli.ExitOK {
 		t.Errorf("its own cosigned pin: exit %d: %s", code, out)
 	}
-	// Without the witness, the pin that run just wrote has no cosignature.
+	// Without the witness, the pin that run has just written has no cosignature.
 	if code, out := run("--pin", saved[0]); code != cli.ExitForged || !strings.Contains(out, "no valid cosignature") {
 		t.Errorf("a pin without cosignature: exit %d: %s", code, out)
 	}

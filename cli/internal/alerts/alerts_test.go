@@ -15,7 +15,7 @@ import (
 
 var noon = time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
 
-// tell steps a machine and tells what is due, as "+stalled/siem" and "-stalled/siem".
+// tell advances a machine and returns the due alerts, as "+stalled/siem" and "-stalled/siem".
 func tell(m *alerts.Machine, at time.Duration, found ...alerts.Trouble) string {
 	var told []string
 	for _, t := range m.Next(noon.Add(at), found, 5*time.Minute) {
@@ -30,8 +30,8 @@ func tell(m *alerts.Machine, at time.Duration, found ...alerts.Trouble) string {
 	return strings.Join(told, " ")
 }
 
-// TestAnAlertIsToldOnce: at its beginning and at its end; what comes and goes in between is
-// the same alert.
+// TestAnAlertIsToldOnce: it is reported at its beginning and at its end. Interruptions in
+// between belong to the same alert.
 func TestAnAlertIsToldOnce(t *testing.T) {
 	stalled := alerts.Trouble{Kind: alerts.Stalled, Subject: "siem"}
 	below := stalled
@@ -69,8 +69,8 @@ func TestAnAlertIsToldOnce(t *testing.T) {
 	}
 }
 
-// TestFlappingIsBounded: trouble that comes and goes every second for a day is told at most
-// twice in any stretch of the time that it must be over.
+// TestFlappingIsBounded: trouble that comes and goes every second for a day is reported at most
+// twice per quiet time.
 func TestFlappingIsBounded(t *testing.T) {
 	m, _ := alerts.Load(nil)
 	told := 0
@@ -88,8 +88,8 @@ func TestFlappingIsBounded(t *testing.T) {
 	}
 }
 
-// TestARestartRepeatsNothing: the state that was kept with the record is all that the next
-// life needs; what was not recorded is told again.
+// TestARestartRepeatsNothing: the state stored with the record is all that the next life needs.
+// Unrecorded alerts are reported again.
 func TestARestartRepeatsNothing(t *testing.T) {
 	stalled := alerts.Trouble{Kind: alerts.Stalled, Subject: "siem"}
 	m, _ := alerts.Load(nil)
@@ -101,11 +101,11 @@ func TestARestartRepeatsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The record failed: the machine tells it again.
+	// The record failed: the machine reports it again.
 	if again := m.Next(noon.Add(time.Second), []alerts.Trouble{stalled}, time.Minute); len(again) != 1 {
 		t.Errorf("after a failed record: %+v", again)
 	}
-	// It was written, and the process died before it took note.
+	// It was written, but the process died before it noticed.
 	next, err := alerts.Load(state)
 	if err != nil {
 		t.Fatal(err)

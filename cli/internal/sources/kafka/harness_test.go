@@ -22,7 +22,7 @@ import (
 
 const testEventBytes = 4 << 10
 
-// cluster is one of kfake's brokers. No broker of Apache's runs here.
+// cluster is a set of kfake's brokers. No Apache broker runs here.
 type cluster struct {
 	*kfake.Cluster
 	client *kgo.Client
@@ -71,7 +71,7 @@ func (b *cluster) clear(t testing.TB, topic string) {
 	}
 }
 
-// committed is how many messages of a topic are acknowledged.
+// committed returns the number of acknowledged messages of a topic.
 func (b *cluster) committed(topic string) (n int64) {
 	info := b.GroupInfo(defaultGroup)
 	if info == nil {
@@ -118,7 +118,7 @@ func parse(t testing.TB, text string) *config.Config {
 	return cfg
 }
 
-// start runs a source with that section in a relay on a directory.
+// start runs a source with a section in a relay with a directory.
 func start(t testing.TB, dir, section string) *relay {
 	t.Helper()
 	r := &relay{t: t, log: new(lockedLog)}
@@ -177,22 +177,22 @@ func (r *relay) until(what string, done func() bool) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("not in time: %s; %v %+v\n%s", what, r.source.counts.All(), r.topic(), r.log)
 		}
-		<-time.After(2 * time.Millisecond) // polling another's progress
+		<-time.After(2 * time.Millisecond) // poll progress elsewhere
 	}
 }
 
-// section is the configuration with a topic and more options.
+// section returns the configuration with a topic and more options.
 func (b *cluster) section(topic string, more ...string) string {
 	return "ingest: {kafka: {brokers: [" + strings.Join(append([]string{"'" + b.address() + "'], topics: {audit: " + topic + "}, plaintext: true, allow_networks: [loopback]"}, more...), ", ") + "}}\n"
 }
 
-// check parses a configuration with a section, and returns what is wrong.
+// check parses a configuration with a section, and returns its faults.
 func check(section string) error {
 	_, err := config.Parse("relay.yaml", []byte("ingest: {kafka: "+section+"}\ncallbacks: []\n"), config.LoadOptions{Sources: map[string]config.SourceCheck{kind: Check(targets)}})
 	return err
 }
 
-// targets has one callback, which delivers to topic out.
+// targets returns one callback, which delivers to topic out.
 func targets(*config.Config) []Target {
 	return []Target{{Callback: "back", Brokers: []string{"c:1", "b:1"}, Topic: "out"}}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// compressed writes values of zeros, each a batch of its own that is small on its way.
+// compressed writes values of zeros, each in its own batch, which is small when compressed.
 func (c *cluster) compressed(t *testing.T, values ...int) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.address()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.ZstdCompression()),
@@ -30,8 +30,8 @@ func (c *cluster) compressed(t *testing.T, values ...int) {
 	}
 }
 
-// TestCompressedBatchesAreBounded: many batches that are small on their way and large in
-// memory stand there one at a time.
+// TestCompressedBatchesAreBounded: of many batches that are small when compressed and large in
+// memory, only one at a time is in memory.
 func TestCompressedBatchesAreBounded(t *testing.T) {
 	b := newBrokers(t, "audit")
 	b.compressed(t, 20<<20, 20<<20, 20<<20, 20<<20, 20<<20, 20<<20, 20<<20, 20<<20, 20<<20, 20<<20, 20<<20, 20<<20)
@@ -53,8 +53,8 @@ func TestCompressedBatchesAreBounded(t *testing.T) {
 	}
 }
 
-// TestABatchThatIsTooLarge: it is passed over with a note in quarantine, and everything else
-// is read.
+// TestABatchThatIsTooLarge: it is skipped with a note in quarantine, and everything else is
+// read.
 func TestABatchThatIsTooLarge(t *testing.T) {
 	b := newBrokers(t, "audit")
 	b.compressed(t, batchBytes+1)
@@ -75,8 +75,8 @@ func TestABatchThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// TestOneTopicStallsNoOther: a topic that is not there is told, the others are read, and it is
-// read once it is there.
+// TestOneTopicStallsNoOther: a missing topic is reported, the others are read, and it is read
+// once it exists.
 func TestOneTopicStallsNoOther(t *testing.T) {
 	b := newBrokers(t, "audit")
 	r := start(t, t.TempDir(), b.section("{}, other: {}"))
@@ -95,7 +95,7 @@ func TestOneTopicStallsNoOther(t *testing.T) {
 	r.until("the other is read", func() bool { return r.known("litellm", "b") && r.topicOf("other").State == stateFollowing })
 }
 
-// TestAnIdleTopicIsRead: after trouble the state is right without a message.
+// TestAnIdleTopicIsRead: after a failure the status is right without a new message.
 func TestAnIdleTopicIsRead(t *testing.T) {
 	b := newBrokers(t)
 	r := start(t, t.TempDir(), b.section("{}"))
@@ -109,7 +109,7 @@ func TestAnIdleTopicIsRead(t *testing.T) {
 	})
 }
 
-// TestStopIsBounded: brokers that stand still hold no stop up.
+// TestStopIsBounded: hanging brokers do not delay a stop.
 func TestStopIsBounded(t *testing.T) {
 	b := newBrokers(t, "audit")
 	r := start(t, t.TempDir(), b.section("{}"))
@@ -124,7 +124,7 @@ func TestStopIsBounded(t *testing.T) {
 		b.SleepControl(func() { <-hold })
 		return nil, nil, false
 	})
-	<-held // a request stands still
+	<-held // a request hangs
 	began := time.Now()
 	r.source.Stop()
 	if took := time.Since(began); took > 8*time.Second {
@@ -132,7 +132,7 @@ func TestStopIsBounded(t *testing.T) {
 	}
 }
 
-// TestTransactions: what marks them, and what was taken back, is no event, no lag and no loss.
+// TestTransactions: their markers and rolled-back messages are no events, no lag and no loss.
 func TestTransactions(t *testing.T) {
 	b := newBrokers(t, "audit")
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.address()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.TransactionalID("x"))

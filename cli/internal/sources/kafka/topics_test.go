@@ -25,8 +25,8 @@ func messages(from, n int) (all []string) {
 	return all
 }
 
-// TestMessages: what a topic may hold, and what becomes of it. Whatever it is, its offset is
-// committed, and reading goes on.
+// TestMessages: the possible messages of a topic and their results. For every message, its
+// offset is committed and reading continues.
 func TestMessages(t *testing.T) {
 	const vault = `{"type":"request","time":"2026-01-02T03:04:05Z","request":{"id":"v1","operation":"update","path":"secret/data/x"}}`
 	for _, tt := range []struct {
@@ -106,7 +106,7 @@ func TestOffsetsFollowWhatIsDurable(t *testing.T) {
 	}
 }
 
-// TestACommitThatFails: what is durable and not committed is read again, and stored once.
+// TestACommitThatFails: durable but uncommitted messages are read again and stored once.
 func TestACommitThatFails(t *testing.T) {
 	b := newBrokers(t, "audit")
 	failing := true
@@ -140,7 +140,7 @@ func TestACommitThatFails(t *testing.T) {
 }
 
 // TestDeletedBeforeTheyWereRead: messages that the brokers delete while the relay is away are
-// counted, and said to be gone.
+// counted and reported as lost.
 func TestDeletedBeforeTheyWereRead(t *testing.T) {
 	b := newBrokers(t, "audit")
 	dir := t.TempDir()
@@ -162,8 +162,8 @@ func TestDeletedBeforeTheyWereRead(t *testing.T) {
 	}
 }
 
-// TestTwoMembers: relays of one group share a topic's partitions; where one stops, the other
-// reads all of them, and every event is in one of the journals.
+// TestTwoMembers: relays of one group share a topic's partitions. If one stops, the other reads
+// all of them, and every event is in one of the journals.
 func TestTwoMembers(t *testing.T) {
 	b := newBrokers(t, "audit")
 	one, two := start(t, t.TempDir(), b.section("{}")), start(t, t.TempDir(), b.section("{}"))
@@ -187,8 +187,8 @@ func TestTwoMembers(t *testing.T) {
 	}
 }
 
-// TestWhatIsWrong: the status says why a topic is not read, and reading begins once it is
-// mended.
+// TestWhatIsWrong: the status gives the reason why a topic is not read, and reading begins once
+// it is corrected.
 func TestWhatIsWrong(t *testing.T) {
 	t.Run("no topic", func(t *testing.T) {
 		b := newBrokers(t)
@@ -232,7 +232,7 @@ func TestWhatIsWrong(t *testing.T) {
 	})
 }
 
-// TestConfiguration: what is wrong in a section is told all at once, at its place.
+// TestConfiguration: all faults of a section are reported at once, at their places.
 func TestConfiguration(t *testing.T) {
 	for section, want := range map[string][]string{
 		"{}": {"brokers: it is required", "topics: it is required"},

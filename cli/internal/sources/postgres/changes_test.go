@@ -21,9 +21,8 @@ func (b *bed) stored() map[string]string {
 	return all
 }
 
-// TestATableThatIsAlteredWhileItIsRead has columns come, change and go while the source
-// stays connected, as an upgrade of LiteLLM does: each row is taken with those that the
-// table had.
+// TestATableThatIsAlteredWhileItIsRead adds, changes and removes columns while the source stays
+// connected, like an upgrade of LiteLLM. Each row is read with the columns that the table had.
 func TestATableThatIsAlteredWhileItIsRead(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -56,7 +55,7 @@ func TestATableThatIsAlteredWhileItIsRead(t *testing.T) {
 	if n := strings.Count(b.log.String(), "the table's columns changed"); n != 5 {
 		t.Errorf("5 changes are told %d times:\n%s", n, b.log)
 	}
-	// A column that is needed goes, and comes back.
+	// A required column is removed and returns.
 	b.db.Exec(`ALTER TABLE "LiteLLM_AuditLog" RENAME COLUMN action TO what`)
 	b.eventually("the loss being told", func() bool {
 		st := s.Status()
@@ -67,7 +66,7 @@ func TestATableThatIsAlteredWhileItIsRead(t *testing.T) {
 	b.onceEach(b.ids())
 }
 
-// TestATableThatIsReplacedWhileItIsRead: rows go into the table that has the name.
+// TestATableThatIsReplacedWhileItIsRead: rows are read from the table with the name.
 func TestATableThatIsReplacedWhileItIsRead(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -81,13 +80,13 @@ func TestATableThatIsReplacedWhileItIsRead(t *testing.T) {
 	b.onceEach(append(want, "new"))
 }
 
-// TestRowsThatTheServerCannotGive: each goes into quarantine as it is, the others are
-// taken, and the state says so.
+// TestRowsThatTheServerCannotGive: each goes unchanged into quarantine, the others are
+// accepted, and the status reports it.
 func TestRowsThatTheServerCannotGive(t *testing.T) {
 	t.Parallel()
 	for encoding, bad := range map[string]string{
-		"SQL_ASCII": `\351`, // é in Latin 1: no UTF-8
-		"WIN1252":   `\201`, // a byte that Unicode has nothing for
+		"SQL_ASCII": `\351`, // é in Latin 1: not UTF-8
+		"WIN1252":   `\201`, // a byte without a Unicode character
 	} {
 		t.Run(encoding, func(t *testing.T) {
 			t.Parallel()
@@ -138,8 +137,8 @@ func TestRowsThatTheServerCannotGive(t *testing.T) {
 	}
 }
 
-// TestTheTableAsItBecomes has the columns that LiteLLM plans: a row with them is the event
-// that came another way, with or without them, and its values are kept.
+// TestTheTableAsItBecomes has the columns that LiteLLM plans. A row with them equals the event
+// received in another way, with or without them, and their values are stored.
 func TestTheTableAsItBecomes(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)

@@ -7,7 +7,7 @@ import (
 	"auditrelay/config"
 )
 
-// The greatest value of every option that the section accepts is what the tail works with.
+// The source uses the maximum of every option that the section accepts.
 func TestEveryMaximumOfTheSectionIsKept(t *testing.T) {
 	section, err := config.ReadSection("a.yaml", []byte("{url: 'postgres://u@h/d', poll: 1h, rate: 10000000, batch: 10000, overlap: 365d}"))
 	if err != nil {

@@ -68,7 +68,7 @@ func TestWhatIsSetUpWronglyIsToldAndMended(t *testing.T) {
 	b.db.Exec(`GRANT SELECT ON "LiteLLM_AuditLog" TO reader`)
 	b.swept(s)
 	b.onceEach([]string{"a"})
-	// Rows that a policy hides would be passed over: it is an error.
+	// Rows hidden by a policy would be skipped: this is an error.
 	b.db.Exec(`CREATE POLICY some_only ON "LiteLLM_AuditLog" USING (id <> 'b'); ALTER TABLE "LiteLLM_AuditLog" ENABLE ROW LEVEL SECURITY; ` + insert("b"))
 	b.eventually("row security being told", func() bool {
 		st := s.Status()
@@ -93,7 +93,7 @@ func TestATableThatIsNoneOfLiteLLMs(t *testing.T) {
 	}
 }
 
-// faulty is a relay that takes nothing at some calls, counted from 1.
+// faulty is a relay that accepts nothing at some calls, counted from 1.
 type faulty struct {
 	postgres.Relay
 	calls  atomic.Int64
@@ -113,7 +113,7 @@ func (f *faulty) Submit(ctx context.Context, events ...runtime.Submission) ([]ru
 	}
 	results, err := f.Relay.Submit(ctx, events...)
 	if late := f.fault(); err == nil && late != nil {
-		return nil, late // accepted, and nobody knows
+		return nil, late // accepted, but the caller does not know
 	}
 	return results, err
 }
@@ -209,7 +209,7 @@ func TestRowsThatAreNoEventsAreKeptInQuarantine(t *testing.T) {
 	if st := s.Status(); st.Rows.Quarantined != 7 || st.Rows.Accepted != 1 {
 		t.Errorf("%+v", st.Rows)
 	}
-	// A row that is changed is another event under the same id.
+	// A changed row is another event with the same id.
 	b.db.Exec(`UPDATE "LiteLLM_AuditLog" SET object_id = 'changed' WHERE id = 'good'`)
 	b.swept(s)
 	if got := items(); got["conflict good"] == 0 || len(got) != 8 {
@@ -218,8 +218,8 @@ func TestRowsThatAreNoEventsAreKeptInQuarantine(t *testing.T) {
 	stop()
 }
 
-// TestATableThatIsRewritten has every row stand elsewhere, and then be inserted anew by
-// another transaction, while most ids have left the window.
+// TestATableThatIsRewritten moves every row, and then another transaction inserts them again,
+// while most ids have left the window.
 func TestATableThatIsRewritten(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -235,7 +235,7 @@ func TestATableThatIsRewritten(t *testing.T) {
 		b.db.Exec(insert(fmt.Sprint("before-", i)))
 		b.db.Exec(rewrite)
 		b.db.Exec(insert(fmt.Sprint("after-", i)))
-		if i == 1 { // also where nobody looked while it happened
+		if i == 1 { // also if nobody watched while it happened
 			stop()
 			s, stop = b.run(nil)
 		}
@@ -244,7 +244,7 @@ func TestATableThatIsRewritten(t *testing.T) {
 	b.onceEach(append(b.ids(), "past-1", "past-2"))
 }
 
-// TestARestoredServer goes back to a state before, and numbers transactions anew.
+// TestARestoredServer returns to an earlier state, and repeats transaction numbers.
 func TestARestoredServer(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -293,7 +293,7 @@ func TestAnotherTableIsReadFromItsBeginning(t *testing.T) {
 	b.onceEach(append(want, "new"))
 }
 
-// slow passes a socket's bytes on, few at a time.
+// slow forwards a socket's bytes slowly.
 func slow(t *testing.T, to string) (dir string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "slow")
@@ -366,8 +366,7 @@ func TestTheRateIsKept(t *testing.T) {
 	b.onceEach(b.ids())
 }
 
-// TestATableThatIsRewrittenWhileItIsRead has rows that were not read yet move to where
-// reading has passed.
+// TestATableThatIsRewrittenWhileItIsRead moves unread rows to a part that was already read.
 func TestATableThatIsRewrittenWhileItIsRead(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)

@@ -83,7 +83,7 @@ func TestALateCommitIsNeverPassedOver(t *testing.T) {
 	for i := range 5 {
 		c := b.pg.Connect(t, "owner", "postgres")
 		c.Exec(fmt.Sprintf(`BEGIN; %s; UPDATE "LiteLLM_AuditLog" SET updated_at = now() - interval '%d days' WHERE id = 'tx-%d'`, insert(fmt.Sprint("tx-", i)), 10*i, i))
-		// One more row, in a subtransaction, whose number no snapshot lists.
+		// One more row, in a subtransaction whose number is in no snapshot.
 		c.Exec("SAVEPOINT a; " + insert(fmt.Sprint("sub-", i)) + "; RELEASE a")
 		open = append(open, c)
 		b.db.Exec(insert(fmt.Sprint("meanwhile-", i)))
@@ -110,8 +110,8 @@ func TestALateCommitIsNeverPassedOver(t *testing.T) {
 	}
 }
 
-// TestHistories commits, rolls back, deletes and vacuums at random, while a source reads
-// and is started anew now and then.
+// TestHistories commits, rolls back, deletes and vacuums at random, while a source reads and is
+// sometimes restarted.
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
@@ -152,7 +152,7 @@ func TestHistories(t *testing.T) {
 			x.c.Exec([]string{"COMMIT", "COMMIT", "ROLLBACK"}[rng.IntN(3)])
 			x.open = false
 		case r == 17:
-			// Space in the middle comes free.
+			// Space in the middle is freed.
 			for _, id := range b.db.Exec(`DELETE FROM "LiteLLM_AuditLog" WHERE id IN (SELECT id FROM "LiteLLM_AuditLog" WHERE id LIKE 'past-%' ORDER BY random() LIMIT 20) RETURNING id`) {
 				deleted[id] = true
 			}

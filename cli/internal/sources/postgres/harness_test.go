@@ -81,7 +81,7 @@ func (b *bed) eventually(what string, is func() bool) {
 	}
 }
 
-// swept waits until the whole table was looked at from now on.
+// swept waits until the whole table has been read once more.
 func (b *bed) swept(s *postgres.Tail) {
 	b.Helper()
 	now := time.Now()
@@ -134,7 +134,7 @@ func (b *bed) onceEach(ids []string) {
 	}
 }
 
-// ids are what the table has.
+// ids returns the ids in the table.
 func (b *bed) ids() []string { return b.db.Exec(`SELECT id FROM "LiteLLM_AuditLog"`) }
 
 // fill inserts rows prefix-1 to prefix-n.

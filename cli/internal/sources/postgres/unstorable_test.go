@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// What is said of an event is what the server does with it.
+// The verdict on an event matches the server's behaviour.
 func TestUnstorableIsWhatTheServerRefuses(t *testing.T) {
 	server := pgtest.Start(t)
 	conn, err := pgconn.Connect(t.Context(), server.URL("owner", "postgres"))

@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// TestWhatIsNoEventGoesWholeIntoQuarantine: nobody reads a 4xx here.
+// TestWhatIsNoEventGoesWholeIntoQuarantine: the sender cannot see a 4xx here.
 func TestWhatIsNoEventGoesWholeIntoQuarantine(t *testing.T) {
 	large := `{"id":"l","action":"created","x":"` + strings.Repeat("x", 2048) + `"}`
 	for _, tt := range []struct {
@@ -111,8 +111,8 @@ func TestContentEncodings(t *testing.T) {
 	}
 }
 
-// TestManyRefusedEventsOfOneObject: beyond a hundred the object goes into quarantine
-// whole, so that one object cannot fill it item by item.
+// TestManyRefusedEventsOfOneObject: with over a hundred invalid events, the whole object goes
+// into quarantine as one item, so that it cannot fill the quarantine item by item.
 func TestManyRefusedEventsOfOneObject(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
 	var b strings.Builder
@@ -133,13 +133,13 @@ func TestManyRefusedEventsOfOneObject(t *testing.T) {
 	}
 }
 
-// TestTheSameEventByTwoWaysIsOne: the same event by two ways is one.
+// TestTheSameEventByTwoWaysIsOne: an event received by two ways is stored once.
 func TestTheSameEventByTwoWaysIsOne(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
 	if _, err := r.put(t.Context(), testKey, event("a")); err != nil {
 		t.Fatal(err)
 	}
-	// As read from the table: values as objects, the time written another way.
+	// As read from the table: with objects as values and another format of the time.
 	other := strings.NewReplacer(`"{}"`, `{}`, "12:00:00+00:00", "12:00:00.000Z", `"before_value":null,`, "").Replace(event("a"))
 	results, err := r.rt.Submit(t.Context(), runtime.Submission{Data: []byte(other), Provenance: auditrelay.Provenance{Source: "http"}})
 	if err != nil || !results[0].Duplicate {
@@ -147,7 +147,7 @@ func TestTheSameEventByTwoWaysIsOne(t *testing.T) {
 	}
 }
 
-// TestWhenNothingCanBeTakenItIsSlowDown: and nothing is kept half.
+// TestWhenNothingCanBeTakenItIsSlowDown: and nothing is stored partly.
 func TestWhenNothingCanBeTakenItIsSlowDown(t *testing.T) {
 	slow := func(t *testing.T, r *relay, err error) {
 		t.Helper()
@@ -176,7 +176,7 @@ func TestWhenNothingCanBeTakenItIsSlowDown(t *testing.T) {
 		body := event("a") + "\n" + `{"id":"second"}`
 		_, err := r.put(t.Context(), testKey, body)
 		slow(t, r, err)
-		// When there is room the retry takes the rest, and what is there is known.
+		// When there is space, the retry stores the rest, and the stored events are recognised.
 		if err := r.rt.DeleteQuarantineItem(t.Context(), runtime.By{Principal: "test"}, 1); err != nil {
 			t.Fatal(err)
 		}
@@ -251,8 +251,8 @@ func (failingFilter) Apply(_ context.Context, call *filter.Call) (auditrelay.Ver
 	return auditrelay.Keep, nil
 }
 
-// TestAnEventThatAFilterBeforeTheJournalFailedOn: of it nothing is kept, and so the
-// answer is no 200; what stands beside it is.
+// TestAnEventThatAFilterBeforeTheJournalFailedOn: nothing of it is stored, so the answer is not
+// 200. Its neighbours are stored.
 func TestAnEventThatAFilterBeforeTheJournalFailedOn(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{Ingest: []runtime.Step{{Name: "f", Filter: failingFilter{}}}})
 	_, err := r.put(t.Context(), testKey, event("a")+"\n"+event("b"))
@@ -262,7 +262,7 @@ func TestAnEventThatAFilterBeforeTheJournalFailedOn(t *testing.T) {
 	if s := r.rt.Stats(); s.Accepted != 1 || len(r.quarantined()) != 0 {
 		t.Errorf("accepted %d, in quarantine %q", s.Accepted, r.quarantined())
 	}
-	// The producer keeps the object and sends it again: that leaves no second tombstone.
+	// The producer keeps the object and sends it again. This adds no second tombstone.
 	head := r.rt.Stats().Head
 	for range 3 {
 		if _, err := r.put(t.Context(), testKey, event("a")+"\n"+event("b")); codeOf(err) != "InvalidRequest" {

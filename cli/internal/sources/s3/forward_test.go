@@ -25,7 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// gateway is a real store that things are passed on to.
+// gateway returns a real store as the target of forwarding.
 func gateway(t *testing.T, buckets ...string) (*s3test.Server, Forward) {
 	t.Helper()
 	server := s3test.Start(t, buckets...)
@@ -38,13 +38,14 @@ func forwards(r *relay) map[Forwarded]uint64 {
 	return all
 }
 
-// TestObjectsThatAreNoEventsArePassedOn: to a real gateway, signed anew, with their
-// content and their checksum; audit events are not. What was written is read back.
+// TestObjectsThatAreNoEventsArePassedOn: they are forwarded to a real gateway with a new
+// signature, their content and their checksum. Audit events are not. Written objects are read
+// back.
 func TestObjectsThatAreNoEventsArePassedOn(t *testing.T) {
 	server, to := gateway(t, "logs")
 	to.Bucket, to.Methods = "logs", []string{"PUT", "GET", "HEAD", "DELETE"}
 	r := newRelay(t, Options{Forward: &to, Limits: ingest.Limits{BodyBytes: 1 << 20}}, runtime.Options{})
-	large := strings.Repeat("0123456789abcdef", 1<<18) // more than an object of events may have
+	large := strings.Repeat("0123456789abcdef", 1<<18) // larger than the limit of an object of events
 	keys := map[string]string{
 		"2026-01-31/time-12_x.json": "a request log", "with space/ü+&.json": "a request log", "empty": "", "large": large,
 		"audit_logs/2026-01-31/time-12-00-00-1_chat.json": "a request log of a team called audit_logs",
@@ -107,8 +108,8 @@ func TestObjectsThatAreNoEventsArePassedOn(t *testing.T) {
 	}
 }
 
-// TestNothingIsPassedOnThatWasNotSigned: a body that was changed on the way reaches no
-// bucket whole, though the bucket does not check it.
+// TestNothingIsPassedOnThatWasNotSigned: a body changed on the way reaches no bucket
+// completely, although the bucket does not check it.
 func TestNothingIsPassedOnThatWasNotSigned(t *testing.T) {
 	var whole atomic.Int64
 	lax := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -133,8 +134,8 @@ func TestNothingIsPassedOnThatWasNotSigned(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotPassedOn: whoever holds a key of the endpoint acts with the relay's
-// credentials, and so not on callbacks' places, on other buckets, on who may read.
+// TestWhatIsNotPassedOn: the owner of an endpoint key acts with the relay's credentials, so it
+// has no access to callbacks' places, other buckets and permissions.
 func TestWhatIsNotPassedOn(t *testing.T) {
 	_, to := gateway(t, "logs", "audit-prod", "other")
 	to.Buckets = []string{"logs", "audit-prod"}
@@ -190,7 +191,7 @@ func TestWhatIsNotPassedOn(t *testing.T) {
 	}
 }
 
-// TestForwardOptions: no bucket, or one that a callback has whole, is refused.
+// TestForwardOptions: a bucket is required, and one used entirely by a callback is refused.
 func TestForwardOptions(t *testing.T) {
 	key := []Key{{Name: "k", AccessKeyID: testID, Secret: testSecret}}
 	for name, tt := range map[string]struct {
@@ -236,8 +237,8 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
-// TestABucketThatRefuses: its answer is the producer's; one that cannot be reached is
-// 503, to be tried again. Neither is ever a 200. Credentials are read again after it.
+// TestABucketThatRefuses: the producer gets its answer. If it cannot be reached, the producer
+// gets 503 and can retry. Neither is ever a 200. Credentials are read again afterwards.
 func TestABucketThatRefuses(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "credentials")
 	write := func(key string) {
@@ -281,7 +282,7 @@ func TestABucketThatRefuses(t *testing.T) {
 	r.nothing()
 }
 
-// TestAnAnswerThatBreaksOff: the client must not take half an object for the whole.
+// TestAnAnswerThatBreaksOff: the client must not take half an object for a complete one.
 func TestAnAnswerThatBreaksOff(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
@@ -298,13 +299,13 @@ func TestAnAnswerThatBreaksOff(t *testing.T) {
 	if err == nil {
 		t.Error("half an object reads as whole")
 	}
-	r.http.Close() // when it has ended, all is counted
+	r.http.Close() // when it has ended, everything is counted
 	if got := forwards(r); got[Forwarded{"litellm", "GET", "InternalError"}] == 0 {
 		t.Errorf("counted %v", got)
 	}
 }
 
-// TestChunkedUploadsArePassedOn: clients that send checksums behind the body.
+// TestChunkedUploadsArePassedOn: for clients that send checksums after the body.
 func TestChunkedUploadsArePassedOn(t *testing.T) {
 	server, to := gateway(t, "logs")
 	to.Bucket = "logs"
@@ -328,7 +329,7 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("%q in %q: %v", tt.key, tt.prefix, got)
 		}
 	}
-	// An access point may lead to any bucket: the prefix alone tells.
+	// An access point may lead to any bucket: only the prefix decides.
 	for _, bucket := range []string{"arn:aws:s3:eu-central-1:123456789012:accesspoint/audit", "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap",
 		"audit-hrzrlukc5m36ft7okagglf3gmwluquse1b-s3alias", "audit-hrzrlukc5m36ft7okagglf3gmwluquse1b--ol-s3", "audit-o0b1d075431d83bebde8xz5w8ijx1qzlbp3i3kuse10--op-s3"} {
 		for _, there := range [][2]string{{bucket, "b"}, {"b", bucket}} {

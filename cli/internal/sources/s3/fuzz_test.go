@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// Nothing that is not signed is let in, whatever stands in its head, and nothing
-// panics.
+// No unsigned request is accepted, with any headers, and nothing panics.
 func FuzzAuthorization(f *testing.F) {
 	f.Add("AWS4-HMAC-SHA256 Credential="+testID+"/20130524/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature="+strings.Repeat("0", 64), exampleTime, strings.Repeat("0", 64), "a=b&c")
 	f.Add("AWS4-HMAC-SHA256 Credential=///s3/aws4_request,SignedHeaders=host,Signature=", "", unsignedPayload, "%zz")
@@ -31,7 +30,7 @@ func FuzzAuthorization(f *testing.F) {
 	})
 }
 
-// What is taken of signed chunks is what was signed, and nothing else.
+// The data accepted from signed chunks is exactly the signed data.
 func FuzzChunks(f *testing.F) {
 	const seed = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"
 	signature := strings.Repeat("a", 64)

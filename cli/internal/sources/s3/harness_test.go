@@ -26,7 +26,7 @@ const (
 	batchKey   = "audit_logs/2026-01-31/batch_12-00-00_0123456789abcdef0123456789abcdef.jsonl"
 )
 
-// relay is a real runtime, its journal in memory, behind a real HTTP server.
+// relay is a real runtime with its journal in memory behind a real HTTP server.
 type relay struct {
 	t    *testing.T
 	rt   *runtime.Runtime
@@ -67,11 +67,11 @@ func newRelay(t *testing.T, o Options, engine runtime.Options, tls ...bool) *rel
 	return r
 }
 
-// client is AWS's own.
+// client returns AWS's own client.
 func (r *relay) client(options ...func(*s3.Options)) *s3.Client {
 	o := s3.Options{
 		BaseEndpoint: aws.String(r.http.URL), Region: "us-west-2", UsePathStyle: true, HTTPClient: r.http.Client(), RetryMaxAttempts: 1,
-		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, // as it is where the SDK reads its configuration
+		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, // the default if the SDK reads its configuration
 		Credentials:                credentials.NewStaticCredentialsProvider(testID, testSecret, ""),
 	}
 	return s3.New(o, options...)
@@ -103,7 +103,7 @@ func (r *relay) stored() []string {
 	return all
 }
 
-// quarantined returns what is in quarantine as reason: data.
+// quarantined returns the items in quarantine as reason: data.
 func (r *relay) quarantined() []string {
 	r.t.Helper()
 	list, err := r.rt.QuarantineItems(r.t.Context(), runtime.QuarantineQuery{})
@@ -121,7 +121,7 @@ func (r *relay) quarantined() []string {
 	return all
 }
 
-// nothing fails the test where anything was kept.
+// nothing fails the test if anything was stored.
 func (r *relay) nothing() {
 	r.t.Helper()
 	if kept := append(r.stored(), r.quarantined()...); len(kept) > 0 {
@@ -129,7 +129,7 @@ func (r *relay) nothing() {
 	}
 }
 
-// answer of a request that no SDK makes.
+// answer is the answer to a request that no SDK sends.
 type answer struct {
 	status int
 	body   string
@@ -158,7 +158,7 @@ func (r *relay) do(req *http.Request) answer {
 
 func noMemory(context.Context, string, int64) (func(), error) { return nil, errNoMemory }
 
-// reserveInto counts what is reserved; for requests one after the other.
+// reserveInto counts reservations, for sequential requests.
 func reserveInto(held, most *int64) func(context.Context, string, int64) (func(), error) {
 	return func(_ context.Context, _ string, n int64) (func(), error) {
 		*held += n

@@ -19,7 +19,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// job is one object for testdata/litellm_s3.py, sent what came of it.
+// job is one object for testdata/litellm_s3.py. sent is its result.
 type job struct {
 	Key    string            `json:"key"`
 	Events []json.RawMessage `json:"events"`
@@ -33,7 +33,7 @@ type sent struct {
 	Error  string `json:"error"`
 }
 
-// put sends objects as LiteLLM does.
+// put sends objects like LiteLLM.
 func put(t *testing.T, endpoint string, jobs ...job) []sent {
 	t.Helper()
 	return sendAs(t, http.MethodPut, endpoint, jobs...)
@@ -81,7 +81,7 @@ func raw(events ...string) (all []json.RawMessage) {
 	return all
 }
 
-// TestLiteLLMsRequests: what LiteLLM sends, header by header, and that it is taken.
+// TestLiteLLMsRequests: LiteLLM's requests, header by header, are accepted.
 func TestLiteLLMsRequests(t *testing.T) {
 	r := newRelay(t, Options{Buckets: []string{testBucket}, Region: "us-west-2"}, runtime.Options{})
 	var mu sync.Mutex
@@ -159,7 +159,7 @@ func TestThePostByAnotherHand(t *testing.T) {
 	}
 }
 
-// logger is one version of LiteLLM's in front of a relay.
+// logger returns one version of LiteLLM's logger in front of a relay.
 func logger(r *relay, version litellm.Version, transport litellm.Transport) *litellm.Logger {
 	return &litellm.Logger{Version: version, Transport: transport, Endpoint: r.http.URL, Bucket: testBucket,
 		AccessKeyID: testID, Secret: testSecret, Second: time.Millisecond, Timeout: 30 * time.Second}
@@ -173,8 +173,8 @@ func eachVersion(t *testing.T, fn func(t *testing.T, version litellm.Version, tr
 	}
 }
 
-// TestEachVersionWhileTheRelayCannotAccept: held, none loses an event. Without the hold
-// the older versions lose it, and the present one sends it again.
+// TestEachVersionWhileTheRelayCannotAccept: while requests are held, no version loses an event.
+// Without the hold the older versions lose it, and the present one sends it again.
 func TestEachVersionWhileTheRelayCannotAccept(t *testing.T) {
 	eachVersion(t, func(t *testing.T, version litellm.Version, transport litellm.Transport) {
 		r, sink := blocked(t, Options{Hold: time.Minute})
@@ -214,12 +214,12 @@ func TestEachVersionWhileTheRelayCannotAccept(t *testing.T) {
 	})
 }
 
-// TestEachVersionsBrokenConnections: where the version sends again the event is stored
-// once, also where it had come through before the connection broke.
+// TestEachVersionsBrokenConnections: if the version sends again, the event is stored once, also
+// if it had arrived before the connection broke.
 func TestEachVersionsBrokenConnections(t *testing.T) {
 	eachVersion(t, func(t *testing.T, version litellm.Version, transport litellm.Transport) {
 		for name, tt := range map[string]struct {
-			through bool // the relay took it, and the answer was lost
+			through bool // the relay accepted it, and the answer was lost
 			as      litellm.Break
 		}{
 			"reset": {false, litellm.Reset}, "reset after it came through": {true, litellm.Reset},
@@ -255,7 +255,7 @@ func TestEachVersionsBrokenConnections(t *testing.T) {
 			if done := len(l.Done()) == 1; done != again {
 				t.Errorf("%s: done %v, want %v", name, done, again)
 			}
-			l.Flush(t.Context()) // what the present version has queued again
+			l.Flush(t.Context()) // events that the present version has queued again
 			front.Close()
 			if want := again || tt.through || version == litellm.Present; (len(r.stored()) == 1) != want || len(r.quarantined()) != 0 {
 				t.Errorf("%s: stored %q", name, r.stored())
@@ -264,14 +264,14 @@ func TestEachVersionsBrokenConnections(t *testing.T) {
 	})
 }
 
-// TestABatchUnderAnotherKey: the present version names a batch anew when it sends it
-// again; its events are stored once.
+// TestABatchUnderAnotherKey: the present version gives a repeated batch a new name. Its events
+// are stored once.
 func TestABatchUnderAnotherKey(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
 	var keys []string
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		keys = append(keys, req.URL.Path)
-		if len(keys) == 1 { // it comes through, and the answer says otherwise
+		if len(keys) == 1 { // it arrives, and the answer says otherwise
 			r.h.ServeHTTP(httptest.NewRecorder(), req)
 			w.WriteHeader(http.StatusTooManyRequests)
 			return
@@ -295,8 +295,8 @@ func TestABatchUnderAnotherKey(t *testing.T) {
 	}
 }
 
-// TestRefusedRequestLogsDoNotHoldUpAuditEvents: the present version, told to drop what is
-// refused for good, drops the request log, and the audit event is done.
+// TestRefusedRequestLogsDoNotHoldUpAuditEvents: the present version, configured to drop
+// permanently refused objects, drops the request log, and the audit event is accepted.
 func TestRefusedRequestLogsDoNotHoldUpAuditEvents(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
 	l := logger(r, litellm.Present, litellm.AIOHTTP)
@@ -309,8 +309,9 @@ func TestRefusedRequestLogsDoNotHoldUpAuditEvents(t *testing.T) {
 	}
 }
 
-// TestLiteLLMsPaths: it signs as botocore does in general, not as botocore does for
-// S3: what S3 itself would refuse is taken here, since nobody reads a refusal.
+// TestLiteLLMsPaths: LiteLLM signs like botocore in general, not like botocore for S3. S3
+// itself would refuse some of these requests; the endpoint accepts them, since the sender
+// cannot see a refusal.
 func TestLiteLLMsPaths(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
 	for _, endpoint := range []string{r.http.URL, r.http.URL + "/"} {
@@ -320,14 +321,14 @@ func TestLiteLLMsPaths(t *testing.T) {
 	}
 }
 
-// TestAKillOfEachVersion: what waits for the flush is in LiteLLM's memory alone.
+// TestAKillOfEachVersion: events waiting for the flush are only in LiteLLM's memory.
 func TestAKillOfEachVersion(t *testing.T) {
 	eachVersion(t, func(t *testing.T, version litellm.Version, transport litellm.Transport) {
 		r := newRelay(t, Options{}, runtime.Options{})
 		l := logger(r, version, transport)
 		l.Log("a", event("a"))
 		l.Flush(t.Context())
-		l.Log("b", event("b")) // LiteLLM dies here, by a signal or in order: nobody flushes
+		l.Log("b", event("b")) // LiteLLM ends here, by a signal or normally, without a flush
 		if got := r.stored(); !slices.Equal(got, []string{event("a")}) {
 			t.Errorf("stored %q", got)
 		}

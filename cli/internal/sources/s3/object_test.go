@@ -18,8 +18,8 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestWhatCountsAsAnAuditObject: the forms of the key that LiteLLM's versions give an
-// audit event, and nothing else that lies in a folder of that name.
+// TestWhatCountsAsAnAuditObject: the key forms of audit events in LiteLLM's versions, and no
+// other object in a folder of that name.
 func TestWhatCountsAsAnAuditObject(t *testing.T) {
 	long := strings.Repeat("n", 119)
 	hex64 := strings.Repeat("0123456789abcdef", 4)
@@ -28,7 +28,7 @@ func TestWhatCountsAsAnAuditObject(t *testing.T) {
 		"audit_logs/2026-01-31/12-00-00_0b6f0f5e-5d34-4c4a-9d3c-2f6e4c1d7a55.json": auditObject,
 		"some/prefix/audit_logs/2026-01-31/12-00-00_a.json":                        auditObject,
 		"audit_logs/2026-01-31/07/12-00-00_a.json":                                 auditObject, // by the hour
-		"audit_logs/2026-01-31/12-00-00_" + long + "_" + hex64:                     auditObject, // cut
+		"audit_logs/2026-01-31/12-00-00_" + long + "_" + hex64:                     auditObject, // truncated
 		"audit_logs/2026-01-31/12-00-00_" + long + "_" + hex64 + ".json":           auditObject,
 		"audit_logs/audit_logs/2026-01-31/12-00-00_a.json":                         auditObject,
 		batchKey:        auditBatch,
@@ -51,7 +51,7 @@ func TestWhatCountsAsAnAuditObject(t *testing.T) {
 
 const requestLog = `{"id":"chatcmpl-1","call_type":"acompletion","messages":[{"role":"user","content":"a secret prompt"}],"response":{}}`
 
-// TestRequestLogsOfATeamCalledAuditLogs: neither events nor in quarantine.
+// TestRequestLogsOfATeamCalledAuditLogs: they are neither events nor in quarantine.
 func TestRequestLogsOfATeamCalledAuditLogs(t *testing.T) {
 	for _, key := range []string{"audit_logs/2026-01-31/time-12-00-00-000001_chatcmpl-1.json", batchKey, "other/x.json"} {
 		r := newRelay(t, Options{}, runtime.Options{})
@@ -68,9 +68,9 @@ func TestRequestLogsOfATeamCalledAuditLogs(t *testing.T) {
 	}
 }
 
-// TestABatchOfBothKinds: a team that is called audit_logs has its request logs in the
-// folder of the audit events, and LiteLLM makes one batch of a folder. Whatever comes first,
-// each event is accepted, no request log is, and none is in quarantine.
+// TestABatchOfBothKinds: a team named audit_logs has its request logs in the folder of the
+// audit events, and LiteLLM makes one batch of a folder. In any order, each event is accepted,
+// no request log is, and none is in quarantine.
 func TestABatchOfBothKinds(t *testing.T) {
 	withNaN := `{"id":"chatcmpl-2","call_type":"acompletion","response_cost":NaN,"messages":["a secret prompt"]}`
 	prompts := `{"id":"chatcmpl-3","messages":[{"role":"user","content":"a secret prompt"}]}`
@@ -84,7 +84,7 @@ func TestABatchOfBothKinds(t *testing.T) {
 		for option, o := range map[string]Options{"none": {}, "forward": {Forward: &to}, "discard": {DiscardOther: true}} {
 			r := newRelay(t, o, runtime.Options{})
 			var err error
-			for range 2 { // as a client that tries again
+			for range 2 { // like a retrying client
 				if _, err = r.put(t.Context(), batchKey, strings.Join(lines, "\n")); (err != nil) != (option == "none") || err != nil && codeOf(err) != "InvalidRequest" {
 					t.Errorf("%s, %s: %v", name, option, err)
 				}
@@ -107,7 +107,7 @@ func TestABatchOfBothKinds(t *testing.T) {
 			}
 		}
 	}
-	// Batches of one kind pass as they are.
+	// Batches of one kind pass unchanged.
 	whole := requestLog + "\n\n" + withNaN + "\n"
 	server, to := gateway(t, "logs")
 	to.Bucket = "logs"
@@ -118,8 +118,8 @@ func TestABatchOfBothKinds(t *testing.T) {
 	r.nothing()
 }
 
-// TestDiscardOtherObjects: 200, counted, said once; audit events as ever, and what is
-// not signed is refused as ever.
+// TestDiscardOtherObjects: they get 200, are counted, and are logged once. Audit events are
+// unaffected, and unsigned requests are refused as before.
 func TestDiscardOtherObjects(t *testing.T) {
 	var log bytes.Buffer
 	r := newRelay(t, Options{DiscardOther: true, Logger: slog.New(slog.NewTextHandler(&log, nil))}, runtime.Options{})
@@ -144,9 +144,9 @@ func TestDiscardOtherObjects(t *testing.T) {
 	}
 }
 
-// TestThePostOfAPut: LiteLLM sends a PUT whose connection broke again as a POST with
-// the PUT's headers and signature, perhaps beside the first: one event. A POST that
-// was signed as one stays what it is.
+// TestThePostOfAPut: if the connection of a PUT broke, LiteLLM sends it again as a POST with
+// the PUT's headers and signature, perhaps beside the first: one event. A POST signed as such
+// stays a POST.
 func TestThePostOfAPut(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
 	send := func(method, path, body string, tamper func(*http.Request)) answer {
@@ -188,7 +188,7 @@ func TestThePostOfAPut(t *testing.T) {
 	}
 }
 
-// stuck is a sink that delivers once it is let.
+// stuck is a sink that delivers once it is released.
 type stuck struct{ open atomic.Bool }
 
 func (*stuck) Render(c auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -206,7 +206,7 @@ func (s *stuck) Deliver(context.Context, auditrelay.Payload) (auditrelay.Receipt
 	return auditrelay.Receipt{}, nil
 }
 
-// blocked is a relay that accepts nothing until its sink is let go.
+// blocked returns a relay that accepts nothing until its sink is released.
 func blocked(t *testing.T, o Options) (*relay, *stuck) {
 	t.Helper()
 	sink := &stuck{}
@@ -225,7 +225,7 @@ func blocked(t *testing.T, o Options) (*relay, *stuck) {
 	return r, sink
 }
 
-// TestARequestIsHeldWhileTheRelayCannotAccept: and taken when it can again.
+// TestARequestIsHeldWhileTheRelayCannotAccept: it is accepted once the relay can.
 func TestARequestIsHeldWhileTheRelayCannotAccept(t *testing.T) {
 	r, sink := blocked(t, Options{Hold: time.Minute})
 	answered := make(chan error, 1)
@@ -252,7 +252,8 @@ func TestARequestIsHeldWhileTheRelayCannotAccept(t *testing.T) {
 	}
 }
 
-// TestTheHoldIsBounded: then 503, and at once without one or while the relay stops.
+// TestTheHoldIsBounded: afterwards it gets 503. Without a hold, or while the relay stops, it
+// gets 503 at once.
 func TestTheHoldIsBounded(t *testing.T) {
 	for _, hold := range []time.Duration{0, 50 * time.Millisecond} {
 		r, sink := blocked(t, Options{Hold: hold})
@@ -271,8 +272,8 @@ func TestTheHoldIsBounded(t *testing.T) {
 	}
 }
 
-// TestNoAuditObjectIsRefusedForGood: LiteLLM drops an object for certain codes with 400
-// or 403; none that holds audit events gets those while it may be taken later.
+// TestNoAuditObjectIsRefusedForGood: LiteLLM drops an object for certain codes with 400 or 403.
+// An object of audit events never gets those while it may be accepted later.
 func TestNoAuditObjectIsRefusedForGood(t *testing.T) {
 	failing := runtime.Options{Ingest: []runtime.Step{{Name: "f", Filter: failingFilter{}}}}
 	for _, tt := range []struct {
@@ -295,8 +296,8 @@ func TestNoAuditObjectIsRefusedForGood(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreLoggedForEachProducer: one that is refused does not silence another,
-// and none can fill the log.
+// TestRefusalsAreLoggedForEachProducer: refusals of one producer do not suppress those of
+// another, and none can fill the log.
 func TestRefusalsAreLoggedForEachProducer(t *testing.T) {
 	var log bytes.Buffer
 	keys := []Key{{Name: "first", AccessKeyID: "FIRST", Secret: testSecret}, {Name: "second", AccessKeyID: "SECOND", Secret: testSecret}}

@@ -15,7 +15,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestAnUnsignedPayloadFromElsewhere: over TLS, or from this machine.
+// TestAnUnsignedPayloadFromElsewhere: accepted over TLS, or from this machine.
 func TestAnUnsignedPayloadFromElsewhere(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
 	for _, form := range []string{unsignedPayload, unsignedTrailer} {
@@ -110,7 +110,7 @@ func TestAWSsExamplesOfChunks(t *testing.T) {
 			if fault != nil || data != strings.Repeat("a", 66560) {
 				t.Fatalf("%v, %d bytes", fault, len(data))
 			}
-			// One byte changed in each part, one chunk taken out.
+			// One changed byte in each part, and one removed chunk.
 			for _, at := range []int{0, 20, 30, 100, 200, len(c.body) / 2, len(c.body) - 200, len(c.body) - 90, len(c.body) - 40} {
 				changed := c
 				b := []byte(c.body)
@@ -141,7 +141,7 @@ type chunkCase struct {
 	size       int
 }
 
-// last is the signature of the last chunk.
+// last returns the signature of the last chunk.
 func (c chunkCase) last() string {
 	_, rest, _ := strings.Cut(c.body[strings.LastIndex(c.body, "\r\n0;"):], "chunk-signature=")
 	return rest[:64]
@@ -168,7 +168,7 @@ func (c chunkCase) read() (string, *Error) {
 	return string(into), sums.verify(into)
 }
 
-// TestSignedChunksOverHTTP: the head's signature is the first of the chain.
+// TestSignedChunksOverHTTP: the header's signature is the first of the chain.
 func TestSignedChunksOverHTTP(t *testing.T) {
 	for _, tamper := range []bool{false, true} {
 		r := newRelay(t, Options{}, runtime.Options{})
@@ -244,7 +244,7 @@ func TestMalformedChunks(t *testing.T) {
 			t.Errorf("%.60q: %v, want %s", body, fault, want)
 		}
 	}
-	// A trailer that was announced and does not come.
+	// An announced trailer that is missing.
 	sums, _ := checksumsOf(http.Header{"X-Amz-Trailer": {"x-amz-checksum-crc32"}})
 	into := make([]byte, 5)
 	r := chunkReader{from: strings.NewReader("5\r\nhello\r\n0\r\n\r\n"), trailer: true, sums: sums}

@@ -17,8 +17,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// TestRatesOfKeys: a key that exceeds its rate is asked to retry; another key is
-// not held up.
+// TestRatesOfKeys: a key that exceeds its rate is asked to retry. Another key is not affected.
 func TestRatesOfKeys(t *testing.T) {
 	const other = "AKIDOTHER"
 	r := newRelay(t, Options{Keys: []Key{

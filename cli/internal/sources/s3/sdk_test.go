@@ -43,8 +43,8 @@ func TestPutOfAnEventIsDurableAndAnsweredWithItsETag(t *testing.T) {
 	}
 }
 
-// TestEveryFormOfPayloadAndChecksum goes through what AWS's SDK can send: each has to
-// be taken, and in each one changed byte of the body has to be noticed.
+// TestEveryFormOfPayloadAndChecksum covers everything that AWS's SDK can send: each form must
+// be accepted, and a changed byte of its body must be detected.
 func TestEveryFormOfPayloadAndChecksum(t *testing.T) {
 	algorithms := append([]types.ChecksumAlgorithm{""},
 		types.ChecksumAlgorithmCrc32, types.ChecksumAlgorithmCrc32c, types.ChecksumAlgorithmCrc64nvme, types.ChecksumAlgorithmSha1, types.ChecksumAlgorithmSha256)
@@ -95,14 +95,14 @@ func TestEveryFormOfPayloadAndChecksum(t *testing.T) {
 			}
 		}
 	}
-	// It signs no payload without a checksum only where it is told to make none: see
-	// payload_test.go for that form.
+	// It sends an unsigned payload without a checksum only if checksums are turned off.
+	// payload_test.go covers that form.
 	if !seen["STREAMING-UNSIGNED-PAYLOAD-TRAILER"] || !seen["a digest"] {
 		t.Errorf("the SDK did not send all forms: %v", seen)
 	}
 }
 
-// wiretap notes the form of the payload, and may change one byte of the body.
+// wiretap records the form of the payload, and may change one byte of the body.
 type wiretap struct {
 	next    *http.Client
 	tamper  bool
@@ -124,7 +124,7 @@ func (w *wiretap) Do(req *http.Request) (*http.Response, error) {
 	return w.next.Do(req)
 }
 
-// TestRetriesAtTheSameTimeAreOneEvent: the same PUT, many times at once.
+// TestRetriesAtTheSameTimeAreOneEvent: the same PUT, many times in parallel.
 func TestRetriesAtTheSameTimeAreOneEvent(t *testing.T) {
 	r := newRelay(t, Options{}, runtime.Options{})
 	body := event("a") + "\n" + event("b") + "\n{\"id\":\"odd\"}\n"

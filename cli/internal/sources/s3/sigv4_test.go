@@ -29,7 +29,7 @@ func s3Signer() *v4.Signer {
 	return v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 }
 
-// resign signs with AWS's signer as it is now.
+// resign signs with AWS's current signer.
 func resign(t *testing.T, signer *v4.Signer, req *http.Request, body string) {
 	t.Helper()
 	sum := sha256.Sum256([]byte(body))
@@ -45,17 +45,16 @@ func signWith(t *testing.T, signer *v4.Signer, req *http.Request, id, secret, pa
 	}
 }
 
-// TestWhatIsNotSignedIsRefused: each request is right but for one thing, and nothing
-// of it is kept.
+// TestWhatIsNotSignedIsRefused: each request has one fault, and nothing of it is stored.
 func TestWhatIsNotSignedIsRefused(t *testing.T) {
 	sum := sha256.Sum256([]byte(event("a")))
 	digest := hex.EncodeToString(sum[:])
 	for _, tt := range []struct {
 		name, code string
 		options    Options
-		before     func(*http.Request)             // changes what is signed
-		sign       func(*testing.T, *http.Request) // in the place of the usual
-		after      func(*http.Request)             // tampers with it
+		before     func(*http.Request)             // changes the request before it is signed
+		sign       func(*testing.T, *http.Request) // replaces the usual signing
+		after      func(*http.Request)             // tampers with the signed request
 	}{
 		{name: "right", code: ""},
 		{name: "not signed", code: "AccessDenied", sign: func(*testing.T, *http.Request) {}},

@@ -20,7 +20,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// shortDir is a directory whose name leaves room for a socket's.
+// shortDir returns a directory with a name short enough for a socket.
 func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "s")
@@ -42,7 +42,7 @@ type relay struct {
 
 const testEventBytes = 100 << 10
 
-// newRelay runs a source with the socket lines, which has more options, beside other sockets.
+// newRelay runs a source with the socket lines and more options, beside other sockets.
 func newRelay(t testing.TB, o runtime.Options, more, others string) *relay {
 	t.Helper()
 	o.Logger = slog.New(slog.DiscardHandler)
@@ -104,11 +104,11 @@ func (r *relay) until(what string, done func() bool) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("not in time: %s; %v %v", what, r.source.counts.All(), r.source.refused.get())
 		}
-		<-time.After(2 * time.Millisecond) // polling another's progress
+		<-time.After(2 * time.Millisecond) // poll progress elsewhere
 	}
 }
 
-// items are the quarantine's, as "reason data".
+// items returns the items in quarantine as "reason data".
 func (r *relay) items() (items []string) {
 	r.t.Helper()
 	list, err := r.rt.QuarantineItems(r.t.Context(), runtime.QuarantineQuery{})
@@ -134,7 +134,7 @@ func long(id string, bytes int) string {
 	return fmt.Sprintf(`{"id":%q,"action":"created","more":%q}`+"\n", id, strings.Repeat("x", bytes))
 }
 
-// memory is a Door without bounds.
+// memory is a Door without limits.
 type memory struct{}
 
 func (memory) Serve(context.Context, net.Listener, http.Handler) error { return nil }

@@ -15,15 +15,14 @@ import (
 	"auditrelay/runtime"
 )
 
-// What a producer writes, in the packets in which it comes, and what becomes of it once its
-// connection is closed.
+// The packets of a producer, and their result once its connection is closed.
 func TestLines(t *testing.T) {
 	tooLong := strings.TrimSuffix(long("big", testEventBytes), "\n")
 	digest := fmt.Sprintf(`{"bytes":%d,"sha256":"%x"}`, len(tooLong), sha256.Sum256([]byte(tooLong)))
 	for _, tt := range []struct {
 		name    string
 		packets []string
-		ids     []string // accepted, in their order
+		ids     []string // accepted, in order
 		items   []string // in quarantine
 	}{
 		{"one", []string{line("a")}, []string{"a"}, nil},
@@ -54,7 +53,7 @@ func TestLines(t *testing.T) {
 				}
 			}
 			_ = conn.Close()
-			r.stop() // all that was written is taken first
+			r.stop() // everything written is read first
 			last := uint64(0)
 			for _, id := range tt.ids {
 				e, err := r.rt.Explain(t.Context(), "plain", id)
@@ -88,8 +87,7 @@ func TestALineOfSeveralEvents(t *testing.T) {
 	}
 }
 
-// Whatever a producer could write before its connection was shut is accepted: at a stop no
-// line whose write had no error is lost.
+// At a stop, every line that a producer wrote without an error is accepted.
 func TestAStopLosesNothing(t *testing.T) {
 	r := newRelay(t, runtime.Options{}, "", "")
 	const producers = 4
@@ -126,8 +124,8 @@ func TestAStopLosesNothing(t *testing.T) {
 	}
 }
 
-// While the relay does not accept, nothing is read, and the producer's writes wait; none of
-// what it wrote is lost.
+// While the relay does not accept, nothing is read, and the producer's writes wait. Nothing
+// written is lost.
 func TestTheProducerWaitsWhileTheRelayDoesNotAccept(t *testing.T) {
 	r := newRelay(t, runtime.Options{Quarantine: runtime.QuarantineOptions{Items: 1}}, "", "")
 	conn := r.dial()
@@ -182,8 +180,8 @@ func (r *relay) makeRoom() {
 	}
 }
 
-// What the relay cannot accept before it ends is counted as lost, and the stop does not wait
-// for ever.
+// Data that the relay cannot accept before it ends is counted as lost, and the stop does not
+// wait forever.
 func TestALossIsCounted(t *testing.T) {
 	r := newRelay(t, runtime.Options{}, "", "")
 	conn := r.dial()
@@ -221,7 +219,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	r.until("the next", func() bool { return r.known("b") })
 }
 
-// Beyond the rate the relay reads more slowly; nothing is refused.
+// Above the rate the relay reads more slowly. Nothing is refused.
 func TestRate(t *testing.T) {
 	r := newRelay(t, runtime.Options{}, ", rate: {events: 50}", "")
 	conn := r.dial()
@@ -241,7 +239,7 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// Settings change at a reload without ending a connection; another mode takes a restart.
+// Settings change at a reload without ending a connection. Another mode requires a restart.
 func TestReload(t *testing.T) {
 	r := newRelay(t, runtime.Options{}, "", "")
 	conn := r.dial()
