@@ -84,7 +84,7 @@ func tooLarge(limit int64) *api.Error {
 	}
 }
 
-// bodyTooLarge is tooLarge for events, of which the configuration has the limit.
+// bodyTooLarge is tooLarge for events. Its hint names the limit in the configuration.
 func (s *Server) bodyTooLarge() *api.Error {
 	e := tooLarge(int64(s.limits.BodyBytes))
 	e.Hint += ", or raise ingest.limits.body_bytes"
