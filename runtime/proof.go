@@ -102,10 +102,10 @@ func (r *Runtime) acceptedEvidence(sequence uint64, incarnation string) (proof.E
 }
 
 // proveOutcome proves the last outcome of an event on a lane, and discloses the last possible delivery of
-// different content. It looks in the lane's present log first, then in those of earlier incarnations. It
+// different content. It looks in the lane's last log first, then in those of earlier incarnations. It
 // returns nil if there is no outcome, or an earlier log has one that no signature covers.
 func (r *Runtime) proveOutcome(ctx context.Context, s *delivery.State, sequence uint64) (*proof.File, error) {
-	for incarnation := r.journal.Identity().Incarnation; incarnation != ""; {
+	for incarnation := s.Log; incarnation != ""; {
 		name := journal.DeliveredName(incarnation, s.ID)
 		found, err := r.findOutcome(ctx, name, sequence)
 		if err != nil {
@@ -165,6 +165,9 @@ func (r *Runtime) proveIn(ctx context.Context, s *delivery.State, incarnation st
 // incarnationBefore returns the incarnation of the log that a lane's log continues, "" if there is none.
 func (r *Runtime) incarnationBefore(name string) (incarnation string, err error) {
 	err = r.journal.Entries(name, 0, 1, func(_ uint64, entry []byte) error {
+		if entry == nil {
+			return nil
+		}
 		parsed, err := proof.ParseEntry(entry)
 		if begin, ok := parsed.(proof.Begin); ok && begin.Previous != "" {
 			_, incarnation, _, err = proof.ParseOrigin(begin.Previous)
