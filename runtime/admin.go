@@ -54,8 +54,9 @@ func (r *Runtime) Resume(ctx context.Context, callback string, by By) error {
 }
 
 // Detach makes a callback skip its pending and all new events until Attach. It also works on a paused
-// callback. Detach gives up sealed payloads and frees their space. Attach repeats the own records that the
-// callback skips. Errors: *NeedsApprovalError if other principals must approve first; ErrControl if the
+// callback. Detach gives up sealed payloads and frees their space. A payload that is being sent stays pending
+// until its attempt ends; if the attempt fails, the payload is given up too. Attach repeats the own records
+// that the callback skips. Errors: *NeedsApprovalError if other principals must approve first; ErrControl if the
 // callback cannot be detached.
 func (r *Runtime) Detach(ctx context.Context, callback string, by By) error {
 	if r.control != "" && callback == r.control {
