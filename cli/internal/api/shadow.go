@@ -21,6 +21,7 @@ type StartShadow struct {
 
 // Shadow has a shadow's results so far. Paths and Failure need the role comply.
 type Shadow struct {
+	ID       string `json:"id"` // also its version, for If-Match
 	Callback string `json:"callback"`
 	Filter   string `json:"filter"`
 	Kind     string `json:"kind"`   // module or policy
@@ -51,6 +52,9 @@ type Shadow struct {
 	Now   ShadowCost `json:"now"`   // cost of the current filter
 	Would ShadowCost `json:"would"` // cost of the module or policy on trial
 }
+
+// ETag returns the version, for the header of a response.
+func (s Shadow) ETag() string { return s.ID }
 
 // ShadowOutcome counts events with another outcome. Would is pending if the shadow could not
 // decide.

@@ -55,6 +55,9 @@ func (d *daemon) StartRollout(ctx context.Context, want api.StartRollout, by run
 	if err != nil {
 		return api.Rollout{}, err
 	}
+	if err := by.Check(o.Running); err != nil {
+		return api.Rollout{}, errors.Join(fmt.Errorf("filter %s: %w", o.Filter, err), version.Close())
+	}
 	if o.Digest == o.Running {
 		return api.Rollout{}, errors.Join(refusal(http.StatusConflict, api.ReasonConflict, "", "filter %s has this version", o.Filter), version.Close())
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"auditrelay"
@@ -22,6 +23,7 @@ const tableShadow = "auditrelay_shadow"
 
 // trial is the version that a shadow tries.
 type trial struct {
+	id      string
 	filter  string
 	module  string // the module's digest, or
 	policy  string // the policy's YAML
@@ -60,7 +62,7 @@ func (d *daemon) StartShadow(ctx context.Context, want api.StartShadow, by runti
 	if (want.Module == "") == (want.Policy == "") {
 		return api.Shadow{}, badField("", "expected one of module and policy")
 	}
-	t := &trial{filter: want.Filter, policy: want.Policy, by: by.Principal}
+	t := &trial{id: strconv.FormatInt(time.Now().UnixNano(), 36), filter: want.Filter, policy: want.Policy, by: by.Principal}
 	with, err := d.standIns(ctx, cfg, callback, t, want)
 	if err != nil {
 		return api.Shadow{}, err
@@ -70,6 +72,9 @@ func (d *daemon) StartShadow(ctx context.Context, want api.StartShadow, by runti
 			err = errors.Join(err, f.Close())
 		}
 		return err
+	}
+	if err := by.Check(t.running); err != nil {
+		return api.Shadow{}, closing(fmt.Errorf("filter %s: %w", t.filter, err))
 	}
 	if running, err := d.rt.Shadow(callback.Name); err == nil && running.Ended.IsZero() {
 		return api.Shadow{}, closing(fmt.Errorf("callback %s: %w", callback.Name, runtime.ErrShadows))
@@ -252,7 +257,7 @@ func (d *daemon) ListShadows() []api.Shadow {
 
 func newShadow(r *runtime.ShadowResult, t *trial) api.Shadow {
 	out := api.Shadow{
-		Callback: r.Callback, Filter: r.Filter, Kind: t.kind(), Digest: t.digest, Running: t.running, By: t.by,
+		ID: t.id, Callback: r.Callback, Filter: r.Filter, Kind: t.kind(), Digest: t.digest, Running: t.running, By: t.by,
 		Started: r.Started.UTC(), Until: r.Until.UTC(), End: r.End, Limit: r.Limit,
 		Events: r.Events, Missed: r.Missed, Same: r.Same, Changed: r.Changed, Exposing: r.Exposing, Emitting: r.Emitting,
 		Outcomes: []api.ShadowOutcome{}, Failures: r.Failures, Failure: r.Failure, OtherPaths: r.OtherPaths, Examples: r.Examples,
@@ -282,10 +287,14 @@ func (d *daemon) shadowOf(callback string) (api.Shadow, error) {
 	return api.Shadow{}, runtime.ErrNoShadow
 }
 
-func (d *daemon) trial(callback string) (*trial, error) {
+// trialSeen returns the trial of a callback's shadow, if it is the one that the user saw.
+func (d *daemon) trialSeen(callback string, by runtime.By) (*trial, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if t := d.trials[callback]; t != nil {
+		if err := by.Check(t.id); err != nil {
+			return nil, fmt.Errorf("the shadow of callback %s: %w", callback, err)
+		}
 		return t, nil
 	}
 	return nil, fmt.Errorf("callback %s: %w", callback, runtime.ErrNoShadow)
@@ -293,9 +302,12 @@ func (d *daemon) trial(callback string) (*trial, error) {
 
 // UseShadow puts a shadow's version in force.
 func (d *daemon) UseShadow(ctx context.Context, callback string, by runtime.By) (api.ShadowUsed, error) {
-	t, err := d.trial(callback)
+	t, err := d.trialSeen(callback, by)
 	if err != nil {
 		return api.ShadowUsed{}, err
+	}
+	if by.Seen != "" {
+		by.Seen = t.running // the shadow compared with this version
 	}
 	if t.module != "" {
 		_, err = d.UseModule(ctx, t.filter, api.Use{SHA256: t.module}, by)
@@ -310,7 +322,7 @@ func (d *daemon) UseShadow(ctx context.Context, callback string, by runtime.By) 
 
 // DropShadow ends a shadow and deletes its result.
 func (d *daemon) DropShadow(ctx context.Context, callback string, by runtime.By) error {
-	t, err := d.trial(callback)
+	t, err := d.trialSeen(callback, by)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func (v *visit) approvals() error {
 // decide approves or rejects a request. The form has the digest of what its user saw.
 func (v *visit) decide() error {
 	why, id := api.Why{Reason: v.r.PostFormValue("reason")}, v.r.PathValue("id")
-	digest := v.r.PostFormValue("digest")
+	digest := seen(v.r.PostForm)
 	if digest == "" {
 		return &api.Error{Status: 400, Message: "the form does not say what it approves"}
 	}

@@ -79,6 +79,7 @@ func (v *visit) policyByDigest() error {
 type tryView struct {
 	Callbacks []api.CallbackStatus
 	Policies  []api.PolicyInForce // of native filters
+	InForce   map[string]string   // their digests
 	Guests    []api.Filter
 	Modules   []api.Module // uploaded
 
@@ -149,9 +150,11 @@ func (v *visit) showTry(out *tryView) error {
 	if err != nil {
 		return err
 	}
+	out.InForce = map[string]string{}
 	for _, p := range policies {
 		if p.Kind == "policy" {
 			out.Policies = append(out.Policies, p)
+			out.InForce[p.Name] = p.Digest
 		}
 	}
 	if out.Guests, err = v.api.Filters(v.r.Context()); err != nil {

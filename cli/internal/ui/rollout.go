@@ -12,7 +12,8 @@ import (
 
 type rolloutsView struct {
 	Rollouts []rolloutView
-	Filters  []api.Filter // guest filters whose module can be rolled out
+	Filters  []api.Filter      // guest filters whose module can be rolled out
+	Running  map[string]string // digests of their modules
 	Modules  []api.Module
 }
 
@@ -75,6 +76,7 @@ func (v *visit) rollouts() error {
 		if out.Filters, err = v.api.Filters(ctx); err != nil {
 			return err
 		}
+		out.Running = running(out.Filters)
 		if out.Modules, err = v.api.Modules(ctx); err != nil {
 			return err
 		}

@@ -14,7 +14,8 @@ import (
 
 type shadowsView struct {
 	Shadows []shadowView
-	Filters []shadowFilter // filters that can be tried here
+	Filters []shadowFilter    // filters that can be tried here
+	Running map[string]string // digests of their modules
 	Modules []api.Module
 }
 
@@ -70,6 +71,7 @@ func (v *visit) shadows() error {
 		if err != nil {
 			return err
 		}
+		out.Running = running(filters)
 		for _, f := range filters {
 			for _, callback := range f.Callbacks {
 				out.Filters = append(out.Filters, shadowFilter{f.Name, callback})
@@ -80,6 +82,15 @@ func (v *visit) shadows() error {
 		}
 	}
 	return v.show("shadows", "Shadows", out)
+}
+
+// running returns the digests of the modules that filters run.
+func running(filters []api.Filter) map[string]string {
+	all := map[string]string{}
+	for _, f := range filters {
+		all[f.Name] = f.SHA256
+	}
+	return all
 }
 
 func (v *visit) shadow() error {

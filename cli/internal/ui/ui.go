@@ -9,6 +9,7 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -238,13 +239,23 @@ func (s *server) serve(sc screen) http.HandlerFunc {
 				return
 			}
 		}
-		if seen := r.PostForm.Get("seen"); seen != "" { // the form acts on this version alone
-			v.api = v.api.Seeing(seen)
+		if version := seen(r.PostForm); version != "" { // the form acts on this version alone
+			v.api = v.api.Seeing(version)
 		}
 		if err := sc.show(v); err != nil {
 			v.failure(err)
 		}
 	}
+}
+
+// seen returns the version that the form's user saw: of the object, or of the filter that the
+// user selected in the form. It returns "" if the form has none.
+func seen(form url.Values) string {
+	if version := form.Get("seen"); version != "" {
+		return version
+	}
+	filter, _, _ := strings.Cut(cmp.Or(form.Get("filter"), form.Get("where")), " ")
+	return form.Get("seen " + filter)
 }
 
 // unreadable returns the reason why a submitted form was not read.
