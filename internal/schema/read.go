@@ -82,9 +82,10 @@ var (
 const longestTime = 64
 
 // Time reads a time like document.ParseTime, or as the number of seconds, milliseconds,
-// microseconds or nanoseconds since 1970. The size of the number determines the unit.
+// microseconds or nanoseconds since 1970. The size of the number determines the unit. A space may
+// stand before the offset, and the offset may be UTC or GMT, as Ruby writes it.
 func Time(text string) (time.Time, auditrelay.TimeSource) {
-	if t, naive, ok := document.ParseTime([]byte(text)); ok {
+	if t, naive, ok := document.ParseTime([]byte(joinOffset(text))); ok {
 		if naive {
 			return t, auditrelay.TimeNaive
 		}
@@ -113,6 +114,21 @@ func Time(text string) (time.Time, auditrelay.TimeSource) {
 		return time.Time{}, auditrelay.TimeUnreadable
 	}
 	return time.Unix(seconds.Int64(), rest.Int64()).UTC(), auditrelay.TimeOfEvent
+}
+
+// joinOffset removes a space before the offset of a time, and writes UTC and GMT as Z.
+func joinOffset(text string) string {
+	i := strings.LastIndexByte(text, ' ')
+	if i < 0 {
+		return text
+	}
+	switch at, offset := text[:i], text[i+1:]; {
+	case offset == "UTC", offset == "GMT":
+		return at + "Z"
+	case strings.HasPrefix(offset, "+"), strings.HasPrefix(offset, "-"):
+		return at + offset
+	}
+	return text
 }
 
 // maxYear is the end of the year 9999.

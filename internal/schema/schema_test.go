@@ -81,12 +81,19 @@ func TestTimes(t *testing.T) {
 		"2026-01-01T00:00:00Z":                at,
 		"2026-01-01T01:00:00.000000001+01:00": at.Add(1),
 		"0":                                   time.Unix(0, 0).UTC(),
+		"2026-01-01 00:00:00 UTC":             at,
+		"2026-01-01 00:00:00.25 UTC":          at.Add(250 * time.Millisecond),
+		"2026-01-01T00:00:00 GMT":             at,
+		"2026-01-01 02:00:00 +0200":           at,
+		"2025-12-31 22:30:00 -01:30":          at,
 	} {
 		if got, from := Time(text); !got.Equal(want) || from != auditrelay.TimeOfEvent {
 			t.Errorf("%s: %v (%v)", text, got, from)
 		}
 	}
-	for _, text := range []string{"", "soon", "-1", "1e999999999", "1/3", "0x10", "99999999999999999999999", "NaN", strings.Repeat("1", 65)} {
+	for _, text := range []string{"", "soon", "-1", "1e999999999", "1/3", "0x10", "99999999999999999999999", "NaN", strings.Repeat("1", 65),
+		"2026-01-01 UTC", "2026-01-01 +0200", "2026-01-01 00:00:00 CET", "2026-01-01 00:00:00 utc", "2026-01-01T00:00:00Z UTC", "2026-01-01 00:00:00 +0000 UTC",
+		"2026-01-01 00:00:00  UTC", "2026-01-01 00:00:00 Z", "2026-01-01 00:00:00 ", " UTC", "1767225600 UTC", "1767225600 +0000"} {
 		if got, from := Time(text); from != auditrelay.TimeUnreadable {
 			t.Errorf("%s: %v (%v)", text, got, from)
 		}
