@@ -54,11 +54,14 @@ type ShadowOptions struct {
 	// MaxShadowTime.
 	Events uint64
 	Time   time.Duration
+	// Ended, if not nil, gets the result once the shadow has ended. The journal is still open.
+	Ended func(ShadowResult)
 }
 
 // shadow is a running or ended shadow of one callback.
 type shadow struct {
 	owned  []io.Closer
+	ended  func(ShadowResult) // may be nil
 	judge  *judge
 	live   *stepCost // cost of the step under trial in the callback itself
 	width  int
@@ -132,7 +135,7 @@ func (r *Runtime) StartShadow(o ShadowOptions) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("start a shadow of callback %s: %w", o.Callback, err), closeAll(owned))
 	}
-	s.owned = owned
+	s.owned, s.ended = owned, o.Ended
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	s.cancel = cancel
 	c.shadow.Store(s)
@@ -327,8 +330,11 @@ func (s *shadow) run(ctx context.Context, c *callback) {
 		s.judge.close()
 		_ = closeAll(s.owned) // errors of a filter under trial do not matter to the relay
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.result.Ended, s.result.End = time.Now(), why.Error()
+		s.mu.Unlock()
+		if s.ended != nil {
+			s.ended(s.snapshot())
+		}
 	}()
 	w := s.judge.worker()
 	defer s.judge.release(w)

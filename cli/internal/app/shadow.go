@@ -39,6 +39,16 @@ func (t *trial) kind() string {
 	return "policy"
 }
 
+// triedRecord describes a trial in an own record.
+type triedRecord struct {
+	Filter  string `json:"filter"`
+	Kind    string `json:"kind"`
+	Digest  string `json:"digest"`
+	Running string `json:"running"`
+}
+
+func (t *trial) record() triedRecord { return triedRecord{t.filter, t.kind(), t.digest, t.running} }
+
 // StartShadow runs another module or policy on live events, in parallel with a filter's own.
 func (d *daemon) StartShadow(ctx context.Context, want api.StartShadow, by runtime.By) (api.Shadow, error) {
 	ctx, done, err := d.change(ctx)
@@ -81,13 +91,13 @@ func (d *daemon) StartShadow(ctx context.Context, want api.StartShadow, by runti
 	}
 	o := runtime.ShadowOptions{Callback: callback.Name, Filter: want.Filter, With: with, Events: want.Events, Time: time.Duration(want.Seconds) * time.Second}
 	change := d.shadowChange(by, "start", auditrelay.ActionCreated, callback.Name, t)
-	if err := d.rt.Record(ctx, change); err != nil {
+	begun, err := d.rt.Begin(change)
+	if err != nil {
 		return api.Shadow{}, closing(err)
 	}
+	o.Ended = func(r runtime.ShadowResult) { d.shadowEnded(begun, t, &r) }
 	if err := d.rt.StartShadow(o); err != nil {
-		change.Failed = true
-		d.record(ctx, change)
-		return api.Shadow{}, err
+		return api.Shadow{}, errors.Join(err, begun.End(nil, err))
 	}
 	d.mu.Lock()
 	if d.trials == nil {
@@ -224,20 +234,35 @@ func (d *daemon) shadowBudget(cfg *config.Config, callback *config.Callback) *wa
 
 // shadowChange returns the own record of an act on a shadow.
 func (d *daemon) shadowChange(by runtime.By, act string, action auditrelay.Action, callback string, t *trial) runtime.Change {
-	type tried struct {
-		Filter  string `json:"filter"`
-		Kind    string `json:"kind"`
-		Digest  string `json:"digest"`
-		Running string `json:"running"`
-	}
 	c := runtime.Change{By: by, Act: act, Action: action, Table: tableShadow, Object: callback, MakesRoom: true}
-	what := tried{t.filter, t.kind(), t.digest, t.running}
+	what := t.record()
 	if action == auditrelay.ActionDeleted {
 		c.Before = what
 	} else {
 		c.After = what
 	}
 	return c
+}
+
+// shadowEnded records the end of a shadow with its counts. If the relay is killed, the next start
+// records that the shadow was interrupted.
+func (d *daemon) shadowEnded(begun *runtime.Begun, t *trial, r *runtime.ShadowResult) {
+	failures := uint64(0)
+	for _, n := range r.Failures {
+		failures += n
+	}
+	err := begun.End(struct {
+		triedRecord
+		End      string `json:"end"`
+		Events   uint64 `json:"events"`
+		Missed   uint64 `json:"missed"`
+		Changed  uint64 `json:"changed"`
+		Exposing uint64 `json:"exposing"`
+		Failed   uint64 `json:"failed"`
+	}{t.record(), r.End, r.Events, r.Missed, r.Changed, r.Exposing, failures}, nil)
+	if err != nil {
+		d.log.Error("the end of a shadow could not be recorded; the next start records that it was interrupted", "callback", r.Callback, "error", err)
+	}
 }
 
 // ListShadows returns the shadows' results so far.

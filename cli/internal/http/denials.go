@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -16,14 +17,16 @@ import (
 // tableRequest is the table_name of own records about denied requests.
 const tableRequest = "auditrelay_request"
 
-// denials counts denied requests by reason, name and address. Once a window it writes own
-// records and one log line, so that a client that guesses tokens fills neither.
+// denials counts denied requests by reason, name and address. The denials of a window are one
+// act with two own records: the first is durable before the first refusal, so no crash loses it;
+// the second has their number. A window has one log line. So a client that guesses tokens fills
+// neither journal nor log.
 type denials struct {
 	rt     *runtime.Runtime
 	log    *slog.Logger
 	window time.Duration
 	mu     sync.Mutex
-	counts map[denial]uint64
+	counts map[denial]*denied
 	timer  *time.Timer // nil if no window is open
 	closed bool
 }
@@ -40,6 +43,17 @@ func (s *Server) deny(r *http.Request, reason, name string) {
 
 // denial is the key of a count.
 type denial struct{ reason, name, address string }
+
+// denied counts the requests of one key.
+type denied struct {
+	requests uint64
+	act      *runtime.Begun // nil: the first record could not be written
+}
+
+func (k denial) change() runtime.Change {
+	return runtime.Change{By: runtime.By{Principal: k.name, Address: k.address},
+		Act: "deny", Action: auditrelay.ActionBlocked, Table: tableRequest, Object: k.reason, MakesRoom: true}
+}
 
 const (
 	denialWindow = time.Minute
@@ -60,9 +74,16 @@ func (d *denials) add(reason, name, address string) {
 		key.address, key.name = "other", ""
 	}
 	if d.counts == nil {
-		d.counts = map[denial]uint64{}
+		d.counts = map[denial]*denied{}
 	}
-	d.counts[key]++
+	if d.counts[key] == nil {
+		act, err := d.rt.Begin(key.change())
+		if err != nil {
+			act = nil // tell tries again, and reports it
+		}
+		d.counts[key] = &denied{act: act}
+	}
+	d.counts[key].requests++
 	if d.timer == nil {
 		d.timer = time.AfterFunc(d.window, d.tell)
 	}
@@ -96,16 +117,11 @@ func (d *denials) tell() {
 	keys := make([]denial, 0, len(counts))
 	for key, n := range counts {
 		keys = append(keys, key)
-		total += n
+		total += n.requests
 	}
-	slices.SortFunc(keys, func(a, b denial) int { return int(min(counts[b], 1<<31)) - int(min(counts[a], 1<<31)) })
+	slices.SortFunc(keys, func(a, b denial) int { return cmp.Compare(counts[b].requests, counts[a].requests) })
 	for _, key := range keys {
-		err := d.rt.Record(context.Background(), runtime.Change{
-			By:  runtime.By{Principal: key.name, Address: key.address},
-			Act: "deny", Action: auditrelay.ActionBlocked, Table: tableRequest, Object: key.reason,
-			After: map[string]any{"requests": counts[key]}, MakesRoom: true,
-		})
-		if err != nil {
+		if err := d.record(key, counts[key]); err != nil {
 			failed = err
 		}
 	}
@@ -113,6 +129,17 @@ func (d *denials) tell() {
 	if failed != nil {
 		d.log.Error("denied requests could not be recorded", "error", failed)
 	}
+}
+
+// record records the number of denied requests.
+func (d *denials) record(key denial, n *denied) error {
+	after := map[string]any{"requests": n.requests}
+	if n.act != nil {
+		return n.act.End(after, nil)
+	}
+	change := key.change()
+	change.After = after
+	return d.rt.Record(context.Background(), change)
 }
 
 // close reports the counts and stops counting.

@@ -43,28 +43,46 @@ func TestEveryDenialIsOnRecord(t *testing.T) {
 			t.Errorf("%s %s as %s: %d %s", c.method, c.path, c.role, status, answer)
 		}
 	}
+	begun, _ := r.denials()
 	r.srv.denials.tell()
-	records, _, err := r.rt.OwnRecords(t.Context(), 0, 100)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]int{}
-	for _, e := range records {
-		var o struct {
-			By      string                 `json:"changed_by"`
-			Object  string                 `json:"object_id"`
-			After   struct{ Requests int } `json:"updated_values"`
-			Control struct{ Act string }   `json:"control"`
-		}
-		if err := json.Unmarshal(e.Data, &o); err != nil {
-			t.Fatal(err)
-		}
-		if o.Control.Act == "deny" {
-			got[o.By+" "+o.Object] += o.After.Requests
-		}
-	}
+	_, got := r.denials()
 	want := map[string]int{"v forbidden": 2, "o forbidden": 1, "c forbidden": 1, "i forbidden": 1, " unauthorized": 1}
 	if !maps.Equal(got, want) {
 		t.Errorf("on record are %v, want %v", got, want)
 	}
+	for who := range want {
+		if begun[who] != 1 {
+			t.Errorf("of %s %d are on record before the end of the minute, want one: a crash would lose them", who, begun[who])
+		}
+	}
+}
+
+// denials returns the own records of denied requests, by name and reason: how many begun ones,
+// and the number of requests in the others.
+func (r *relay) denials() (begun, requests map[string]int) {
+	r.t.Helper()
+	records, _, err := r.rt.OwnRecords(r.t.Context(), 0, 100)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	begun, requests = map[string]int{}, map[string]int{}
+	for _, e := range records {
+		var o struct {
+			By      string                        `json:"changed_by"`
+			Object  string                        `json:"object_id"`
+			After   struct{ Requests int }        `json:"updated_values"`
+			Control struct{ Act, Outcome string } `json:"control"`
+		}
+		if err := json.Unmarshal(e.Data, &o); err != nil {
+			r.t.Fatal(err)
+		}
+		switch who := o.By + " " + o.Object; {
+		case o.Control.Act != "deny":
+		case o.Control.Outcome == "begun":
+			begun[who]++
+		default:
+			requests[who] += o.After.Requests
+		}
+	}
+	return begun, requests
 }
