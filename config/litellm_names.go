@@ -84,11 +84,14 @@ func (l *litellm) noCallbacks(settings *node) {
 }
 
 // misspelt names the keys that are meant for audit logs and that LiteLLM does not know. It
-// says nothing about them.
+// says nothing about them. It also names the relay's own keys that stand in LiteLLM's table.
 func (l *litellm) misspelt(settings *node) {
 	for _, k := range settings.keys {
 		if near := nearest(k.text, auditKeys); near != "" && near != k.text && strings.Contains(k.text, "audit") {
 			l.report.warn(k, "litellm_settings.%s is ignored, here and by LiteLLM: did you mean %s?", bounded(k.text), near)
+		}
+		if k.text == redactionSetting || k.text == storeSetting {
+			l.report.warn(k, "litellm_settings.%s is ignored: put %s beside litellm_settings, not inside it", k.text, k.text)
 		}
 	}
 }

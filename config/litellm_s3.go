@@ -182,8 +182,11 @@ func (s *s3Params) param(k, n *node) {
 		s.report.add(k, at, "an unknown key%s", hint(k.text, names))
 		return
 	}
-	// LiteLLM treats an empty value as missing.
-	if n.kind == kindNull || (n.kind == kindString && n.text == "" && !n.unset) {
+	if empty(n) {
+		return
+	}
+	if strings.HasPrefix(option, "credentials.role.") && empty(s.params.get("s3_aws_role_name")) {
+		s.report.info(k, "%s is not used without s3_aws_role_name: no role is assumed", k.text)
 		return
 	}
 	switch k.text {
@@ -223,6 +226,11 @@ func (s *s3Params) param(k, n *node) {
 	default:
 		s.out.putPath(n, option, n)
 	}
+}
+
+// empty reports whether a parameter is missing. LiteLLM treats an empty value as missing.
+func empty(n *node) bool {
+	return n == nil || n.kind == kindNull || n.kind == kindString && n.text == "" && !n.unset
 }
 
 // text returns the value of another parameter.

@@ -242,7 +242,7 @@ litellm_settings:
 	// Except if the value determines the choice.
 	for _, settings := range []string{
 		"audit_log_callbacks: [s3_v2], s3_callback_params: {s3_verify: os.environ/NOT_SET}",
-		"audit_log_callbacks: [s3_v2], s3_callback_params: {s3_aws_web_identity_token: os.environ/NOT_SET}",
+		"audit_log_callbacks: [s3_v2], s3_callback_params: {s3_aws_role_name: r, s3_aws_web_identity_token: os.environ/NOT_SET}",
 		"audit_log_callbacks: [os.environ/NOT_SET]",
 	} {
 		_, _, err = Translate("litellm.yaml", []byte("litellm_settings: {"+settings+"}"), testOptions(""))
@@ -276,12 +276,16 @@ func TestEachS3Parameter(t *testing.T) {
 		{"s3_verify: none.pem", "", "error: litellm_settings.s3_callback_params.s3_verify"},
 		{"s3_aws_profile_name: p", "profile: p", ""},
 		{"s3_aws_role_name: r", "arn: r", ""},
-		{"s3_aws_session_name: s", "session_name: s", ""},
-		{"s3_aws_external_id: x", "external_id: x", "LiteLLM's s3_v2 does not read it"},
+		{"s3_aws_role_name: r\n    s3_aws_session_name: s", "session_name: s", ""},
+		{"s3_aws_role_name: r\n    s3_aws_external_id: x", "external_id: x", "LiteLLM's s3_v2 does not read it"},
+		{"s3_aws_session_name: s", "layout: litellm", "s3_aws_session_name is not used without s3_aws_role_name"},
+		{"s3_aws_role_name: ''\n    s3_aws_external_id: x", "layout: litellm", "s3_aws_external_id is not used without s3_aws_role_name"},
+		{"s3_aws_web_identity_token: /run/token", "layout: litellm", "s3_aws_web_identity_token is not used without s3_aws_role_name"},
+		{"s3_aws_web_identity_token: oidc/google", "layout: litellm", "s3_aws_web_identity_token is not used without s3_aws_role_name"},
 		{"s3_aws_sts_endpoint: https://sts", "sts_endpoint: https://sts", ""},
-		{"s3_aws_web_identity_token: /run/token", "web_identity_token_file: /run/token", ""},
-		{"s3_aws_web_identity_token: os.environ/LONG_SECRET", "web_identity_token: os.environ/LONG_SECRET", ""},
-		{"s3_aws_web_identity_token: oidc/google", "", "error: litellm_settings.s3_callback_params.s3_aws_web_identity_token: tokens fetched by LiteLLM"},
+		{"s3_aws_role_name: r\n    s3_aws_web_identity_token: /run/token", "web_identity_token_file: /run/token", ""},
+		{"s3_aws_role_name: r\n    s3_aws_web_identity_token: os.environ/LONG_SECRET", "web_identity_token: os.environ/LONG_SECRET", ""},
+		{"s3_aws_role_name: r\n    s3_aws_web_identity_token: oidc/google", "", "error: litellm_settings.s3_callback_params.s3_aws_web_identity_token: tokens fetched by LiteLLM"},
 		{"s3_server_side_encryption: AES256", "type: s3", ""},
 		{"s3_server_side_encryption: aws:kms", "type: kms", ""},
 		{"s3_sse_kms_key_id: k", "type: kms", ""},
@@ -326,7 +330,7 @@ func TestEachS3Parameter(t *testing.T) {
 				t.Fatal("no error")
 			}
 			native, _, err := Translate("litellm.yaml", []byte(text), o)
-			if err != nil || !strings.Contains(string(native), " "+tt.want) {
+			if err != nil || !strings.Contains(string(native), " "+tt.want) || strings.Contains(tt.says, "without s3_aws_role_name") && strings.Contains(string(native), "role:") {
 				t.Errorf("got %v, no %q in\n%s", err, tt.want, native)
 			}
 			// In addition to the notes on the store, on LiteLLM's own remaining output, and on

@@ -37,6 +37,8 @@ func TestFilesOfLiteLLMsWithoutAuditCallbacks(t *testing.T) {
 		"litellm_settings: {}\n":                                         "lists no audit_log_callbacks",
 		"litellm_settings:\n":                                            "without litellm_settings",
 		"litellm_settings:\n  audit_log_callback: [s3_v2]\n":             "litellm_settings.audit_log_callback is ignored, here and by LiteLLM: did you mean audit_log_callbacks?",
+		"litellm_settings: {litellm_redaction: none}\n":                  "litellm_settings.litellm_redaction is ignored: put litellm_redaction beside litellm_settings",
+		"litellm_settings: {store: none}\n":                              "litellm_settings.store is ignored: put store beside litellm_settings",
 		"include: [models.yaml]\n":                                       "include is not followed",
 		"mcp_servers: {x: {url: y}}\n":                                   "without litellm_settings",
 		"model_list:\n  - {model_name: x, litellm_params: {model: y}}\n": "without litellm_settings",
