@@ -73,6 +73,9 @@ func (c *fleetDrain) Run(a *program) error {
 	if err != nil {
 		return err
 	}
+	if f.Leader == c.Name {
+		fmt.Fprintf(a.stderr, "%s leads until another relay can: auditrelay fleet shows when\n", c.Name)
+	}
 	return a.printFleet(f)
 }
 

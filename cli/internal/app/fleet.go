@@ -271,23 +271,40 @@ func replaced(all []runtime.FleetRelay, r *runtime.FleetRelay) bool {
 	})
 }
 
-// Drain makes a relay give the lease up, or allows it again with undo, and records that.
+// Drain makes a relay give the lease up, or allows it again with undo, and records that. It
+// returns the fleet with the change, unless this relay cannot read it soon.
 func (d *daemon) Drain(ctx context.Context, name string, undo bool, by runtime.By) (api.Fleet, error) {
 	act := "drain"
 	if undo {
 		act = "undrain"
 	}
-	if err := d.rt.Record(ctx, runtime.Change{By: by, Act: act, Action: auditrelay.ActionUpdated, Table: tableRelay, Object: name, After: map[string]any{"drained": !undo}}); err != nil {
-		return api.Fleet{}, err
-	}
-	n, err := d.fleet.member.Drain(ctx, name, undo)
+	begun, err := d.rt.Begin(runtime.Change{By: by, Act: act, Action: auditrelay.ActionUpdated, Table: tableRelay, Object: name, After: map[string]any{"drained": !undo}})
 	if err != nil {
 		return api.Fleet{}, err
 	}
-	if n == 0 {
-		return api.Fleet{}, refusal(404, api.ReasonNotFound, "auditrelay fleet lists them", "no relay that lives has the name %.64q", name)
+	n, err := d.fleet.member.Drain(ctx, name, undo)
+	if err == nil && n == 0 {
+		err = refusal(404, api.ReasonNotFound, "auditrelay fleet lists them", "no relay that lives has the name %.64q", name)
+	}
+	if ended := begun.End(nil, err); err != nil || ended != nil {
+		return api.Fleet{}, cmp.Or(err, ended)
+	}
+	soon, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for changed := d.fleet.member.Changed(); !drained(d.fleet.member.View().Relays, name, undo); changed = d.fleet.member.Changed() {
+		select {
+		case <-changed:
+		case <-soon.Done():
+			return d.Fleet(), nil
+		}
 	}
 	return d.Fleet(), nil
+}
+
+// drained reports whether no living relay with a name is still to be drained or, with undo, to
+// be allowed to lead.
+func drained(all []runtime.FleetRelay, name string, undo bool) bool {
+	return !slices.ContainsFunc(all, func(r runtime.FleetRelay) bool { return r.Name == name && r.Alive && r.Drained == undo })
 }
 
 // fleetFiles are the small files of the data directory that follow the journal from relay to

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -166,6 +167,16 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 	// exist there.
 	if status, answer := b.call("POST", "/v1/fleet/nobody/drain", `{}`, fleetToken); status != 404 {
 		t.Errorf("drain of a relay that is not there: %d %s", status, answer)
+	}
+	if _, answer := b.call("GET", "/v1/control", "", fleetToken); !regexp.MustCompile(`"object_id":"nobody"[^\n]*"outcome":"failed"`).MatchString(answer) {
+		t.Errorf("the failed drain is not on record as failed: %s", answer)
+	}
+	// The answer has the state after the act.
+	for _, one := range [][2]string{{"drain", `"drained"`}, {"undrain", `"standby"`}} {
+		act, state := one[0], one[1]
+		if status, answer := b.call("POST", "/v1/fleet/b/"+act, `{"reason": "a test"}`, fleetToken); status != 200 || !strings.Contains(answer, state) {
+			t.Errorf("%s of b: %d %s", act, status, answer)
+		}
 	}
 	if status, answer := b.call("POST", "/v1/fleet/a/drain", `{"reason": "a test"}`, fleetToken); status != 200 {
 		t.Fatalf("drain: %d %s", status, answer)
