@@ -36,8 +36,8 @@ const (
 	key     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
-// emulator starts Azurite; without it the test is skipped, and fails under CI=true.
-// It lies beside the folder that AUDITRELAY_TEST_BIN names (scripts/install-test-tools).
+// emulator starts Azurite. If it is not installed (scripts/install-test-tools), the test is
+// skipped, or fails under CI=true. Azurite lies beside the folder that AUDITRELAY_TEST_BIN names.
 func emulator(t testing.TB, accounts string) string {
 	t.Helper()
 	program := filepath.Join(os.Getenv("AUDITRELAY_TEST_BIN"), "..", "azurite", "node_modules", ".bin", "azurite-blob")
@@ -96,7 +96,7 @@ func folder(t testing.TB, at string) string {
 	return name
 }
 
-// blobs are the names in a container.
+// blobs returns the names in a container.
 func blobs(t testing.TB, at, name string) (names []string) {
 	t.Helper()
 	for pages := client(t, at, name).NewListBlobsFlatPager(nil); pages.More(); {
@@ -139,7 +139,7 @@ func documents(t testing.TB, at, name string) (docs [][]byte) {
 	return docs
 }
 
-// signature is a shared access signature of a container.
+// signature returns a shared access signature of a container.
 func signature(t testing.TB, at, name string, may sas.ContainerPermissions, expires time.Time) string {
 	t.Helper()
 	signed, err := client(t, at, name).GetSASURL(may, expires, nil)
@@ -150,9 +150,9 @@ func signature(t testing.TB, at, name string, may sas.ContainerPermissions, expi
 	return query
 }
 
-// A signature with the right to create delivers; what is there already is compared with the
-// right to read, and unverified with that to write. One that has expired stalls, its successor is taken up, and no error
-// tells either.
+// With the right to create, new blobs are delivered. An existing blob is compared if the signature
+// has the right to read, and is unverified if it only has the right to write. An expired signature
+// stalls the callback until a new one is in the file. No error quotes a signature.
 func TestSignatures(t *testing.T) {
 	at := emulator(t, "")
 	into := folder(t, at)
@@ -224,7 +224,7 @@ func conformance(t *testing.T, at string) {
 		})
 		kit.Read = func(t *testing.T) [][]byte { return documents(t, at, into) }
 		kit.Unordered = true
-		// The emulator's key does not change: what changes is what the file holds.
+		// The emulator's key does not change, only the content of the file.
 		kit.Expire = func(t *testing.T) { secretfile.Write(t, file, "bm90IHRoZSBrZXkgb2YgdGhlIGFjY291bnQ=") }
 		kit.Rotate = func(t *testing.T) { secretfile.Write(t, file, key+"\n") }
 		return kit
@@ -241,8 +241,8 @@ func render(t *testing.T, s *azureblob.Sink) auditrelay.Payload {
 	return payloads[0]
 }
 
-// What stands under a name already is compared: the same is success, another is refused,
-// and reports data that it may not read as unverified.
+// An existing blob is compared: equal data is success, other data is refused, and data that the
+// sink may not read is reported as unverified.
 func existing(t *testing.T, at string) {
 	into := folder(t, at)
 	s := newSink(t, options(at, into))
@@ -281,7 +281,7 @@ func probe(t *testing.T, at string) {
 	}
 }
 
-// An answer is read up to a bound.
+// The sink stops reading a response at a limit.
 func TestAnAnswerWithoutEnd(t *testing.T) {
 	var sent atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -303,7 +303,7 @@ func TestAnAnswerWithoutEnd(t *testing.T) {
 	}
 }
 
-// A page of something in between, with the statuses of an existing blob, is no delivery.
+// A proxy's page with the statuses of an existing blob is no delivery.
 func TestPagesAreNoBlob(t *testing.T) {
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		status := http.StatusForbidden
@@ -320,7 +320,7 @@ func TestPagesAreNoBlob(t *testing.T) {
 	}
 }
 
-// A store that does not answer is told apart from a delivery that was stopped.
+// The error of a store that does not respond differs from that of a stopped delivery.
 func TestASilentStore(t *testing.T) {
 	release := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
@@ -334,7 +334,7 @@ func TestASilentStore(t *testing.T) {
 	}
 }
 
-// Requests for tokens go by the proxy of the options, as all others.
+// Requests for tokens use the configured proxy, like all other requests.
 func TestTokensByTheProxy(t *testing.T) {
 	var asked sync.Map
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

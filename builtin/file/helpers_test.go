@@ -18,8 +18,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// documents returns the lines of the rotated files and of the file itself, in
-// order; every one must be whole.
+// documents returns the lines of the rotated files and of the current file, in order. Every line
+// must be complete.
 func documents(t *testing.T, path string) [][]byte {
 	t.Helper()
 	files, err := filepath.Glob(strings.TrimSuffix(path, ".ndjson") + "-*")
@@ -56,7 +56,7 @@ func documents(t *testing.T, path string) [][]byte {
 	return docs
 }
 
-// payload renders one chunk of n records from a sequence on.
+// payload renders one chunk of n records, starting at a sequence.
 func payload(t testing.TB, sink *file.Sink, from uint64, n int) auditrelay.Payload {
 	t.Helper()
 	chunk := auditrelay.Chunk{Callback: "archive", Journal: "j.1", From: from, To: from + uint64(n)}

@@ -58,8 +58,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// A symbolic link in the place of any of the sink's files is not followed: what it leads
-// to stays as it is, and the callback says what to do.
+// The sink does not follow a symbolic link in place of one of its files. The link's target stays
+// unchanged, and the error says what to do.
 func TestPlantedLinksAreNotFollowed(t *testing.T) {
 	for _, suffix := range []string{"", ".lock", ".state", ".state.new"} {
 		t.Run("events.ndjson"+suffix, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestACrashAtEveryStepOfARotation(t *testing.T) {
 	data, before := read(t, path), read(t, path+".state")
 	deliver(t, sink, payload(t, sink, 3, 2))
 	sink.Close()
-	// The rotation rewrote the state: its first line says that the file is new.
+	// The rotation rewrote the state. Its first line says that the file is new.
 	begun, _, _ := bytes.Cut(read(t, path+".state"), []byte("\n"))
 	begun = append(begun, '\n')
 	rotated, err := filepath.Glob(filepath.Join(dir, "audit-*"))
@@ -314,7 +314,7 @@ func TestWhatOthersDoToTheFile(t *testing.T) {
 	}
 }
 
-// What another program did, one after another, is over once the place is free.
+// Faults caused by other programs end once the path is free.
 func TestAFreePlaceIsTakenAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "folder", "audit.ndjson")
 	sink := newSink(t, file.Options{Path: path})

@@ -28,8 +28,8 @@ import (
 	"auditrelay/sinktest"
 )
 
-// emulator starts fake-gcs-server; without the program the test is skipped, and fails
-// under CI=true.
+// emulator starts fake-gcs-server. If it is not installed, the test is skipped, or fails under
+// CI=true.
 func emulator(t testing.TB) string {
 	t.Helper()
 	program := filepath.Join(os.Getenv("AUDITRELAY_TEST_BIN"), "fake-gcs-server")
@@ -90,7 +90,7 @@ func get(t testing.TB, address string) []byte {
 	return data
 }
 
-// names are the keys in a bucket.
+// names returns the keys in a bucket.
 func names(t testing.TB, at, bucket string) []string {
 	t.Helper()
 	var list struct{ Items []struct{ Name string } }
@@ -104,7 +104,7 @@ func names(t testing.TB, at, bucket string) []string {
 	return keys
 }
 
-// documents are the records in a bucket.
+// documents returns the records in a bucket.
 func documents(t testing.TB, at, bucket string) (docs [][]byte) {
 	for _, key := range names(t, at, bucket) {
 		if strings.Contains("/"+key, "/_") {
@@ -161,8 +161,8 @@ func chunk(from uint64, n int) auditrelay.Chunk {
 	return c
 }
 
-// What stands under a key already is compared: the same is success, another is refused,
-// and reports data that it may not read as unverified.
+// An existing object is compared: equal data is success, other data is refused, and data that the
+// sink may not read is reported as unverified.
 func TestWhatIsThereAlready(t *testing.T) {
 	at := emulator(t)
 	into := bucket(t, at)
@@ -212,7 +212,7 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// A page of something in between, with the statuses of an existing object, is no delivery.
+// A proxy's page with the statuses of an existing object is no delivery.
 func TestPagesAreNoObject(t *testing.T) {
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		status := http.StatusForbidden
@@ -229,8 +229,8 @@ func TestPagesAreNoObject(t *testing.T) {
 	}
 }
 
-// A token service that takes a request and never answers holds a delivery no longer than
-// request_timeout, and the next asks anew.
+// A token service that never responds delays a delivery by request_timeout at most. The next
+// delivery sends a new request.
 func TestASilentTokenService(t *testing.T) {
 	var asked atomic.Int32
 	release := make(chan struct{})
@@ -256,14 +256,14 @@ func TestASilentTokenService(t *testing.T) {
 	if _, err := s.Deliver(ctx, p); auditrelay.KindOf(err) != auditrelay.Transient || err == nil || ctx.Err() != nil {
 		t.Fatalf("%v, %v", err, ctx.Err())
 	}
-	// The answer's checksum is another's: what counts here is that it came to it.
+	// The response's checksum is wrong. Here it only counts that the request reached the service.
 	if _, err := s.Deliver(ctx, p); auditrelay.KindOf(err) != auditrelay.Refused {
 		t.Errorf("afterwards: %v", err)
 	}
 }
 
-// A token service of the inside is not asked, whichever kind of credentials names it, and the
-// error says what to do.
+// No kind of credentials can make the sink call a token service on an internal network. The error
+// says what to do.
 func TestATokenServiceOfTheInside(t *testing.T) {
 	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was asked") }))
 	defer service.Close()
@@ -278,7 +278,7 @@ func TestATokenServiceOfTheInside(t *testing.T) {
 	}
 }
 
-// serviceAccount is a file with a key, whose tokens come from at.
+// serviceAccount creates a key file whose tokens come from at.
 func serviceAccount(t *testing.T, at string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "key.json")
@@ -286,8 +286,8 @@ func serviceAccount(t *testing.T, at string) string {
 	return file
 }
 
-// A service account's key gives a token, which a rotated file replaces; a refused one
-// stalls the callback, and no error holds the key.
+// A service account's key gives a token. A rotated key file replaces it. A refused key stalls the
+// callback, and no error contains the key.
 func TestServiceAccount(t *testing.T) {
 	valid := "first"
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -314,7 +314,7 @@ func TestServiceAccount(t *testing.T) {
 	s := newSink(t, o)
 	p := render(t, s, chunk(1, 1))
 	deliver := func() error { _, err := s.Deliver(t.Context(), p); return err }
-	// The answer's checksum is another's: what counts here is that it came to it.
+	// The response's checksum is wrong. Here it only counts that the request reached the service.
 	if err := deliver(); auditrelay.KindOf(err) != auditrelay.Refused {
 		t.Errorf("with a token: %v", err)
 	}

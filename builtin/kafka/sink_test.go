@@ -57,7 +57,7 @@ func newSink(t testing.TB, o kafka.Options) *kafka.Sink {
 	return s
 }
 
-// read consumes the topic from its beginning to the end that it has now.
+// read consumes the topic from its beginning to its present end.
 func read(t *testing.T, c *kfake.Cluster) (all []*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
@@ -95,7 +95,7 @@ func read(t *testing.T, c *kfake.Cluster) (all []*kgo.Record) {
 	return all
 }
 
-// silent is a listener that accepts and never answers.
+// silent is a listener that accepts connections and never responds.
 func silent(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -106,7 +106,7 @@ func silent(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// breaking is a listener whose connections break at the next answer once lose is set.
+// breaking is a listener whose connections break at the next response once lose is set.
 type breaking struct {
 	net.Listener
 	lose *atomic.Bool
@@ -130,7 +130,7 @@ func (c breakingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// refuse makes the brokers answer an error to each batch that holds a record.
+// refuse makes the brokers return an error for each batch that contains a record.
 func refuse(c *kfake.Cluster, record string, code int16) {
 	c.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
@@ -174,10 +174,11 @@ func TestConformance(t *testing.T) {
 				refuse(c, record, kerr.InvalidRecord.Code)
 				return build(t)
 			},
-			// The broker takes the batch and the connection breaks before the answer: the
-			// producer sends it again with the same sequence, by which the broker knows it.
+			// The broker accepts the batch, and the connection breaks before the response. The
+			// producer sends the batch again with the same sequence, so the broker detects the
+			// repetition.
 			LoseAnswer: func(t *testing.T) auditrelay.Sink {
-				var once sync.Once // a control that handles nothing stays
+				var once sync.Once // a control that handles nothing stays installed
 				c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 					once.Do(func() { lose.Store(true) })
 					return nil, nil, false
@@ -210,8 +211,8 @@ func deliver(t *testing.T, s *kafka.Sink, c auditrelay.Chunk) error {
 	return nil
 }
 
-// The changes of one object stay in one partition, in order; headers tell a record from its
-// double.
+// The changes of one object stay in one partition, in order. Headers distinguish a record from a
+// duplicate.
 func TestKeysAndHeaders(t *testing.T) {
 	c := cluster(t)
 	s := newSink(t, options(c.ListenAddrs()...))
@@ -245,8 +246,8 @@ func TestKeysAndHeaders(t *testing.T) {
 	}
 }
 
-// A record of another producer has its mapped object as key, and headers that say where a
-// record came from, which no event can choose.
+// A record of another producer has its mapped object as key. Headers tell its origin, and no event
+// can choose them.
 func TestMappedKeysAndOrigin(t *testing.T) {
 	c := cluster(t)
 	s := newSink(t, options(c.ListenAddrs()...))
@@ -283,7 +284,7 @@ func TestMappedKeysAndOrigin(t *testing.T) {
 	}
 }
 
-// A payload that an earlier version sealed, a line a record, is delivered and split still.
+// A payload sealed by an earlier version, with one record a line, can still be delivered and split.
 func TestSealedBefore(t *testing.T) {
 	c := cluster(t)
 	s := newSink(t, options(c.ListenAddrs()...))
@@ -307,8 +308,8 @@ func TestSealedBefore(t *testing.T) {
 	}
 }
 
-// Both mechanisms of SCRAM, with and without TLS: the right password, a wrong one, and one that is
-// put into the file later.
+// Both SCRAM mechanisms, with and without TLS: the right password, a wrong one, and one that is
+// written to the file later.
 func TestSCRAM(t *testing.T) {
 	server := httptest.NewTLSServer(nil) // for its certificate
 	defer server.Close()
@@ -375,9 +376,9 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A payload that one partition refuses is halved: what other partitions took stands there once.
+// A payload that one partition refuses is halved. The other partitions have their records once.
 func TestRefusedByOnePartition(t *testing.T) {
-	c := cluster(t, kfake.NumBrokers(3)) // a leader, and so a request, for each partition
+	c := cluster(t, kfake.NumBrokers(3)) // one leader, and so one request, for each partition
 	refuse(c, `"bad"`, kerr.InvalidRecord.Code)
 	s := newSink(t, options(c.ListenAddrs()...))
 	var data []string
@@ -422,7 +423,7 @@ func TestRefusedByOnePartition(t *testing.T) {
 	}
 }
 
-// A probe says whether the topic is there, and makes none.
+// A probe checks that the topic exists, and creates none.
 func TestProbe(t *testing.T) {
 	c := cluster(t)
 	if err := newSink(t, options(c.ListenAddrs()...)).Probe(t.Context()); !errors.Is(err, auditrelay.ErrNotChecked) || !strings.Contains(err.Error(), "the topic is there") {
@@ -437,7 +438,7 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// Over TLS with a password, as Event Hubs wants it; a rotated password is taken up.
+// TLS with a password, as Event Hubs requires it. A rotated password takes effect.
 func TestPasswordOverTLS(t *testing.T) {
 	server := httptest.NewTLSServer(nil) // for its certificate
 	defer server.Close()
@@ -454,7 +455,7 @@ func TestPasswordOverTLS(t *testing.T) {
 	o.TLS = httpsink.TLS{CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))}
 	o.SASL = brokers.SASL{Mechanism: brokers.MechanismPlain, Username: "$ConnectionString", PasswordFile: file}
 	s := newSink(t, o)
-	// kfake only drops the connection of a wrong password; brokers say why.
+	// kfake only drops the connection after a wrong password. Real brokers return the reason.
 	c.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		resp := r.ResponseKind().(*kmsg.SASLAuthenticateResponse)
 		if strings.Contains(string(r.(*kmsg.SASLAuthenticateRequest).SASLAuthBytes), "sb://x") {

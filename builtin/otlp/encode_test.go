@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// FuzzAnswer: whatever a receiver answers, it is read to its end or refused.
+// FuzzAnswer: any response of a receiver is read completely or refused.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte(`{"partialSuccess":{"rejectedLogRecords":"1"}}`))

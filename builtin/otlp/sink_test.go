@@ -24,13 +24,13 @@ import (
 	"auditrelay/sinktest"
 )
 
-// receiver stores the bodies of log records. It reads the message by the numbers that the
-// sink writes, and so proves no more than that belief: TestARealStore stands beside it.
+// receiver stores the bodies of log records. It reads messages by the field numbers that the sink
+// writes, so it cannot find a wrong number. TestARealStore can.
 type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex
 	token  string
-	answer []byte // of 200
+	answer []byte // the body of a response with status 200
 	refuse string
 	docs   [][]byte
 }
@@ -72,7 +72,7 @@ func start(t testing.TB) *receiver {
 	return r
 }
 
-// fields are the contents of a field of messages.
+// fields returns the contents of a field of messages.
 func fields(t testing.TB, field protowire.Number, messages [][]byte) (all [][]byte) {
 	for _, data := range messages {
 		for len(data) > 0 {
@@ -155,8 +155,8 @@ func render(t *testing.T, s *otlp.Sink, c auditrelay.Chunk) []auditrelay.Payload
 	return payloads
 }
 
-// An answer of 200 may reject some records, and does not say which: each of the payload is
-// named. A warning alone is success, and what is no answer of OTLP is none.
+// A response of 200 may reject some records without naming them, so each record of the payload is
+// named. A warning alone is success. A body that is not OTLP is no success.
 func TestPartialSuccess(t *testing.T) {
 	partial := func(rejected uint64, text string) []byte {
 		m := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), rejected)
@@ -189,7 +189,7 @@ func TestPartialSuccess(t *testing.T) {
 	}
 }
 
-// With isolate the payload comes again in halves, until what is rejected is alone.
+// With isolate, the engine halves the payload until the rejected record is alone.
 func TestIsolate(t *testing.T) {
 	r := start(t)
 	m := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1)
@@ -223,7 +223,7 @@ func TestMappedFields(t *testing.T) {
 	}
 }
 
-// A real log store reads the messages, and has each record whole.
+// A real log store reads the messages and has each complete record.
 func TestARealStore(t *testing.T) {
 	store := logstore.Start(t)
 	proxy := faultproxy.Start(t, store.URL+"/insert/opentelemetry")
@@ -263,7 +263,7 @@ func TestARealStore(t *testing.T) {
 	}
 }
 
-// Grafana Loki takes logs with 204, and refuses a request without records with 422.
+// Grafana Loki accepts logs with 204, and refuses a request without records with 422.
 func TestAsLokiAnswers(t *testing.T) {
 	status := http.StatusNoContent
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Params are the settings that a URL gives for the server.
+// Params returns the server settings of a URL.
 func Params(t *testing.T, o Options) []string {
 	t.Helper()
 	c, err := o.withDefaults().connection()

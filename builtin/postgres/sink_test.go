@@ -75,7 +75,7 @@ func kindOf(t *testing.T, sink auditrelay.Sink, p auditrelay.Payload) auditrelay
 	return auditrelay.KindOf(err)
 }
 
-// A server that is away is tried again, and what was acknowledged before is not doubled.
+// The sink retries while the server is away, and does not double acknowledged records.
 func TestAServerThatIsAway(t *testing.T) {
 	server := pgtest.Start(t)
 	sink := newSink(t, postgres.Options{URL: auditrelay.Secret(server.URL("owner", "postgres"))})
@@ -120,7 +120,7 @@ func TestErrorsAreClassified(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, kind, tt.kind)
 		}
 	}
-	// With tables that somebody else made, and the rights on them alone.
+	// Another role created the tables; writer only has rights on them.
 	owner := newSink(t, url("owner", "postgres"))
 	if err := owner.Probe(t.Context()); err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestErrorsAreClassified(t *testing.T) {
 	if _, err := sink.Deliver(t.Context(), one(sink)); err != nil {
 		t.Errorf("with the rights on the tables alone: %v", err)
 	}
-	// What the server says of a record stays with it.
+	// The server's message quotes the record, so it must not be in the error.
 	admin.Exec(`CREATE FUNCTION fussy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'bad: %', NEW.data USING ERRCODE = '22023'; END $$;
 		CREATE TRIGGER fussy BEFORE INSERT ON auditrelay.auditrelay_events FOR EACH ROW EXECUTE FUNCTION public.fussy()`)
 	if kind := kindOf(t, owner, payload(t, owner, 7, `{"n":"planted"}`)); kind != auditrelay.Refused {
@@ -148,13 +148,13 @@ func TestErrorsAreClassified(t *testing.T) {
 	}
 }
 
-// settings has the server note what is in force where a row is written.
+// settings makes the server record the setting that is in force when a row is written.
 const settings = `CREATE TABLE noted (synchronous_commit text); CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
 	$$ BEGIN INSERT INTO public.noted VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
 	CREATE TRIGGER note BEFORE INSERT ON auditrelay.auditrelay_events FOR EACH ROW EXECUTE FUNCTION public.note()`
 
-// What a commit is worth is not the server's default, unless that is worth more, and it
-// reaches no other transaction.
+// Every commit is synced, whatever the server's default. A stronger default stays in force. The
+// setting affects no other transaction.
 func TestEveryCommitIsSynced(t *testing.T) {
 	for theirs, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on", "remote_apply": "remote_apply"} {
 		server := pgtest.Start(t, "synchronous_commit = "+theirs)
@@ -173,8 +173,8 @@ func TestEveryCommitIsSynced(t *testing.T) {
 	}
 }
 
-// Through a pooler, whatever its mode and whatever startup parameters it drops, the store
-// is where it should be, synced, and alone.
+// Through a pooler in any mode, even if it drops startup parameters, all tables are in the
+// store's schema, and commits are synced.
 func TestThroughAPooler(t *testing.T) {
 	server := pgtest.Start(t, "synchronous_commit = off")
 	admin := server.Connect(t, "owner", "postgres")
@@ -217,7 +217,7 @@ func TestThroughAPooler(t *testing.T) {
 	}
 }
 
-// A database that is no place for a store says why, and stalls the callback.
+// A database that cannot hold a store stalls the callback, and the error says why.
 func TestADatabaseThatIsNoPlaceForAStore(t *testing.T) {
 	server := pgtest.Start(t)
 	admin := server.Connect(t, "owner", "postgres")
@@ -243,7 +243,7 @@ func TestADatabaseThatIsNoPlaceForAStore(t *testing.T) {
 			t.Errorf("%s: the probe says %v", database, probed)
 		}
 	}
-	// What SQL reads is what was written.
+	// SQL reads what the sink wrote.
 	const text = `{"changed_by":"Müller 日本 😀"}`
 	sink := newSink(t, postgres.Options{URL: auditrelay.Secret(server.URL("owner", "ascii"))})
 	if _, err := sink.Deliver(t.Context(), payload(t, sink, 1, text)); err != nil {
@@ -254,7 +254,7 @@ func TestADatabaseThatIsNoPlaceForAStore(t *testing.T) {
 	}
 }
 
-// Tables that somebody altered stall the callback: no record is blamed for them.
+// Altered tables stall the callback; no record is rejected for them.
 func TestTablesThatWereAltered(t *testing.T) {
 	server := pgtest.Start(t)
 	admin := server.Connect(t, "owner", "postgres")
@@ -286,8 +286,7 @@ func TestTablesThatWereAltered(t *testing.T) {
 	}
 }
 
-// A server that stands still, or whose tables are locked, is told apart from one that is
-// gone.
+// The error of a hanging server or locked tables differs from that of a lost server.
 func TestALockedTable(t *testing.T) {
 	server := pgtest.Start(t)
 	sink := newSink(t, postgres.Options{URL: auditrelay.Secret(server.URL("owner", "postgres"))})
@@ -303,7 +302,7 @@ func TestALockedTable(t *testing.T) {
 	}
 }
 
-// A server that is only a standby for now is tried again.
+// A server that is a standby at present is tried again.
 func TestAServerThatTakesNoWrites(t *testing.T) {
 	server := pgtest.Start(t)
 	o := postgres.Options{URL: auditrelay.Secret(server.URL("owner", "postgres"))}
@@ -331,8 +330,8 @@ func TestAServerThatTakesNoWrites(t *testing.T) {
 	}
 }
 
-// A server that came back without transactions that it had acknowledged is told, once,
-// also where the relay was restarted meanwhile; and delivering goes on.
+// If the server comes back without acknowledged transactions, the sink reports it once, even if the
+// relay was restarted meanwhile. Then deliveries continue.
 func TestAServerThatLostTransactions(t *testing.T) {
 	for name, restart := range map[string]bool{"while it runs": false, "over a restart": true} {
 		t.Run(name, func(t *testing.T) {
@@ -383,8 +382,8 @@ func TestAServerThatLostTransactions(t *testing.T) {
 	}
 }
 
-// A standby takes over: one that has all is used without a word, one that lacks the last
-// transactions is reported, once. Until it is promoted, deliveries are tried again.
+// A standby takes over. If it has all transactions, the sink reports nothing. If it lacks the last
+// ones, the sink reports it once. Until the promotion, deliveries are tried again.
 func TestAStandbyIsPromoted(t *testing.T) {
 	for name, lost := range map[string]int{"that has all": 0, "without the last transactions": 2} {
 		t.Run(name, func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"auditrelay/internal/test/faultproxy"
 )
 
-// bare takes the machine's own AWS configuration out of a test.
+// bare hides the machine's own AWS configuration from a test.
 func bare(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION",
@@ -32,7 +32,7 @@ func bare(t *testing.T) {
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
 }
 
-// sts answers as STS does and keeps what it was asked.
+// sts responds like STS and records the requests.
 func sts(t *testing.T, status int) (endpoint string, asked *url.Values) {
 	asked = &url.Values{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -63,8 +63,8 @@ func TestCredentials(t *testing.T) {
 		name   string
 		change func(c *s3.Credentials)
 		env    map[string]string
-		key    string // that signed
-		token  string // the session's
+		key    string // the key that signed the request
+		token  string // the session token
 		asked  map[string]string
 	}{
 		{name: "static", change: func(c *s3.Credentials) { *c = static }, key: "AKIASTATIC"},
@@ -191,8 +191,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestCredentialsAreReadAgain: after each answer that a store may give to a key that
-// it does not know, and after Refresh; not after answers about something else.
+// TestCredentialsAreReadAgain: the sink reads its credentials again after each response that a
+// store may give to an unknown key, and after Refresh, but not after other responses.
 func TestCredentialsAreReadAgain(t *testing.T) {
 	for _, tc := range []struct {
 		name   string

@@ -22,11 +22,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// stored answers as S3 does when it stored an object.
+// stored is S3's response to a stored object.
 var stored = faultproxy.Answer(http.StatusOK, "", "ETag", `"etag"`)
 
-// fake is a store that only answers, for what a real gateway cannot be made to
-// say.
+// fake only sends responses. It is for responses that a real gateway cannot be made to send.
 func fake(t testing.TB, answers ...faultproxy.Fault) *faultproxy.Proxy {
 	t.Helper()
 	proxy := faultproxy.Start(t, "http://127.0.0.1:1")
@@ -41,8 +40,8 @@ func payloadFor(t testing.TB, o s3.Options) auditrelay.Payload {
 	return renderOne(t, o, auditrelay.Record{ID: "id", Time: now, Received: now})
 }
 
-// With every fault in front of a real gateway: the error's kind, and that what
-// is delivered after it stands there once.
+// Each fault in front of a real gateway gives the right kind of error. After the next delivery the
+// object exists once.
 func TestFaultsInFrontOfARealStore(t *testing.T) {
 	server := s3test.Start(t)
 	for i, tc := range []struct {
@@ -100,7 +99,7 @@ func TestASlowTransferIsNoFailure(t *testing.T) {
 	}
 }
 
-// The engine's decisions hang on these.
+// The engine decides by these kinds.
 func TestWhatAnAnswerMeans(t *testing.T) {
 	const (
 		transient, throttled   = auditrelay.Transient, auditrelay.Throttled
@@ -128,7 +127,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		{400, "KMS.DisabledException", mistaken},
 		{400, "SomethingNew", mistaken},
 		{501, "NotImplemented", mistaken},
-		{412, "SomethingNew", mistaken}, // not that an object is there
+		{412, "SomethingNew", mistaken}, // a 412 with another code does not mean that the object exists
 		{400, "KeyTooLongError", mistaken},
 		{503, "SlowDown", throttled},
 		{503, "ServiceUnavailable", throttled},
@@ -165,7 +164,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 	})
 }
 
-// A page of something in between, with the status that an existing object has, is no delivery.
+// A proxy's page with the status of an existing object is no delivery.
 func TestAPageWithStatus412IsNoObject(t *testing.T) {
 	for _, body := range []string{"<html>precondition failed</html>", "", "precondition failed"} {
 		o := options(fake(t, faultproxy.Answer(412, body)).URL, "bucket")
@@ -175,7 +174,7 @@ func TestAPageWithStatus412IsNoObject(t *testing.T) {
 	}
 }
 
-// Stores quote what they were sent; attempts show what they wrote without the credentials.
+// Stores quote requests in their responses. Attempts show responses without credentials.
 func TestAnAnswerIsShownWithoutCredentials(t *testing.T) {
 	quoting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
@@ -221,7 +220,7 @@ func TestAnUnreachableStoreIsTransient(t *testing.T) {
 	}
 }
 
-// The rows build on each other: there is one object under one key.
+// The rows depend on each other: one object under one key.
 func TestWhatStandsThereAlready(t *testing.T) {
 	server := s3test.Start(t, "existing")
 	litellm := options(server.Endpoint, "existing")
@@ -242,7 +241,7 @@ func TestWhatStandsThereAlready(t *testing.T) {
 		name    string
 		options s3.Options
 		record  auditrelay.Record
-		want    auditrelay.Receipt // but for location and version
+		want    auditrelay.Receipt // except location and version
 		kind    auditrelay.ErrorKind
 		fails   bool
 		content string
@@ -431,8 +430,7 @@ func TestAProbeThatMayNotAskIsNotChecked(t *testing.T) {
 	}
 }
 
-// A destination that is told apart from the others by nothing but its name is
-// asked for by host.
+// In virtual style, the request goes to the bucket's host name.
 func TestAddressing(t *testing.T) {
 	proxy := fake(t)
 	o := options(proxy.URL, "bucket")
@@ -466,7 +464,7 @@ func TestADeliveryWaitsForItsTurnUnderItsContext(t *testing.T) {
 		_, err := sink.Deliver(first, p)
 		ended <- err
 	}()
-	for len(proxy.Requests()) == 0 { // the first holds the only place
+	for len(proxy.Requests()) == 0 { // the first delivery occupies the only slot
 		select {
 		case err := <-ended:
 			t.Fatal(err)

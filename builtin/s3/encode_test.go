@@ -44,7 +44,7 @@ func TestCompressionIsTheSameEveryTime(t *testing.T) {
 	}
 }
 
-// The longest names that there may be still make a key that S3 takes.
+// The longest permitted names still give a key that S3 accepts.
 func TestKeysFit(t *testing.T) {
 	long := func(n int) string { return string(bytes.Repeat([]byte("x"), n)) }
 	s := &Sink{prefix: long(maxPrefixBytes) + "/"}

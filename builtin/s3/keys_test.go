@@ -39,9 +39,9 @@ func renderOne(t testing.TB, o s3.Options, r auditrelay.Record) auditrelay.Paylo
 	return payloads[0]
 }
 
-// The date in a key is the event's own, in UTC; where the event has none that
-// can be used it is that of the receipt, and the object says so. (updated_at is
-// read elsewhere; here stands what came of it.)
+// The date in a key is the event's time in UTC. If the event has no usable time, it is the time of
+// receipt, and the object says so. Other tests cover how updated_at is read; this one covers the
+// result.
 func TestTheDateInTheKeyIsTheEvents(t *testing.T) {
 	received := "2026-03-15T12:00:00Z"
 	for _, tc := range []struct {
@@ -52,7 +52,7 @@ func TestTheDateInTheKeyIsTheEvents(t *testing.T) {
 		batch    string
 		by       string
 		litellm  string
-		litellmB string // what the litellm key goes by, where it is not as in batch
+		litellmB string // origin of the date in the litellm key, if not as in batch
 	}{
 		{name: "last microsecond of a day", time: "2026-03-14T23:59:59.999999Z",
 			batch: "dt=2026-03-14/hour=23/", by: "event", litellm: "audit_logs/2026-03-14/23-59-59_id.json"},
@@ -196,7 +196,7 @@ func TestLiteLLMNames(t *testing.T) {
 		t.Errorf("a tombstone became %s", got)
 	}
 
-	// None of these may stand in another's place.
+	// All these names must differ.
 	long := strings.Repeat("x", 300)
 	names := map[string]string{}
 	for _, r := range []auditrelay.Record{
@@ -272,8 +272,8 @@ func FuzzLiteLLMKey(f *testing.F) {
 	})
 }
 
-// Lines of text are no JSON: their objects' names and content type say so. Those of JSON
-// stay what they were, and LiteLLM's names are LiteLLM's.
+// Lines of text are not JSON, and their objects' names and content type say so. Names of JSON
+// objects stay unchanged, and names of LiteLLM's events keep LiteLLM's form.
 func TestNamesOfLinesOfText(t *testing.T) {
 	for compression, ending := range map[string]string{s3.CompressionGzip: ".gz", s3.CompressionZstd: ".zst", s3.CompressionNone: ""} {
 		for media, want := range map[string]string{"application/json": ".ndjson", "application/cloudevents+json": ".ndjson", auditrelay.MediaTypeText: ".log"} {

@@ -81,7 +81,7 @@ func TestOptions(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(*s3.Options)
-		bad    string // the path refused, empty if none is
+		bad    string // the refused path, or empty
 	}{
 		{"a bucket is enough", func(*s3.Options) {}, ""},
 		{"an access point", func(o *s3.Options) { o.Bucket = "arn:aws:s3:eu-central-1:123456789012:accesspoint/audit" }, ""},

@@ -8,8 +8,8 @@ import (
 	"auditrelay/builtin/s3"
 )
 
-// Where records came from stands in the object's metadata, where no event can write; an
-// object of several origins names none.
+// The records' origin is in the object's metadata, where no event can write. An object with several
+// origins names none.
 func TestOriginsStandInTheMetadata(t *testing.T) {
 	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	r := func(sequence uint64, principal string) auditrelay.Record {

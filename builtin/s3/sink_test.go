@@ -23,7 +23,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// options are those of a sink onto a bucket behind endpoint.
+// options returns a sink's options for a bucket behind endpoint.
 func options(endpoint, bucket string) s3.Options {
 	return s3.Options{
 		Bucket:         bucket,
@@ -46,7 +46,7 @@ func newSink(t testing.TB, o s3.Options) *s3.Sink {
 	return sink
 }
 
-// documents returns what the bucket holds in data objects, decompressed.
+// documents returns the bucket's data objects, decompressed.
 func documents(t *testing.T, server *s3test.Server, bucket string) [][]byte {
 	t.Helper()
 	var docs [][]byte

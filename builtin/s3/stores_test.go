@@ -12,7 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// recipe is the sink's options as the documentation has them for a store.
+// recipe returns the documented sink options for a store.
 func recipe(t *testing.T, store string) s3.Options {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/operators/sinks.md")
@@ -31,10 +31,9 @@ func recipe(t *testing.T, store string) s3.Options {
 	return sink.S3
 }
 
-// TestRecipes: the documented options deliver to a stand-in that refuses what the store
-// is reported to refuse, with a real gateway's signature check behind it. A probe
-// agrees, before and after; and with the defaults alone both fail where the recipe
-// says more than an endpoint.
+// TestRecipes: the documented options deliver to a stand-in that refuses what the store is reported
+// to refuse. A real gateway behind it checks signatures. A probe has the same result, before and
+// after. If the recipe contains more than an endpoint, the defaults fail in both.
 func TestRecipes(t *testing.T) {
 	for _, store := range []s3test.Store{s3test.MinIO, s3test.Ceph, s3test.R2, s3test.B2, s3test.GCS} {
 		t.Run(store.Name, func(t *testing.T) {
@@ -54,7 +53,7 @@ func TestRecipes(t *testing.T) {
 			o.Credentials = s3.Credentials{AccessKeyID: s3test.AccessKey, SecretAccessKey: auditrelay.Secret(s3test.SecretKey)}
 			sink := newSink(t, o)
 			p := payloadFor(t, o)
-			for range 2 { // again, as after a lost answer
+			for range 2 { // again, as after a lost response
 				if err := sink.Probe(t.Context()); err != nil {
 					t.Errorf("probe: %v", err)
 				}
@@ -76,7 +75,7 @@ func TestRecipes(t *testing.T) {
 				t.Errorf("with the defaults: delivered %v, probed %v", delivered, probed)
 			}
 
-			// What was sealed before the option was corrected goes out with it.
+			// A payload sealed before the option was corrected can be delivered with it.
 			fixed, err := newSink(t, o).Deliver(t.Context(), payloadFor(t, plain))
 			if err != nil || fixed.Location == "" {
 				t.Errorf("a payload sealed under the defaults: %v", err)
@@ -85,8 +84,8 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
-// TestNothingOfTheClientsOwnIsSigned: front ends rewrite Accept-Encoding, and some
-// stores ignore the client's own headers when they verify.
+// TestNothingOfTheClientsOwnIsSigned: the client's own headers are not signed. Front ends rewrite
+// Accept-Encoding, and some stores ignore the client's own headers during verification.
 func TestNothingOfTheClientsOwnIsSigned(t *testing.T) {
 	proxy := fake(t)
 	o := options(proxy.URL, "bucket")

@@ -87,7 +87,7 @@ func collected(t *testing.T, file string) map[string]int {
 			}
 		}
 		if json.Unmarshal(line, &batch) != nil {
-			continue // partly written so far
+			continue // partly written until now
 		}
 		for _, r := range batch.ResourceLogs {
 			for _, s := range r.ScopeLogs {

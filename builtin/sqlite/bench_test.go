@@ -14,8 +14,8 @@ import (
 	"auditrelay/internal/auditstore"
 )
 
-// BenchmarkMillion measures pages, counts and exports over a million events of some 0.9 KB
-// (AUDITRELAY_ROWS: another number), and how fast they go in.
+// BenchmarkMillion measures pages, counts and exports over a million events of about 0.9 KB, and
+// the speed of writing them. AUDITRELAY_ROWS sets another number of events.
 //
 //	go test ./builtin/sqlite -run '^$' -bench Million -benchtime 200x -timeout 30m
 func BenchmarkMillion(b *testing.B) {

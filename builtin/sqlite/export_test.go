@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Connections are one of each way in which the package opens a database.
+// Connections returns one connection of each kind that the package opens.
 func Connections(t *testing.T, path string) map[string]*sql.DB {
 	t.Helper()
 	if err := create(path); err != nil {
@@ -24,8 +24,8 @@ func Connections(t *testing.T, path string) map[string]*sql.DB {
 	return all
 }
 
-// LimitPages has SQLite take the disk for full at so many pages, as long as the sink
-// has its database open.
+// LimitPages makes SQLite treat the disk as full at this number of pages, while the sink has its
+// database open.
 func LimitPages(t *testing.T, s *Sink, pages int) {
 	t.Helper()
 	if err := s.store.Close(); err != nil {

@@ -37,7 +37,7 @@ func database(t testing.TB, path string) *sql.DB {
 	return db
 }
 
-// documents reads what is stored, in the order of insertion.
+// documents reads the stored documents in the order of insertion.
 func documents(t testing.TB, path string) [][]byte {
 	t.Helper()
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
@@ -72,7 +72,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// payload renders one chunk of n records from a sequence on.
+// payload renders one chunk of n records, starting at a sequence.
 func payload(t testing.TB, sink auditrelay.Sink, from uint64, n int) auditrelay.Payload {
 	t.Helper()
 	chunk := auditrelay.Chunk{Callback: "store", Journal: "j.1", From: from, To: from + uint64(n)}
@@ -137,7 +137,7 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 	}
 }
 
-// What a delivery is worth hangs on these.
+// The durability of a delivery depends on these settings.
 func TestEveryCommitIsSynced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.db")
 	for name, store := range sqlite.Connections(t, path) {
@@ -191,8 +191,8 @@ func TestAFullDatabaseIsTriedAgain(t *testing.T) {
 	if kind := kindOf(t, sink, p); kind != auditrelay.Transient {
 		t.Errorf("a full disk is %v", kind)
 	}
-	wantNumbers(t, path, 1) // all of a payload or none of it
-	deliver(t, sink, p)     // opened anew, without the limit
+	wantNumbers(t, path, 1) // all of a payload or nothing
+	deliver(t, sink, p)     // opened again, without the limit
 	wantNumbers(t, path, 901)
 }
 
@@ -219,7 +219,7 @@ func TestADamagedDatabaseStallsAndIsLeftAlone(t *testing.T) {
 
 func TestAReadOnlyFolderStalls(t *testing.T) {
 	if os.Geteuid() == 0 {
-		// The superuser may write everywhere: a file in the folder's place does as well.
+		// The superuser may write everywhere, so use a file in place of the folder.
 		file := filepath.Join(t.TempDir(), "file")
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -240,7 +240,7 @@ func TestAReadOnlyFolderStalls(t *testing.T) {
 	}
 }
 
-// A file that was moved away while it was open would take what nobody ever finds.
+// Nobody would find records written to a file that was moved away while open.
 func TestAFileThatWasMovedAwayIsNotWrittenTo(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "audit.db")

@@ -14,12 +14,12 @@ import (
 	"auditrelay/sinktest"
 )
 
-// output is a writer that breaks as a test tells it to.
+// output is a writer with faults chosen by the test.
 type output struct {
 	mu    sync.Mutex
 	b     bytes.Buffer
-	fail  []int         // for each of the next writes: how many bytes it takes before it fails
-	block chan struct{} // writes wait for it, nil: none does
+	fail  []int         // how many bytes each of the next writes accepts before it fails
+	block chan struct{} // writes wait for it; nil: no write waits
 }
 
 var errBroken = errors.New("broken pipe")
@@ -66,7 +66,7 @@ func TestConformance(t *testing.T) {
 			Read:      func(*testing.T) [][]byte { return out.lines() },
 			Forgetful: true,
 			LoseAnswer: func(t *testing.T) auditrelay.Sink {
-				out.fail = []int{1 << 30} // it took everything and says that it failed
+				out.fail = []int{1 << 30} // the write succeeds but returns an error
 				return newSink(t, &out)
 			},
 			Hang: func(t *testing.T) auditrelay.Sink {
@@ -97,7 +97,7 @@ func TestAWriteThatFailsMidwayGoesOnWhereItStopped(t *testing.T) {
 			t.Fatalf("attempt %d: %v; want the writer's error", attempt, err)
 		}
 	}
-	// Even where another payload comes next the line is finished first.
+	// The sink finishes the line first, even if another payload comes next.
 	for _, p := range []auditrelay.Payload{second, first} {
 		if _, err := sink.Deliver(t.Context(), p); err != nil {
 			t.Fatal(err)

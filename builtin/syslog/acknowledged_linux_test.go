@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// What lies in this system's send buffer, because the receiver's is full, is not
-// acknowledged; once the receiver reads, it is. A connection that the receiver closed is
-// none.
+// Data in this system's send buffer is not acknowledged while the receiver's buffer is full. Once
+// the receiver reads, it is. A connection closed by the receiver acknowledges nothing.
 func TestAcknowledged(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

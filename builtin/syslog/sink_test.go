@@ -23,8 +23,8 @@ import (
 	"auditrelay/sinktest"
 )
 
-// receiver reads messages by RFC 6587's octet counting, as RFC 5425 asks for, and holds them
-// to the header of RFC 5424.
+// receiver reads messages by RFC 6587's octet counting, as RFC 5425 requires, and checks their
+// headers against RFC 5424.
 type receiver struct {
 	net.Listener
 	t     testing.TB
@@ -107,7 +107,7 @@ func (r *receiver) serve(conn net.Conn) {
 	}
 }
 
-// documents waits until nothing more comes.
+// documents waits until no more messages arrive.
 func (r *receiver) documents() [][]byte {
 	last := -1
 	for range 50 {
@@ -141,7 +141,7 @@ func newSink(t testing.TB, o syslog.Options) *syslog.Sink {
 	return s
 }
 
-// stuck is a listener that accepts and reads nothing.
+// stuck is a listener that accepts connections and reads nothing.
 func stuck(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -175,7 +175,7 @@ func TestConformance(t *testing.T) {
 				kit := sinktest.Kit{
 					New:  func(t *testing.T) auditrelay.Sink { return build(t, r.address()) },
 					Read: func(*testing.T) [][]byte { return r.documents() },
-					// Syslog cannot tell what it had.
+					// Syslog cannot report what the receiver has.
 					Forgetful: true, Doubles: true, TooLarge: 100_000,
 				}
 				if secured {
@@ -206,8 +206,8 @@ func render(t *testing.T, s *syslog.Sink, c auditrelay.Chunk) auditrelay.Payload
 	return payloads[0]
 }
 
-// A receiver that closes the connection is noticed before the next payload, which goes over
-// a new one.
+// The sink notices a connection closed by the receiver before the next payload, and sends that over
+// a new connection.
 func TestAClosedConnection(t *testing.T) {
 	r := listen(t, nil)
 	s := newSink(t, options(r.address()))
@@ -217,7 +217,7 @@ func TestAClosedConnection(t *testing.T) {
 	r.documents()
 	r.hangUp()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		// The closing needs a moment on its way; what is refused is sent again.
+		// The close takes a moment to arrive. A failed payload is sent again.
 		if _, err := s.Deliver(t.Context(), render(t, s, chunk(4, 3))); err == nil && len(r.documents()) == 6 {
 			return
 		}
@@ -227,8 +227,8 @@ func TestAClosedConnection(t *testing.T) {
 	}
 }
 
-// A delivery that ends while the receiver takes nothing closes the connection once, and the
-// next one makes a new one.
+// A delivery that ends while the receiver reads nothing closes the connection once. The next
+// delivery opens a new one.
 func TestDeliveriesThatEndInTheMiddle(t *testing.T) {
 	s := newSink(t, options(stuck(t)))
 	c := chunk(1, 100)
@@ -264,7 +264,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A real log store reads the frames, and has each message whole.
+// A real log store reads the frames and has each complete message.
 func TestARealStore(t *testing.T) {
 	store := logstore.Start(t)
 	s := newSink(t, options(store.Syslog))
