@@ -35,7 +35,7 @@ import (
 const (
 	few  = 100_000
 	many = 1_000_000
-	// most is what the relay may hold in memory.
+	// most is the relay's memory limit.
 	most = 256 << 20
 )
 
@@ -43,7 +43,7 @@ var events = flag.Int("events", 0, "how many; default 100,000, and a million wit
 
 func soak() bool { return os.Getenv("AUDITRELAY_SOAK") != "" }
 
-// binary builds the program once, as it is shipped.
+// binary builds the program once, like a release.
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "auditrelay-fanout")
 	if err != nil {
@@ -68,14 +68,14 @@ type run struct {
 	store     *logstore.Store
 	hook      *receiver.Receiver
 	dead      *faultproxy.Proxy // in front of hook
-	ambiguous atomic.Int64      // events in requests whose answer was lost
+	ambiguous atomic.Int64      // events in requests whose response was lost
 }
 
 // healthy are the callbacks whose destinations have no trouble.
 var healthy = []string{"archive", "datadog", "local"}
 
-// start starts the destinations and the program. trouble: Splunk's fails a fifth of the
-// requests, and the webhook's endpoint is dead until revive.
+// start starts the destinations and the program. With trouble, Splunk's destination fails a fifth
+// of the requests, and the webhook's endpoint is dead until settle revives it.
 func start(t *testing.T, trouble bool) *run {
 	t.Helper()
 	program, err := binary()
@@ -99,7 +99,7 @@ func start(t *testing.T, trouble bool) *run {
 	r.dead.Every(1, faultproxy.Pass)
 	if trouble {
 		r.dead.Every(1, faultproxy.Reset)
-		// What the store took of a request that had no answer, nobody here knows.
+		// The test cannot know what the store accepted of a request without a response.
 		ambiguous := func(f faultproxy.Fault) faultproxy.Fault {
 			return faultproxy.Watched(f, func(body []byte) {
 				r.ambiguous.Add(int64(bytes.Count(body, []byte(`"auditrelay_sequence"`))))
@@ -165,7 +165,7 @@ func (r *run) serve(t *testing.T, program, file string) {
 	}
 }
 
-// send sends n events, in requests of 1,000.
+// send sends n events in requests of 1,000.
 func (r *run) send(t *testing.T, from, n int) {
 	t.Helper()
 	now := time.Now().UTC().Format("2006-01-02T15:04:05.000000+00:00")
@@ -176,7 +176,7 @@ func (r *run) send(t *testing.T, from, n int) {
 			fmt.Fprintf(&body, `{"id":"event-%d","updated_at":"%s","changed_by":"user-%d","changed_by_api_key":"","action":"updated","table_name":"LiteLLM_TeamTable","object_id":"team-%d","before_value":"{\"max_budget\":%d,\"models\":[\"gpt-4o\",\"claude-sonnet-4\"]}","updated_values":"{\"max_budget\":%d,\"models\":[\"gpt-4o\"],\"note\":\"raised for the launch\"}"}`+"\n",
 				from+i, now, i%50, i%100, i, i*2)
 		}
-		for { // 503 where the journal is busy: again, as every sender must
+		for { // retry after a 503 of a busy journal, as every sender must
 			answer, err := http.Post(r.url+"/v1/events", "application/x-ndjson", bytes.NewReader(body.Bytes()))
 			if err != nil {
 				t.Fatal(err)
@@ -194,7 +194,7 @@ func (r *run) send(t *testing.T, from, n int) {
 	}
 }
 
-// account is a callback's, as the program tells it.
+// account is a callback's account, as the program reports it.
 type account struct {
 	Assigned, Delivered, Pending, Filtered, Discarded, Skipped uint64
 	DeadLettered                                               uint64 `json:"dead_lettered"`
@@ -215,7 +215,7 @@ func (r *run) account(t *testing.T, name string) account {
 	return status.Account
 }
 
-// await waits until callbacks have delivered n events each, and returns when each had.
+// await waits until each callback has delivered n events, and returns the times.
 func (r *run) await(t *testing.T, n int, names ...string) map[string]time.Time {
 	t.Helper()
 	done := map[string]time.Time{}
@@ -235,7 +235,7 @@ func (r *run) await(t *testing.T, n int, names ...string) map[string]time.Time {
 	return done
 }
 
-// peak is the most memory that the program has held, in bytes; 0 where nobody tells.
+// peak returns the program's maximum memory in bytes, or 0 if the system does not report it.
 func (r *run) peak(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.pid))
@@ -256,16 +256,16 @@ func idOf(doc []byte) string {
 	return string(id)
 }
 
-// The two programs of the test take turns, each with a twentieth of the events, until lag
-// tells: at least fewTurns, at most manyTurns.
+// The two programs take turns, each with a twentieth of the events, until the lag is certain: at
+// least fewTurns, at most manyTurns.
 const (
 	fewTurns  = 8
 	manyTurns = 24
 	shares    = 20
 )
 
-// turn sends n events, numbered from from, and returns how long after the first each
-// healthy callback had delivered the last. total is how many they have delivered then.
+// turn sends n events, numbered from from. It returns how long each healthy callback took until it
+// had delivered the last one. total is the number of events that each has then delivered.
 func (r *run) turn(t *testing.T, from, n int) (lags map[string]time.Duration, total int) {
 	t.Helper()
 	total = int(r.account(t, healthy[0]).Delivered) + n
@@ -278,7 +278,7 @@ func (r *run) turn(t *testing.T, from, n int) (lags map[string]time.Duration, to
 	return lags, total
 }
 
-// signal stops the program where it is, or lets it go on.
+// signal stops or continues the program.
 func (r *run) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	if err := syscall.Kill(r.pid, s); err != nil {
@@ -286,11 +286,11 @@ func (r *run) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// TestFiveDestinationsAtOnce: accounts balance, every destination has every event, twice
-// at most what was ambiguous, and memory is bounded. A destination in trouble holds no
-// other up: a second program, all of whose destinations are healthy, gets some of the events
-// in turns with the first, each stopped while the other runs, so that whatever else the
-// machine does meets both. See heldUp for what counts.
+// TestFiveDestinationsAtOnce: accounts balance, memory is bounded, and every destination has every
+// event, at most the ambiguous ones twice. A destination in trouble does not slow down the others.
+// To measure this, a second program with healthy destinations takes turns with the first. Each is
+// stopped while the other runs, so the machine's other load affects both. See heldUp for the
+// decision.
 func TestFiveDestinationsAtOnce(t *testing.T) {
 	n := cmp.Or(*events, few)
 	if *events == 0 && soak() {
@@ -304,8 +304,8 @@ func TestFiveDestinationsAtOnce(t *testing.T) {
 	troubled.settle(t, max(n, sent))
 }
 
-// compare has both programs take turns of size events, and returns how many events troubled
-// got.
+// compare lets both programs take turns of size events, and returns how many events troubled
+// received.
 func compare(t *testing.T, troubled *run, size int) (sent int) {
 	sound := start(t, false)
 	sound.signal(t, syscall.SIGSTOP)
@@ -319,7 +319,7 @@ func compare(t *testing.T, troubled *run, size int) (sent int) {
 			sound.signal(t, syscall.SIGCONT)
 			var total int
 			base, total = sound.turn(t, sent, size)
-			sound.await(t, total, "splunk", "hook") // nothing is left over for its next turn
+			sound.await(t, total, "splunk", "hook") // nothing remains for its next turn
 			sound.signal(t, syscall.SIGSTOP)
 			troubled.signal(t, syscall.SIGCONT)
 		}
@@ -346,13 +346,13 @@ func compare(t *testing.T, troubled *run, size int) (sent int) {
 	return sent
 }
 
-// settle revives the dead destination, and checks that all is everywhere.
+// settle revives the dead destination, and checks that all events are at all destinations.
 func (r *run) settle(t *testing.T, n int) {
 	if hook := r.account(t, "hook"); hook.Delivered != 0 || hook.Pending == 0 {
 		t.Errorf("the dead destination's account: %+v", hook)
 	}
 	r.dead.Every(1, faultproxy.Pass)
-	// The relay's own events, of its policies, go to all too.
+	// All callbacks also get the relay's own events about its policies.
 	all := int(r.account(t, "local").Assigned)
 	if all < n || all > n+10 {
 		t.Errorf("%d events were accepted, %d were sent", all, n)
@@ -370,7 +370,7 @@ func (r *run) settle(t *testing.T, n int) {
 	r.arrived(t, all)
 }
 
-// arrived asks the destinations what they have.
+// arrived checks the events at the destinations.
 func (r *run) arrived(t *testing.T, n int) {
 	t.Helper()
 	once := func(name string, seen map[string]int, doubles int64) {
@@ -409,7 +409,7 @@ func count(ids func(func(string) bool)) map[string]int {
 	return seen
 }
 
-// objects are the ids in the bucket.
+// objects returns the ids in the bucket.
 func (r *run) objects(t *testing.T) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for key, data := range r.s3.Objects(t, r.bucket) {
@@ -425,7 +425,7 @@ func (r *run) objects(t *testing.T) func(func(string) bool) {
 	}
 }
 
-// lines are the ids in the file and those rotated away.
+// lines returns the ids in the current file and in the rotated files.
 func (r *run) lines(t *testing.T) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		files, err := filepath.Glob(filepath.Join(r.dir, "out", "*.ndjson*"))

@@ -6,10 +6,11 @@ import (
 	"testing"
 )
 
-// mostLag is how much longer a healthy callback may take beside destinations in trouble.
+// mostLag limits the time of a healthy callback beside destinations in trouble, relative to its
+// time beside healthy ones.
 const mostLag = 1.2
 
-// verdict is what turns tell of a callback's lag.
+// verdict is the result of a callback's turns.
 type verdict string
 
 const (
@@ -18,10 +19,10 @@ const (
 	unclear verdict = "over the bound by no more than chance"
 )
 
-// heldUp judges how much longer a callback takes: within the bound by the median of the
-// turns, or over it in so many that a median at the bound would give that once in a hundred
-// times (a sign test). Between the two more turns tell. On a busy machine single turns say
-// nothing: 0.6 to 2.3 were seen at a load of 35 on two cores.
+// heldUp decides whether a callback is slower than the bound. It is within the bound if the median
+// of the turns is. It is over the bound if so many turns are over it that chance explains it at
+// most once in a hundred times (a sign test). Otherwise more turns are necessary. On a busy machine
+// single turns prove nothing: at a load of 35 on two cores, they ranged from 0.6 to 2.3.
 func heldUp(ratios []float64) verdict {
 	if median(ratios) <= mostLag {
 		return free
@@ -32,7 +33,7 @@ func heldUp(ratios []float64) verdict {
 			over++
 		}
 	}
-	// The chance of as many heads or more in that many throws of a coin.
+	// The probability of at least this many heads in n throws of a coin.
 	n, chance, ways := len(ratios), 0.0, 1.0
 	for k := n; k >= over; k-- {
 		chance += ways
@@ -59,7 +60,7 @@ func TestHeldUp(t *testing.T) {
 		{append(of(18, 1.3), of(6, 1)...), unclear}, // 1.1 %
 		{append(of(19, 1.3), of(5, 1)...), held},
 		{append(of(11, 9), of(13, 1)...), free},
-		{[]float64{1.30, 2.29, 1.50, 1.46, 1.30, 1.10, 0.59, 0.77, 1.23, 0.75}, unclear}, // of a busy machine
+		{[]float64{1.30, 2.29, 1.50, 1.46, 1.30, 1.10, 0.59, 0.77, 1.23, 0.75}, unclear}, // measured on a busy machine
 		{[]float64{2.1, 1.9, 0.9, 1.4, 3, 1.3, 1.1, 2.2, 1.8, 1.7}, unclear},
 	} {
 		if got := heldUp(tt.ratios); got != tt.want {
@@ -68,7 +69,7 @@ func TestHeldUp(t *testing.T) {
 	}
 }
 
-// median is the middle of the values, of an even number the mean of both.
+// median returns the middle value, or the mean of the two middle values.
 func median(all []float64) float64 {
 	sorted := slices.Sorted(slices.Values(all))
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2

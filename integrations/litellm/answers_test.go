@@ -20,8 +20,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// fake answers as a relay does not, or seldom does, until it has said its lines;
-// then it takes everything.
+// fake gives its scripted answers, which a real relay gives never or seldom. After them it accepts
+// everything.
 type fake struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -57,7 +57,7 @@ func newFake(t *testing.T, answers ...func(http.ResponseWriter, []string)) *fake
 	return f
 }
 
-// take takes the first n events, and answers as a relay does.
+// take accepts the first n events, and answers like a relay.
 func (f *fake) take(w http.ResponseWriter, status int, events []string, n int, rest string) {
 	var results []string
 	for i, e := range events[:n] {
@@ -75,14 +75,14 @@ func (f *fake) counts() map[string]int {
 	return maps.Clone(f.taken)
 }
 
-// script has it answer so next.
+// script sets the next answers.
 func (f *fake) script(answers ...func(http.ResponseWriter, []string)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.answers = answers
 }
 
-// left is how many answers nobody asked for.
+// left returns the number of unused answers.
 func (f *fake) left() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -99,8 +99,8 @@ func answer(status int, body string, header ...string) func(http.ResponseWriter,
 	}
 }
 
-// Whatever is answered that is not the relay's word on an event, the event stays
-// and is sent again.
+// If an answer does not contain the relay's result for an event, the event stays in the spool and
+// is sent again.
 func TestAnswersThatSettleNothing(t *testing.T) {
 	hang := func(w http.ResponseWriter, _ []string) {
 		connection, _, err := w.(http.Hijacker).Hijack()
@@ -158,7 +158,7 @@ func TestAnswersThatSettleNothing(t *testing.T) {
 				t.Errorf("it was not asked %d times", n)
 			}
 			var text string
-			eventually(t, "each change of state is told", func() (bool, string) { // its log comes by a pipe
+			eventually(t, "each change of state is told", func() (bool, string) { // its log arrives through a pipe
 				text = p.log.String()[before:]
 				n := strings.Count(text, "wait in the spool")
 				return n > 0 && n == strings.Count(text, "go out again"), text
@@ -170,7 +170,7 @@ func TestAnswersThatSettleNothing(t *testing.T) {
 	}
 }
 
-// Answers that settle a part: what is told of is done with, what is not comes again.
+// An answer may contain results for some events. Those are done, and the others are sent again.
 func TestAnswersThatSettleAPart(t *testing.T) {
 	f := newFake(t)
 	p := startProducer(t, setup{relay: f.URL, spool: spoolFolder(t)})
@@ -203,7 +203,7 @@ func TestAnswersThatSettleAPart(t *testing.T) {
 	}
 }
 
-// An event that is refused as a body of its own is kept, and the next ones go on.
+// An event that is refused even alone in a request is kept, and the next events continue.
 func TestAnEventTooLargeForTheBody(t *testing.T) {
 	tooLarge := answer(413, `{"error":{"reason":"body_too_large"}}`)
 	f := newFake(t, tooLarge)
@@ -238,7 +238,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	}
 }
 
-// A connection that the relay closed for lying idle is no failure to tell of.
+// An idle connection that the relay closed is not logged as a failure.
 func TestIdleConnection(t *testing.T) {
 	f := newFake(t)
 	p := startProducer(t, setup{relay: f.URL, spool: spoolFolder(t)})
@@ -252,11 +252,11 @@ func TestIdleConnection(t *testing.T) {
 	}
 }
 
-// Over TLS events go to whom the logger trusts, and wait otherwise.
+// Over TLS, events go only to a server that the logger trusts. Otherwise they wait.
 func TestTLS(t *testing.T) {
 	f := newFake(t)
 	secure := httptest.NewUnstartedServer(f.Config.Handler)
-	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of the handshake that has to fail
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs the handshake that must fail
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
@@ -282,8 +282,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// A mistake in the variables shows at the import, when LiteLLM starts, and the
-// message holds no secret.
+// A mistake in the variables causes an error at the import, when LiteLLM starts. The message
+// contains no secret.
 func TestSettings(t *testing.T) {
 	open := spoolFolder(t)
 	for name, tt := range map[string]struct {

@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
-// The tests of the promises notice when a promise is broken: each breaks the
-// logger on purpose.
+// Each case breaks the logger on purpose. The tests of its promises must notice.
 func TestBrokenLoggersAreNoticed(t *testing.T) {
 	for name, c := range map[string]struct {
-		fault [2]string // what stands in the source, and what does in its place
+		fault [2]string // source text and its replacement
 		run   func(*testing.T, string, time.Duration) int
 	}{
 		"no sync of a segment":      {[2]string{"_write_all(self.fd, data)\n                os.fsync(self.fd)", "_write_all(self.fd, data)"}, powerLoss},

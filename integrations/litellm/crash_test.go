@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// patience is for what happens at once unless the machine is busy.
+// patience is the time limit for things that take no time unless the machine is busy.
 const patience = 20 * time.Second
 
 func spoolFolder(t *testing.T) string { return filepath.Join(t.TempDir(), "spool") }
 
-// What the hook took arrives once, and nothing of it stays in the spool.
+// An acknowledged event arrives once, and nothing of it stays in the spool.
 func TestEventsArrive(t *testing.T) {
 	r := newRelay(t, "")
 	r.start(t)
@@ -34,7 +34,7 @@ func TestEventsArrive(t *testing.T) {
 	}
 }
 
-// The relay is killed while events flow, and started again.
+// The relay is killed while events arrive, and is started again.
 func TestRelayKilled(t *testing.T) {
 	if n := relayKilled(t, ".", patience); n > 0 {
 		t.Errorf("%d acknowledged events are lost", n)
@@ -53,7 +53,7 @@ func relayKilled(t *testing.T, logs string, patience time.Duration) int {
 	for range 3 {
 		more(150)
 		r.kill()
-		// Long enough for several tries in vain.
+		// Wait for several failed attempts.
 		before, _ := p.stat("failed_tries").(float64)
 		eventually(t, "tries in vain", func() (bool, string) {
 			tries, _ := p.stat("failed_tries").(float64)
@@ -67,7 +67,7 @@ func relayKilled(t *testing.T, logs string, patience time.Duration) int {
 	return lost(t, p.acknowledged(), r.delivered(t, ""))
 }
 
-// The outages of the table in docs/operators/litellm.md: the hook goes on taking events, and
+// The outages of the table in docs/operators/litellm.md: the hook continues to accept events, and
 // all of them arrive.
 func TestRelayAway(t *testing.T) {
 	outages := []struct {
@@ -94,7 +94,7 @@ func TestRelayAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-r.done
-		time.Sleep(o.away) // what is measured
+		time.Sleep(o.away) // the outage that is measured
 		r.start(t)
 		t.Logf("%s: %d events so far", o.name, p.count())
 	}
@@ -105,9 +105,8 @@ func TestRelayAway(t *testing.T) {
 	}
 }
 
-// LiteLLM is killed while events flow, and started again. In the second round the
-// relay is killed too, and in the third it is not there, so that all lies in the
-// spool.
+// LiteLLM is killed while events arrive, and is started again. In the second round the relay is
+// killed too. In the third the relay is not running, so all events are in the spool.
 func TestLiteLLMKilled(t *testing.T) {
 	if n := liteLLMKilled(t, ".", patience); n > 0 {
 		t.Errorf("%d acknowledged events are lost", n)
@@ -132,12 +131,12 @@ func liteLLMKilled(t *testing.T, logs string, patience time.Duration) int {
 		p.kill()
 		maps.Copy(acked, p.acknowledged())
 	}
-	p := startProducer(t, s) // logs nothing: what others left is sent at the start
+	p := startProducer(t, s) // it logs nothing; at its start it sends the events that others left
 	within(patience, "an empty spool", t.Logf, func() (bool, string) { return spooled(t, s.spool) == 0, p.log.String() })
 	return lost(t, acked, r.delivered(t, ""))
 }
 
-// The power goes: the spool then holds what was synced, and that is enough.
+// After a power loss, the spool contains the synced data. That is enough.
 func TestPowerLoss(t *testing.T) {
 	if n := powerLoss(t, ".", patience); n > 0 {
 		t.Errorf("%d acknowledged events are lost", n)
@@ -166,7 +165,7 @@ func spooledAnyMode(spool string) (n int) {
 	return len(files)
 }
 
-// Two workers on one spool: when one is killed the other sends what it left.
+// Two workers share one spool. If one is killed, the other sends its events.
 func TestWorkersAdopt(t *testing.T) {
 	r := newRelay(t, "")
 	s := setup{relay: r.url(), spool: spoolFolder(t)}
@@ -189,8 +188,8 @@ func TestWorkersAdopt(t *testing.T) {
 	}
 }
 
-// A process that forks after it has logged: each side has threads and a directory
-// of its own, and the parent's events outlive the parent though the child lives.
+// A process forks after it has logged. Each side has its own threads and directory, and the
+// parent's events are sent after its end even if the child still runs.
 func TestFork(t *testing.T) {
 	r := newRelay(t, "")
 	s := setup{relay: r.url(), spool: spoolFolder(t)}
@@ -206,7 +205,7 @@ func TestFork(t *testing.T) {
 	}
 }
 
-// At its end the process sends what is left.
+// At its end, the process sends the remaining events.
 func TestDrainAtExit(t *testing.T) {
 	r := newRelay(t, "")
 	r.start(t)
@@ -222,8 +221,7 @@ func TestDrainAtExit(t *testing.T) {
 	}
 }
 
-// With no relay there the end is not put off beyond the deadline, and the next
-// start sends what is left.
+// Without a relay, the process ends within the deadline. The next start sends the remaining events.
 func TestDrainIsBounded(t *testing.T) {
 	r := newRelay(t, "")
 	s := setup{relay: r.url(), spool: spoolFolder(t), env: []string{"AUDITRELAY_DRAIN=0.5"}}

@@ -17,7 +17,7 @@ import (
 
 var python = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
-	return strings.TrimSpace(string(out)), err // itself, not a wrapper that would be killed in its place
+	return strings.TrimSpace(string(out)), err // Python itself: a kill would only reach a wrapper
 })
 
 func needPython(t *testing.T) string {
@@ -32,7 +32,7 @@ func needPython(t *testing.T) string {
 	return path
 }
 
-// producer is a process that plays LiteLLM with the logger class in it.
+// producer is a process with the logger class that plays LiteLLM.
 type producer struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -44,17 +44,16 @@ type producer struct {
 	changed *sync.Cond
 	acked   map[string]bool
 	failed  map[string]string
-	done    int // commands
+	done    int // number of finished commands
 	stats   map[string]any
 	gone    bool
 }
 
-// setup is where a producer runs. The zero value of what is not set is the
-// logger's own default, but for pauses, which are short.
+// setup configures a producer. Zero values mean the logger's defaults, but with short pauses.
 type setup struct {
 	relay string // address
 	spool string
-	logs  string   // the folder of auditrelay_logger.py, by default this one
+	logs  string   // the folder of auditrelay_logger.py; by default this one
 	env   []string // more variables
 }
 
@@ -148,7 +147,7 @@ func (p *producer) hear(line []byte) {
 	p.changed.Broadcast()
 }
 
-// await waits until ok, which is called under the lock.
+// await waits until ok returns true. It holds the lock for each call.
 func (p *producer) await(what string, ok func() bool) {
 	p.t.Helper()
 	timer := time.AfterFunc(3*time.Minute, func() {
@@ -170,7 +169,7 @@ func (p *producer) await(what string, ok func() bool) {
 
 type command map[string]any
 
-// send sends a command and does not wait.
+// send sends a command without waiting.
 func (p *producer) send(c command) {
 	p.t.Helper()
 	line, err := json.Marshal(c)
@@ -182,7 +181,7 @@ func (p *producer) send(c command) {
 	}
 }
 
-// do sends a command and waits until it is done.
+// do sends a command and waits for its end.
 func (p *producer) do(c command) {
 	p.t.Helper()
 	p.mu.Lock()
@@ -192,13 +191,13 @@ func (p *producer) do(c command) {
 	p.await("a command's end", func() bool { return p.done >= want })
 }
 
-// kill is kill -9, and waits until all that it said is heard.
+// kill is kill -9. It waits until all output has been read.
 func (p *producer) kill() {
 	p.cmd.Process.Kill()
 	<-p.exited
 }
 
-// exit has it end as Python ends, and returns how long that took.
+// exit ends the process as Python does, and returns how long that took.
 func (p *producer) exit() time.Duration {
 	p.t.Helper()
 	start := time.Now()
@@ -232,7 +231,7 @@ func (p *producer) refused() map[string]string {
 	return maps.Clone(p.failed)
 }
 
-// stat asks for one of the logger's counts.
+// stat returns one of the logger's counts.
 func (p *producer) stat(name string) any {
 	p.t.Helper()
 	p.do(command{"op": "stats"})
@@ -249,7 +248,7 @@ func (p *producer) drained() {
 	})
 }
 
-// spooled counts the bytes of events in a spool, and checks who may read them.
+// spooled returns the size in bytes of the events in a spool, and checks the permissions.
 func spooled(t *testing.T, spool string) (bytes int64) {
 	t.Helper()
 	for _, pattern := range []string{"", "*", "*/*"} {
@@ -273,8 +272,7 @@ func spooled(t *testing.T, spool string) (bytes int64) {
 	return bytes
 }
 
-// lost compares what was acknowledged with what arrived: each of them once, and
-// nothing twice.
+// lost counts the acknowledged events that did not arrive. It reports events that arrived twice.
 func lost(t *testing.T, acked map[string]bool, arrived map[string]int) (missing int) {
 	t.Helper()
 	for id := range acked {

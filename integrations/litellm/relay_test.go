@@ -31,8 +31,8 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// relay is the program on one data directory and one port, with one callback that
-// writes files. It is started and killed again and again.
+// relay is the program with one data directory, one port, and one callback that writes files. Tests
+// kill and start it repeatedly.
 type relay struct {
 	dir, listen string
 	cmd         *exec.Cmd
@@ -40,8 +40,7 @@ type relay struct {
 	log         *bytes.Buffer
 }
 
-// newRelay configures one and does not start it. more is added to its
-// configuration.
+// newRelay configures a relay without starting it. more is added to its configuration.
 func newRelay(t *testing.T, more string) *relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -60,7 +59,7 @@ func newRelay(t *testing.T, more string) *relay {
 
 func (r *relay) url() string { return "http://" + r.listen }
 
-// start starts it and waits until it takes events.
+// start starts the relay and waits until it accepts events.
 func (r *relay) start(t *testing.T) {
 	t.Helper()
 	path, err := binary()
@@ -98,14 +97,14 @@ func (r *relay) start(t *testing.T) {
 	})
 }
 
-// kill is kill -9, and waits until the process is gone.
+// kill is kill -9. It waits until the process has ended.
 func (r *relay) kill() {
 	r.cmd.Process.Kill()
 	<-r.done
 }
 
-// delivered counts the events in the callback's files by id. It waits until the
-// relay has nothing pending.
+// delivered counts the events in the callback's files by id. It waits until the relay has no
+// pending events.
 func (r *relay) delivered(t *testing.T, token string) map[string]int {
 	t.Helper()
 	eventually(t, "nothing pending", func() (bool, string) {
@@ -140,7 +139,7 @@ func (r *relay) delivered(t *testing.T, token string) map[string]int {
 	return counts
 }
 
-// events are the lines of the callback's files by id.
+// events returns the lines of the callback's files by id.
 func (r *relay) events(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -162,7 +161,7 @@ func (r *relay) events(t *testing.T) map[string][]string {
 	return found
 }
 
-// eventually waits for another process: there is nothing to wait on but time.
+// eventually polls another process. It has no other way to wait.
 func eventually(t *testing.T, what string, ok func() (bool, string)) {
 	t.Helper()
 	if !within(patience, what, t.Logf, ok) {

@@ -11,8 +11,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// A full spool keeps what it has and refuses the newest, after a bounded wait and
-// not without a word; when there is room again it takes events again.
+// A full spool keeps its events. It refuses new ones after a limited wait, and logs that. It
+// accepts events again as soon as it has room.
 func TestFullSpool(t *testing.T) {
 	r := newRelay(t, "")
 	s := setup{relay: r.url(), spool: spoolFolder(t), env: []string{"AUDITRELAY_SPOOL_BYTES=65536", "AUDITRELAY_SPOOL_WAIT=0.1"}}
@@ -37,7 +37,7 @@ func TestFullSpool(t *testing.T) {
 		t.Errorf("the spool holds %d bytes", n)
 	}
 
-	// The bound is the directory's: another process does not add to it.
+	// The limit is that of the directory: another process cannot add to it.
 	p.kill()
 	p = startProducer(t, s)
 	p.do(command{"op": "log", "prefix": "again", "count": 50, "tasks": 50})
@@ -62,7 +62,7 @@ func TestFullSpool(t *testing.T) {
 	}
 }
 
-// What waits for room gets it when the relay comes in time.
+// An event that waits for room gets it if the relay comes back in time.
 func TestFullSpoolWaits(t *testing.T) {
 	r := newRelay(t, "")
 	s := setup{relay: r.url(), spool: spoolFolder(t), env: []string{"AUDITRELAY_SPOOL_BYTES=65536", "AUDITRELAY_SPOOL_WAIT=300"}}
@@ -77,8 +77,7 @@ func TestFullSpoolWaits(t *testing.T) {
 	}
 }
 
-// fillSpool has a process log events with no relay there, and kills it. It returns
-// the one segment.
+// fillSpool makes a process log events without a relay, and kills it. It returns the only segment.
 func fillSpool(t *testing.T, s setup, count int) (acked map[string]bool, segment string) {
 	t.Helper()
 	p := startProducer(t, s)
@@ -91,8 +90,8 @@ func fillSpool(t *testing.T, s setup, count int) (acked map[string]bool, segment
 	return p.acknowledged(), files[0]
 }
 
-// The end of a spool may be torn by the end of its process, and its middle be
-// damaged by the disk: neither keeps the rest back, and what is damaged is kept.
+// The last record of a spool may be incomplete after a kill, and records before it may be damaged
+// by the disk. The other records are sent anyway, and damaged ones are kept.
 func TestTornAndDamagedSpool(t *testing.T) {
 	r := newRelay(t, "")
 	s := setup{relay: r.url(), spool: spoolFolder(t)}
@@ -104,7 +103,7 @@ func TestTornAndDamagedSpool(t *testing.T) {
 	lines := bytes.SplitAfter(body, []byte("\n"))
 	damaged := gjson.GetBytes(lines[5][9:], "id").Str
 	lines[5][40] ^= 1
-	body = append(bytes.Join(lines, nil), lines[0][:100]...) // half of one more, whose hook did not return
+	body = append(bytes.Join(lines, nil), lines[0][:100]...) // half of an event whose hook did not return
 	if err := os.WriteFile(segment, body, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -130,8 +129,7 @@ func TestTornAndDamagedSpool(t *testing.T) {
 	}
 }
 
-// A cursor that is torn, or points where it cannot, sends again what was sent, and
-// skips nothing.
+// After a damaged cursor, events are sent again and none is skipped.
 func TestDamagedCursor(t *testing.T) {
 	for name, cursor := range map[string]string{
 		"torn":     "000000000001 00000000",
@@ -156,8 +154,7 @@ func TestDamagedCursor(t *testing.T) {
 	}
 }
 
-// A disk that breaks writes off in the middle: those whose hook failed know it, and
-// nothing else is harmed.
+// If the disk fails in the middle of writes, their hooks report it. Nothing else is affected.
 func TestDiskThatFails(t *testing.T) {
 	r := newRelay(t, "")
 	s := setup{relay: r.url(), spool: spoolFolder(t), env: []string{"FILE_BYTES=10000"}}
@@ -179,7 +176,7 @@ func TestDiskThatFails(t *testing.T) {
 	}
 }
 
-// What the relay refuses for good is kept and told, and holds nothing back.
+// An event that the relay refuses for good is kept and logged. The other events continue.
 func TestRejectedEvents(t *testing.T) {
 	r := newRelay(t, "")
 	r.start(t)
@@ -187,7 +184,7 @@ func TestRejectedEvents(t *testing.T) {
 	p := startProducer(t, s)
 	p.do(command{"op": "log", "prefix": "good", "count": 10})
 	p.do(command{"op": "log", "prefix": "typed", "count": 3, "event": command{"object_id": 7}})
-	p.do(command{"op": "log", "prefix": "good", "count": 1, "event": command{"object_id": "another"}}) // the first's id
+	p.do(command{"op": "log", "prefix": "good", "count": 1, "event": command{"object_id": "another"}}) // the id of the first event
 	p.do(command{"op": "log", "prefix": "after", "count": 10})
 	p.drained()
 	arrived := r.delivered(t, "")
@@ -212,10 +209,10 @@ func TestRejectedEvents(t *testing.T) {
 	if n := strings.Count(p.log.String(), "refused an audit event for good"); n != 4 {
 		t.Errorf("the log tells of %d:\n%s", n, p.log)
 	}
-	spooled(t, s.spool) // nobody else may read them
+	spooled(t, s.spool) // checks the permissions
 }
 
-// Values that JSON does not have become text; what the relay cannot take is kept.
+// Values that JSON cannot express become text. Events that the relay cannot accept are kept.
 func TestOddPayloads(t *testing.T) {
 	r := newRelay(t, "")
 	r.start(t)
@@ -254,7 +251,7 @@ func TestOddPayloads(t *testing.T) {
 	}
 }
 
-// A wrong token stalls, is told once and loses nothing; the right one needs no
+// A wrong token stops the sending, is logged once and loses nothing. The right token needs no
 // restart.
 func TestToken(t *testing.T) {
 	const right = "7f3a91c04be2d586-right"

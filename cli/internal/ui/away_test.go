@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// TestAway: a browser gets a page that loads itself again, and is told what became of what it
-// sent; nobody else gets one.
+// TestAway: while no relay leads the fleet, a browser gets a page that reloads itself. The page
+// says whether a form that the user sent took effect. Other clients get no page.
 func TestAway(t *testing.T) {
 	for _, test := range []struct {
 		method, path, accept string
 		sent                 bool
-		want, not            string // empty: no answer
+		want, not            string // empty: no page
 	}{
 		{http.MethodGet, "/ui/", "text/html,*/*", false, "No relay leads the fleet", "What you sent"},
 		{http.MethodPost, "/ui/reload", "text/html", false, "What you sent was not done", "loads itself"},

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// corpus are texts that a browser would run if a screen forgot to escape them somewhere.
+// corpus contains texts that a browser would run if a screen forgot to escape them.
 var corpus = []string{
 	hostile,
 	`</title></textarea></pre></svg></option></select><script>alert(1)</script>`,
@@ -29,7 +29,7 @@ var corpus = []string{
 	"{{.}}{{template \"layout.html\" .}}", "\x00<script>\u2028alert(1)\u2029</script>", "<scr\x00ipt>alert(1)</script>", "\u202e<b>x</b>", "<img/src=x\tonerror=alert(1)>",
 }
 
-// views are what each template shows.
+// views are the contents of the templates.
 var views = map[string]any{
 	"approvals": approvalsView{}, "bare": "", "callback": callbackView{}, "completeness": completenessView{}, "control": controlView{}, "dead-letter": api.DeadLetter{},
 	"dead-letters": deadLettersView{}, "event": eventView{}, "failure": &api.Error{}, "module": moduleView{}, "module-check": moduleCheckView{},
@@ -38,7 +38,7 @@ var views = map[string]any{
 	"tap": tapView{}, "store": storeView{}, "try": tryView{}, "undelivered": undeliveredView{},
 }
 
-// fill sets every text in v, and every list and pointer that can hold some.
+// fill puts the text into every string in v, and into every list and pointer that can hold one.
 func fill(v reflect.Value, text string, yes bool, depth int) {
 	if depth > 12 {
 		return
@@ -83,7 +83,7 @@ func fill(v reflect.Value, text string, yes bool, depth int) {
 	}
 }
 
-// runs returns what a browser would run in a page, or load from elsewhere.
+// runs returns the parts of a page that a browser would run, or load from elsewhere.
 func runs(page string) (found []string) {
 	z := html.NewTokenizer(strings.NewReader(page))
 	for {
@@ -170,8 +170,8 @@ func TestEveryFieldIsEscaped(t *testing.T) {
 	}
 }
 
-// TestUnseenCharactersAreShown: what turns the order of a line around, or is not seen at all,
-// is spelled out in text, and left alone where it is sent back.
+// TestUnseenCharactersAreShown: text shows invisible characters, and those that change the order of
+// a line, by their codes. Form fields keep them.
 func TestUnseenCharactersAreShown(t *testing.T) {
 	for in, want := range map[string]string{
 		"<p>by \u202eecila</p>":                      "<p>by [U+202E]ecila</p>",

@@ -20,19 +20,19 @@ import (
 	"auditrelay/runtime"
 )
 
-// many is a relay with callbacks and events as on a busy day: two callbacks deliver, one
-// has dead letters, all others see each event and let it go.
+// many is a relay with callbacks and events as on a busy day. Two callbacks deliver, one has dead
+// letters, and all others skip every event.
 type many struct {
 	t       *testing.T
 	rt      *runtime.Runtime
 	handler http.Handler
 	pages   *server
 	events  int
-	now     func() time.Time // of the pages
+	now     func() time.Time // the clock of the pages
 	asked   map[string]int   // how often the pages called the API, by path
 }
 
-// newMany opens the relay in dir, or in a directory that the test removes where dir is "".
+// newMany opens the relay in dir. If dir is empty, it uses a directory that the test removes.
 func newMany(t *testing.T, callbacks int, dir string) *many {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
@@ -51,12 +51,12 @@ func newMany(t *testing.T, callbacks int, dir string) *many {
 		dir = t.TempDir()
 	}
 	rt, err := runtime.Open(t.Context(), runtime.Options{Logger: quiet, Dir: dir, Callbacks: all,
-		Journal: runtime.JournalOptions{UnsafeNoSync: true}}) // what a page costs has nothing to do with the disk
+		Journal: runtime.JournalOptions{UnsafeNoSync: true}}) // the cost of a page does not depend on the disk
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rt.Close() })
-	m := &many{t: t, rt: rt, asked: map[string]int{}, events: int(rt.Stats().Head - 1), now: time.Now} // a kept journal has them already
+	m := &many{t: t, rt: rt, asked: map[string]int{}, events: int(rt.Stats().Head - 1), now: time.Now} // an existing journal may contain some
 	h, err := relayhttp.New(relayhttp.Options{
 		Runtime: rt, Config: &config.Config{Listen: "127.0.0.1:0"}, Logger: quiet,
 		Pages: func(api http.Handler, denied relayhttp.Denied) http.Handler {
@@ -75,7 +75,7 @@ func newMany(t *testing.T, callbacks int, dir string) *many {
 	return m
 }
 
-// bulk takes a chunk as one payload.
+// bulk makes one payload of a chunk.
 type bulk struct{ sink }
 
 func (bulk) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
@@ -86,14 +86,14 @@ func (bulk) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return []auditrelay.Payload{p}, nil
 }
 
-// grow accepts events until there are so many, and waits for their outcomes.
+// grow accepts events until the relay has this many, and waits for their outcomes.
 func (m *many) grow(to int) {
 	m.t.Helper()
 	for m.events < to {
 		var some []runtime.Submission
 		for range min(10_000, to-m.events) {
 			action := "created"
-			if m.events < 10_000 && m.events%1000 == 7 { // as many dead letters, however many events
+			if m.events < 10_000 && m.events%1000 == 7 { // the number of dead letters does not depend on the number of events
 				action = "rotated"
 			}
 			some = append(some, runtime.Submission{Data: fmt.Appendf(nil, `{"id":"e%d","updated_at":"2026-01-31T12:00:00+00:00","changed_by":"u","action":%q,"table_name":"LiteLLM_TeamTable","object_id":"o","updated_values":"{\"alias\":\"blue\"}"}`, m.events, action)})
@@ -118,7 +118,7 @@ func (m *many) get(path string) {
 	}
 }
 
-// look is what an open page costs at each tick when nothing has changed.
+// look does the work of an open page at a tick without changes.
 func (m *many) look() {
 	req := httptest.NewRequest(http.MethodGet, "http://127.0.0.1/ui/live", nil)
 	req.RemoteAddr = "127.0.0.1:1"
@@ -128,15 +128,15 @@ func (m *many) look() {
 	}
 }
 
-// busyPages are the screens that show what grows.
+// busyPages lists the screens whose contents grow.
 func busyPages() []string {
 	return []string{"/ui/", "/ui/callbacks/archive", "/ui/undelivered", "/ui/dead-letters?callback=refusing", "/ui/quarantine", "/ui/completeness", "/ui/events?id=e500", "/ui/control"}
 }
 
-// TestPagesDoNotGrowWithTheJournal: a screen does about as much work for many events as for
-// few, of three numbers of them, but for some steps more of a search. Allocations are counted,
-// and no time is taken. A screen that shows a window of the journal is looked at beyond it, and
-// the lists of payloads and the plots are full from the start.
+// TestPagesDoNotGrowWithTheJournal: a screen does about as much work for many events as for few,
+// except for a few more steps of a search. The test compares three numbers of events. It counts
+// allocations and measures no time. Screens that show a window of the journal get more events than
+// the window holds. The lists of payloads and the plots are full from the start.
 func TestPagesDoNotGrowWithTheJournal(t *testing.T) {
 	m := newMany(t, 10, "")
 	for range 25 { // more payloads than a screen lists
@@ -151,9 +151,8 @@ func TestPagesDoNotGrowWithTheJournal(t *testing.T) {
 		m.get("/ui/")
 	}
 	few := map[string]float64{}
-	// What the relay does in the background is counted too, for as long as it works off what
-	// it accepted: it only adds, so the least of many looks tells, and one that is below the
-	// limit ends them.
+	// Allocations also include the relay's background work on accepted events. That can only add to
+	// the number, so take the minimum of many looks, and stop once it is below the limit.
 	measure := func(path string, limit float64) float64 {
 		do := func() { m.get(path) }
 		if path == "/ui/live" {
@@ -178,8 +177,7 @@ func TestPagesDoNotGrowWithTheJournal(t *testing.T) {
 	}
 }
 
-// TestUndeliveredLooksOnce: the screen looks through the payloads that are on their way once,
-// whatever their states.
+// TestUndeliveredLooksOnce: the screen requests the undelivered payloads once for all states.
 func TestUndeliveredLooksOnce(t *testing.T) {
 	m := newMany(t, 3, "")
 	m.grow(10)
@@ -189,8 +187,8 @@ func TestUndeliveredLooksOnce(t *testing.T) {
 	}
 }
 
-// TestReasonsOfUndelivered: of many payloads that fail at once the relay keeps the attempts of
-// some. The others are not called untried.
+// TestReasonsOfUndelivered: if many payloads fail at once, the relay keeps the attempts of only
+// some. The screen does not call the others untried.
 func TestReasonsOfUndelivered(t *testing.T) {
 	var view undeliveredView
 	for _, d := range []api.Delivery{
@@ -209,10 +207,10 @@ func TestReasonsOfUndelivered(t *testing.T) {
 	}
 }
 
-// TestAnOpenPageCostsLittle: an open page takes less than 1 % of a core while nothing
-// changes, with 50 callbacks: it looks for changes every 3 seconds. Processor time counts.
-// That a look costs no more for many events, TestPagesDoNotGrowWithTheJournal shows; what an
-// update costs, TestPagesWithAMillionEvents measures.
+// TestAnOpenPageCostsLittle: with 50 callbacks, an open page takes less than 1 % of a core of
+// processor time while nothing changes. It looks for changes every 3 seconds.
+// TestPagesDoNotGrowWithTheJournal shows that a look costs no more for many events.
+// TestPagesWithAMillionEvents measures the cost of an update.
 func TestAnOpenPageCostsLittle(t *testing.T) {
 	if raceDetector {
 		t.Skip("it measures; make test runs it without the race detector")
@@ -236,9 +234,9 @@ func TestAnOpenPageCostsLittle(t *testing.T) {
 	}
 }
 
-// TestPagesWithAMillionEvents measures: AUDITRELAY_PAGES=1000000. Processor time counts, as
-// other processes may take the wall's. AUDITRELAY_PAGES_DIR keeps the journal there, so that
-// another run measures on the same events.
+// TestPagesWithAMillionEvents measures pages if AUDITRELAY_PAGES names a number of events, for
+// example 1000000. It counts processor time, since other processes affect wall clock time. It keeps
+// the journal in AUDITRELAY_PAGES_DIR, so that another run can measure with the same events.
 func TestPagesWithAMillionEvents(t *testing.T) {
 	events := 0
 	if _, err := fmt.Sscan(os.Getenv("AUDITRELAY_PAGES"), &events); err != nil {
@@ -280,7 +278,7 @@ func TestPagesWithAMillionEvents(t *testing.T) {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// processor is the time that this process has taken.
+// processor returns the processor time of this process until now.
 func processor(t *testing.T) time.Duration {
 	t.Helper()
 	var u syscall.Rusage

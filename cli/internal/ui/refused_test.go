@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestRefusedForms: what somebody entered wrongly is told as that, not as a failure of the
-// relay's, nor as something else.
+// TestRefusedForms: the answer to an invalid form names the user's mistake, and does not call it a
+// failure of the relay.
 func TestRefusedForms(t *testing.T) {
 	m := newMany(t, 3, "")
 	m.grow(10)

@@ -11,7 +11,7 @@ import (
 	"auditrelay/runtime"
 )
 
-// TestReportsAreFew: a further report is refused while as many are made as may be.
+// TestReportsAreFew: at the limit of concurrent reports, another one is refused.
 func TestReportsAreFew(t *testing.T) {
 	s := &server{reports: make(chan struct{}, 1)}
 	s.reports <- struct{}{}
@@ -21,8 +21,8 @@ func TestReportsAreFew(t *testing.T) {
 	}
 }
 
-// TestReportTellsWhatLeft: nothing counts as delivered that the destination refused again, or
-// that an operator discarded.
+// TestReportTellsWhatLeft: an event that the destination refused again, or that an operator
+// discarded, does not count as delivered.
 func TestReportTellsWhatLeft(t *testing.T) {
 	r := newRelay(t, config.RoleAdmin)
 	r.submit("one", "created")

@@ -13,7 +13,7 @@ import (
 	"github.com/oauth2-proxy/mockoidc"
 )
 
-// signInRelay is a relay with an issuer, whose operators may operate.
+// signInRelay is a relay with an issuer. Members of operators have role operate.
 func signInRelay(t *testing.T, mock *oidctest.Issuer) *relay {
 	t.Helper()
 	return newRelayOf(t, &config.Config{Listen: "127.0.0.1:0", OIDC: config.OIDC{
@@ -23,7 +23,7 @@ func signInRelay(t *testing.T, mock *oidctest.Issuer) *relay {
 	}})
 }
 
-// atIssuer begins a sign-in and returns the issuer's answer, for the page's callback.
+// atIssuer starts a sign-in and returns the issuer's answer for the page's callback.
 func (b *browser) atIssuer(next string) *url.URL {
 	b.t.Helper()
 	status, page, head := b.do("GET", "/ui/login?next="+url.QueryEscape(next), nil)
@@ -42,8 +42,8 @@ func (b *browser) atIssuer(next string) *url.URL {
 	return back
 }
 
-// TestSignInAtTheIssuer: a person signs in at the issuer and acts under their own name. The
-// cookie of the attempt is kept from scripts, and the session's from other sites.
+// TestSignInAtTheIssuer: a person signs in at the issuer and acts under their own name. Scripts
+// cannot read the cookie of the attempt, and other sites cannot use the session's.
 func TestSignInAtTheIssuer(t *testing.T) {
 	mock := oidctest.New(t)
 	r := signInRelay(t, mock)
@@ -87,14 +87,14 @@ func TestSignInAtTheIssuer(t *testing.T) {
 	if err != nil || len(records) == 0 || !strings.Contains(string(records[len(records)-1].Data), `"changed_by":"alice@example.com"`) {
 		t.Errorf("%v, %d records", err, len(records))
 	}
-	// The answer was for one use.
+	// An answer can be used once.
 	if status, _, _ := b.do("GET", back.RequestURI(), nil); status != http.StatusForbidden {
 		t.Errorf("the same answer again: %d", status)
 	}
 }
 
-// TestForgedSignIns: an answer counts in the browser that asked for it alone, and with the
-// state, nonce and verifier of its attempt.
+// TestForgedSignIns: an answer counts only in the browser that requested it, with the state, nonce
+// and verifier of its attempt.
 func TestForgedSignIns(t *testing.T) {
 	mock := oidctest.New(t)
 	r := signInRelay(t, mock)
@@ -106,7 +106,7 @@ func TestForgedSignIns(t *testing.T) {
 		q.Set(key, value)
 		return u.Path + "?" + q.Encode()
 	}
-	// changed is the browser's cookie with another part.
+	// changed returns the browser's cookie with one part replaced.
 	changed := func(b *browser, part int) string {
 		here, _ := url.Parse(r.http.URL + "/ui/")
 		for _, c := range b.client.Jar.Cookies(here) {

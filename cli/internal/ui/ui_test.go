@@ -29,7 +29,8 @@ import (
 // hostile is text that a browser would run if a screen forgot to escape it.
 const hostile = `"><script>alert(1)</script><img src=x onerror=alert(1)>{{.}}'`
 
-// sink delivers everything, or refuses it with hostile words; with stuck, no replay ends.
+// sink delivers everything, or refuses it with a hostile message. While stuck is set, no replay
+// ends.
 type sink struct {
 	refuse bool
 	stuck  *atomic.Bool
@@ -182,8 +183,8 @@ func (r *relay) submit(id, action string) {
 	}
 }
 
-// TestEveryScreenAsksForItsRole holds each screen and each button against every role, and
-// against nobody.
+// TestEveryScreenAsksForItsRole requests each screen and each button with every role and without a
+// session.
 func TestEveryScreenAsksForItsRole(t *testing.T) {
 	implied := map[string][]string{
 		"view": {"view"}, "auditor": {"view", "auditor"}, "comply": {"view", "auditor", "comply"}, "operate": {"view", "operate"}, "admin": {"ingest", "view", "auditor", "comply", "operate", "admin"},
@@ -201,7 +202,7 @@ func TestEveryScreenAsksForItsRole(t *testing.T) {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			status, text, head := nobody.do(sc.method, fill.Replace(sc.path), nil)
-			if sc.stream { // it says that there is no session, and ends
+			if sc.stream { // the stream reports the missing session and ends
 				if status != http.StatusOK || !strings.HasPrefix(text, "event: change\ndata: \n\nevent: ended\n") || strings.Count(text, "event:") != 2 {
 					t.Errorf("%s %s without a session: %d %s", sc.method, sc.path, status, text)
 				}
@@ -232,8 +233,8 @@ func TestEveryScreenAsksForItsRole(t *testing.T) {
 	}
 }
 
-// TestTheBrowserWalksEveryScreen: the list of screens that the test with a real browser walks
-// is that of the page. A new screen is looked at there, or this fails.
+// TestTheBrowserWalksEveryScreen: the test with a real browser opens the same screens as the page
+// has. This test fails until a new screen is in that list.
 func TestTheBrowserWalksEveryScreen(t *testing.T) {
 	text, err := os.ReadFile("../../../internal/testservers/browser/testdata/screens.txt")
 	if err != nil {
@@ -251,8 +252,8 @@ func TestTheBrowserWalksEveryScreen(t *testing.T) {
 	}
 }
 
-// TestHostileTextIsEscaped plants text in every field that a sender, a destination or an
-// address can choose, and looks at each screen that shows it.
+// TestHostileTextIsEscaped puts hostile text into every field that a sender, a destination or an
+// address can choose, and checks each screen that shows it.
 func TestHostileTextIsEscaped(t *testing.T) {
 	r := newRelay(t, config.RoleAdmin)
 	r.submit(hostile, "created")
@@ -267,7 +268,7 @@ func TestHostileTextIsEscaped(t *testing.T) {
 		"/ui/modules/" + url.PathEscape(hostile), "/ui/?notice=" + id, "/ui/?notice=replayed&n=" + id, "/ui/sign-in?next=" + id, "/ui/" + url.PathEscape(hostile),
 	} {
 		status, page, head := b.do("GET", path, nil)
-		if status >= 500 && !strings.HasPrefix(path, "/ui/modules") { // without a program around it there are no modules
+		if status >= 500 && !strings.HasPrefix(path, "/ui/modules") { // the test has no modules
 			t.Errorf("%s: %d", path, status)
 		}
 		if head.Get("Content-Security-Policy") != policy {
@@ -288,8 +289,8 @@ func TestHostileTextIsEscaped(t *testing.T) {
 	}
 }
 
-// TestSessions: a session ends when it was idle, when it is old, by signing out and with
-// its token; its cookie is kept from scripts and other sites.
+// TestSessions: a session ends after a time without requests, at a maximum age, by signing out, and
+// when its token ends. Scripts and other sites cannot use its cookie.
 func TestSessions(t *testing.T) {
 	r := newRelay(t, config.RoleView)
 	inside := func(b *browser) bool {
@@ -330,9 +331,9 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// TestAnEndedSessionIsTold: who was signed in reads that the session has ended, what was not
-// done, and comes back to the same screen; so do open pages. A restart of the relay, another
-// leader of a fleet and a time limit look alike: the session's id is not known.
+// TestAnEndedSessionIsTold: after the end of a session, the user reads that it has ended and that
+// the last form was not done, and returns to the same screen. Open pages do the same. A restart of
+// the relay, another leader of a fleet and a time limit look alike: the session's id is unknown.
 func TestAnEndedSessionIsTold(t *testing.T) {
 	r := newRelay(t, config.RoleOperate, config.RoleComply)
 	b := r.browser()
@@ -368,15 +369,15 @@ func TestAnEndedSessionIsTold(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
 	}
-	// Who was never signed in, and who comes by a link, read no such thing.
+	// Users without a session before, and users who follow a link, do not read this.
 	_, _, head = r.browser().do("GET", "/ui/callbacks/archive", nil, "Sec-Fetch-Site", "cross-site")
 	if _, page, _ := b.do("GET", head.Get("Location"), nil); strings.Contains(page, "has ended") || !strings.Contains(page, `<a href="/ui/callbacks/archive">go on</a>`) {
 		t.Error("by a link:", page)
 	}
 }
 
-// TestOtherSitesAreRefused: neither a form of another site nor another name of this
-// machine reaches the page.
+// TestOtherSitesAreRefused: forms of other sites, and requests by another name of this machine, are
+// refused.
 func TestOtherSitesAreRefused(t *testing.T) {
 	open := newRelay(t).browser()
 	if status, _, _ := open.do("GET", "/ui/", nil); status != http.StatusOK {
@@ -408,7 +409,7 @@ func TestOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
-// TestButtons: what a screen's form does is done.
+// TestButtons: each form does what its button says.
 func TestButtons(t *testing.T) {
 	r := newRelay(t, config.RoleAdmin)
 	r.submit("one", "created")
@@ -435,7 +436,7 @@ func TestButtons(t *testing.T) {
 	if _, page, _ := b.do("GET", to, nil); !strings.Contains(page, "1 dead letters discarded") {
 		t.Errorf("%s does not say what was done", to)
 	}
-	if s, _ := r.rt.Callback("refusing"); s.Account.Discarded != 1 { // the own record of it is refused too
+	if s, _ := r.rt.Callback("refusing"); s.Account.Discarded != 1 { // the record of the discard is refused too
 		t.Errorf("account %+v", s.Account)
 	}
 	to = post("/ui/callbacks/archive/replay", url.Values{"dry_run": {"1"}})
