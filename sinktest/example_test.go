@@ -19,8 +19,8 @@ import (
 	"auditrelay/sinktest"
 )
 
-// A small sink of one's own: it posts each event to a URL with a key that is the same on
-// every retry. It needs the root package alone.
+// An example of a sink outside the relay. It posts each event to a URL, with a key that is the same
+// on every retry. It only needs the root package.
 
 // maxEvent is the destination's limit for one event.
 const maxEvent = 256 << 10
@@ -31,8 +31,8 @@ type Poster struct {
 	client         http.Client
 }
 
-// NewPoster returns a Poster. The file holds the token; it is read for each request, so
-// that a rotated token needs no restart.
+// NewPoster returns a Poster. It reads the token from the file for each request, so a rotated token
+// needs no restart.
 func NewPoster(url, tokenFile string) *Poster {
 	return &Poster{url: url, tokenFile: tokenFile, client: http.Client{
 		Timeout:       30 * time.Second,
@@ -40,8 +40,8 @@ func NewPoster(url, tokenFile string) *Poster {
 	}}
 }
 
-// Render makes a payload of each event. It names those that are too large: the engine
-// sets them aside, each with a tombstone, and renders the rest.
+// Render makes one payload of each event. It names events that are too large. The engine sets these
+// aside, each with a tombstone, and renders the rest.
 func (p *Poster) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	bad := new(auditrelay.RecordErrors)
 	payloads := make([]auditrelay.Payload, 0, len(chunk.Records))
@@ -53,7 +53,7 @@ func (p *Poster) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 		}
 		digest := sha256.Sum256(r.Data)
 		payloads = append(payloads, auditrelay.Payload{
-			// Callback, journal and sequence name an event; a replay is to arrive again.
+			// Callback, journal and sequence identify an event. A replay must arrive again.
 			Key:       fmt.Sprintf("%s/%s/%s/%d", chunk.Callback, chunk.Journal, chunk.Replay, r.Sequence),
 			Body:      bytes.Clone(r.Data), // the engine owns the record
 			Sequences: []uint64{r.Sequence},
@@ -66,13 +66,13 @@ func (p *Poster) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	return payloads, nil
 }
 
-// Deliver posts one event. Only 201 and 208 are this destination's word that it has it.
+// Deliver posts one event. Only 201 and 208 mean that the destination has it.
 func (p *Poster) Deliver(ctx context.Context, payload auditrelay.Payload) (auditrelay.Receipt, error) {
 	token, err := os.ReadFile(p.tokenFile)
 	if err != nil {
 		return auditrelay.Receipt{}, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Err: err}
 	}
-	// The transport may still read the body after Do has returned: give it a copy.
+	// The transport may still read the body after Do has returned, so give it a copy.
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(bytes.Clone(payload.Body)))
 	if err != nil {
 		return auditrelay.Receipt{}, err
@@ -84,7 +84,7 @@ func (p *Poster) Deliver(ctx context.Context, payload auditrelay.Payload) (audit
 		if ctx.Err() != nil {
 			return auditrelay.Receipt{}, ctx.Err()
 		}
-		return auditrelay.Receipt{}, errors.New("post an event: no answer") // the text could quote what was sent
+		return auditrelay.Receipt{}, errors.New("post an event: no answer") // the error's text could quote the request
 	}
 	defer answer.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
@@ -103,33 +103,33 @@ func (p *Poster) Deliver(ctx context.Context, payload auditrelay.Payload) (audit
 	return auditrelay.Receipt{}, failure
 }
 
-// kindOf says what the engine is to do.
+// kindOf tells the engine what to do.
 func kindOf(status int) auditrelay.ErrorKind {
 	switch {
 	case status == 401 || status == 403:
 		return auditrelay.Unauthorized
 	case status == 429 || status == 503:
 		return auditrelay.Throttled
-	case status == 422: // this destination's word that it will never take this event
+	case status == 422: // the destination will never accept this event
 		return auditrelay.Refused
 	case status == 408 || status >= 500:
 		return auditrelay.Transient
 	}
-	return auditrelay.Misconfigured // every event would fail alike; a page for people too
+	return auditrelay.Misconfigured // every event would fail alike; includes pages for people
 }
 
 // Concurrency lets the engine deliver four payloads at a time.
 func (p *Poster) Concurrency() int { return 4 }
 
-// Close gives up idle connections.
+// Close closes idle connections.
 func (p *Poster) Close() error {
 	p.client.CloseIdleConnections()
 	return nil
 }
 
-// A sink of one's own is tested with Run. The kit says how to make it, how to read back
-// what arrived, and how to make the destination misbehave (see kitOf in own_test.go). The
-// program then offers it by name:
+// Test your own sink with Run. The kit creates the sink, reads the delivered events back, and
+// makes the destination misbehave (see kitOf in own_test.go). The program then offers the sink
+// by name:
 //
 //	cli.Main(os.Args[1:], cli.Options{Sinks: map[string]cli.SinkMaker{"poster": newPoster}})
 func Example() {

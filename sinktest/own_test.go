@@ -13,13 +13,13 @@ import (
 	"auditrelay/sinktest"
 )
 
-// TestASinkOfOnesOwn tests the sink of the example. scripts/test-embedding runs the same
-// two files in a module of their own.
+// TestASinkOfOnesOwn tests the sink of the example. scripts/test-embedding runs both files in a
+// module of their own.
 func TestASinkOfOnesOwn(t *testing.T) {
 	sinktest.Run(t, func(t *testing.T) sinktest.Kit { return kitOf(newDestination(t)) })
 }
 
-// destination is an endpoint that takes each key once.
+// destination is an endpoint that accepts each key once.
 type destination struct {
 	server    *httptest.Server
 	tokenFile string
@@ -29,7 +29,7 @@ type destination struct {
 	order  []string
 	token  string
 	refuse string
-	fault  func(w http.ResponseWriter, r *http.Request, body []byte) bool // true: it was answered
+	fault  func(w http.ResponseWriter, r *http.Request, body []byte) bool // true: it has answered
 }
 
 func newDestination(t *testing.T) *destination {
@@ -54,7 +54,7 @@ func (d *destination) serve(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(d.store(r, body))
 }
 
-// store takes a request, and returns its status.
+// store accepts a request, and returns its status.
 func (d *destination) store(r *http.Request, body []byte) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -72,7 +72,7 @@ func (d *destination) store(r *http.Request, body []byte) int {
 	return http.StatusCreated
 }
 
-// kitOf is the destination with all that can go wrong there.
+// kitOf returns a kit of the destination with all its faults.
 func kitOf(d *destination) sinktest.Kit {
 	sink := func(*testing.T) auditrelay.Sink { return NewPoster(d.server.URL, d.tokenFile) }
 	with := func(fault func(w http.ResponseWriter, r *http.Request, body []byte) bool) auditrelay.Sink {

@@ -26,13 +26,13 @@ type store struct {
 	mu       sync.Mutex
 	objects  map[string][]byte
 	order    []string
-	status   int // answered to everything, 0: it stores
+	status   int // the response to every request; 0: it stores
 	lose     bool
 	hang     bool
-	answer   *sinktest.Answer // given to everything
-	refuse   string           // a record that is refused
-	late     bool             // stores the next and does not answer
-	stall    bool             // reads half of the next
+	answer   *sinktest.Answer // the response to every request
+	refuse   string           // a record to reject
+	late     bool             // it stores the next payload and does not respond
+	stall    bool             // it reads half of the next payload
 	secret   string
 	deadline chan struct{}
 }
@@ -199,7 +199,7 @@ func (s *sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 	return receipt, nil
 }
 
-// answered is the failure that an answer stands for.
+// answered returns the failure for a response.
 func (s *sink) answered(a sinktest.Answer) error {
 	if a.Status/100 == 2 {
 		switch s.defect {
@@ -217,7 +217,7 @@ func (s *sink) answered(a sinktest.Answer) error {
 	return e
 }
 
-// limit is how large a record the store takes.
+// limit is the largest record that the store accepts.
 const limit = 200 << 10
 
 func (s *sink) refusal(status int, p auditrelay.Payload) error {

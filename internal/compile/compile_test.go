@@ -17,7 +17,7 @@ import (
 	"auditrelay/internal/compile"
 )
 
-// TestMain lets the test's own program be the helper.
+// TestMain lets the test's own program act as the helper.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "helper" {
 		os.Exit(compile.Child(os.Stdin, os.Stderr, os.Args[2:]))
@@ -40,7 +40,7 @@ func options(t *testing.T) compile.Options {
 
 var key = [32]byte{1}
 
-// returns is a module whose function f returns n, below 64.
+// returns creates a module whose function f returns n, below 64.
 func returns(n byte) []byte {
 	return []byte("\x00asm\x01\x00\x00\x00" +
 		"\x01\x05\x01\x60\x00\x01\x7f" + // type () -> (i32)
@@ -51,8 +51,8 @@ func returns(n byte) []byte {
 
 func guest(*testing.T) []byte { return returns(42) }
 
-// bomb is a module of one function with so many locals, set in so many loops:
-// small, valid, and dear to compile.
+// bomb creates a module of one function with many locals that are set in many loops. It is small
+// and valid, and expensive to compile.
 func bomb(locals, loops int) []byte {
 	unsigned := binary.AppendUvarint
 	body := append(unsigned([]byte{1}, uint64(locals)), 0x7e) // i64
@@ -87,8 +87,8 @@ func entries(t *testing.T, dir string) (found []string) {
 	return found
 }
 
-// What the helper left in the cache is what the parent then finds: it adds no
-// entry of its own, and the helper is not needed again.
+// The parent finds what the helper wrote to the cache. It adds no entry of its own, and does not
+// need the helper again.
 func TestTheCacheIsFilledOnce(t *testing.T) {
 	o, wasm := options(t), guest(t)
 	if _, found := compile.Find(o.CacheDir, key); found {
@@ -119,7 +119,7 @@ func TestTheCacheIsFilledOnce(t *testing.T) {
 	if _, ok := compile.Find(o.CacheDir, [32]byte{2}); ok {
 		t.Error("another key finds it too")
 	}
-	// What the outline runs is the module's own code.
+	// The outline runs the module's own code.
 	live, err := runtime.InstantiateModule(t.Context(), compiled, wazero.NewModuleConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestTheCacheIsFilledOnce(t *testing.T) {
 	}
 }
 
-// An outline whose code is not there traps; it never does anything else.
+// An outline without its code traps and does nothing else.
 func TestAnOutlineAloneTraps(t *testing.T) {
 	outline, err := compile.Outline(guest(t))
 	if err != nil {
@@ -146,8 +146,8 @@ func TestAnOutlineAloneTraps(t *testing.T) {
 	}
 }
 
-// Two modules that differ in their bodies alone have outlines of their own, or one
-// would run the other's code.
+// Two modules that differ only in their bodies have different outlines. Otherwise one would run the
+// other's code.
 func TestOutlinesTellModulesApart(t *testing.T) {
 	a, err := compile.Outline(returns(1))
 	b, err2 := compile.Outline(returns(2))
@@ -193,8 +193,8 @@ func TestADamagedEntryIsMadeAnew(t *testing.T) {
 	}
 }
 
-// A module that takes a compiler minutes and gigabytes takes this process
-// nothing.
+// A module whose compilation takes minutes and gigabytes takes none of this process's time and
+// memory.
 func TestABombIsStopped(t *testing.T) {
 	for _, c := range []struct {
 		limit  string
@@ -251,7 +251,7 @@ func TestTheCacheKeepsWhatWasUsedLast(t *testing.T) {
 	if err != nil || len(first) != 1 {
 		t.Fatalf("%v, %v", first, err)
 	}
-	// As many more, each asked for later than the first, and what a killed relay left.
+	// Fill the cache with newer records, and with the remains of a killed relay.
 	past := time.Now().Add(-24 * time.Hour)
 	if err := os.Chtimes(filepath.Join(records, first[0].Name()), past, past); err != nil {
 		t.Fatal(err)

@@ -14,9 +14,8 @@ import (
 	"auditrelay/internal/meter"
 )
 
-// TestRealPrograms compiles large programs within the default limits, and shows that a
-// small module that takes as long as a large one is refused. The programs are Go's own
-// tools, of 5 and 14 MB.
+// TestRealPrograms compiles large programs within the default limits. It shows that a small module
+// that takes as long as a large one is refused. The programs are Go's own tools, of 5 and 14 MB.
 func TestRealPrograms(t *testing.T) {
 	if os.Getenv("AUDITRELAY_SOAK") == "" {
 		t.Skip("it builds and compiles for a minute; set AUDITRELAY_SOAK=1")
@@ -60,7 +59,7 @@ func TestRealPrograms(t *testing.T) {
 	t.Logf("twenty br_tables, %d bytes: %v after %v", len(wasm), err, time.Since(start))
 }
 
-// tables is a module of functions with one br_table each.
+// tables creates a module of functions with one br_table each.
 func tables(functions, labels int) []byte {
 	unsigned := binary.AppendUvarint
 	body := append([]byte{0, 0x02, 0x40, 0x41, 0, 0x0e}, unsigned(nil, uint64(labels))...)

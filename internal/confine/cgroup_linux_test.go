@@ -30,7 +30,7 @@ func TestOwnGroup(t *testing.T) {
 	}
 }
 
-// A tree of plain directories takes what the kernel's would.
+// A tree of plain directories gets the same settings as the kernel's tree.
 func TestGroupsOfADelegatedTree(t *testing.T) {
 	read := func(name ...string) string {
 		text, _ := os.ReadFile(filepath.Join(name...))
@@ -84,8 +84,8 @@ func TestGroupsOfADelegatedTree(t *testing.T) {
 			if !slices.Equal(n.Applied, c.want) || read(n.dir, "memory.max") != "1000" {
 				t.Errorf("got %v, want %v", n.Applied, c.want)
 			}
-			// A group whose process is about to start stays when another module is loaded. The
-			// kernel removes a group with its files; a folder has to be empty.
+			// The group of a process that is about to start remains when another module is loaded.
+			// The kernel removes a group with its files; a plain folder must be empty.
 			ours, err := os.MkdirTemp(g.dir, ownWorkers())
 			if err != nil {
 				t.Fatal(err)
@@ -103,8 +103,9 @@ func TestGroupsOfADelegatedTree(t *testing.T) {
 	}
 }
 
-// On the kernel's own tree a process starts in its group, which goes when it has ended. Where
-// the group of this process is delegated, the kernel also ends one that takes too much.
+// In the kernel's own tree, a process starts in its group. The group is removed after the end of
+// the process. If this process's group is delegated, the kernel also ends a process that exceeds
+// its limits.
 func TestAProcessStartsInItsGroup(t *testing.T) {
 	g, err := Delegated()
 	if err != nil {
@@ -137,7 +138,7 @@ func TestAProcessStartsInItsGroup(t *testing.T) {
 		file, want, _ := strings.Cut(limit, "=")
 		in := n.dir
 		if file == "cpu.weight" {
-			in = g.dir // of all workers together
+			in = g.dir // one weight for all workers
 		}
 		if has, err := os.ReadFile(filepath.Join(in, file)); err != nil || strings.TrimSpace(string(has)) != want {
 			t.Errorf("%s: the kernel has %q, %v", limit, has, err)
@@ -160,7 +161,7 @@ func TestAProcessStartsInItsGroup(t *testing.T) {
 	}
 }
 
-// undelegated is a group below this process's own, without controllers.
+// undelegated creates a group below this process's own, without controllers.
 func undelegated(t *testing.T) string {
 	own, _ := os.ReadFile("/proc/self/cgroup")
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
@@ -176,8 +177,7 @@ func undelegated(t *testing.T) string {
 	return base
 }
 
-// A delegated group that cannot be divided is told, and not taken for one that was not
-// delegated.
+// A delegated group that cannot be divided causes an error, and is not treated as undelegated.
 func TestADelegatedGroupThatCannotBeDividedIsTold(t *testing.T) {
 	base := t.TempDir()
 	if err := set(base, "cgroup.controllers", "memory pids cpu"); err != nil {

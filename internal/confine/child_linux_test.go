@@ -22,23 +22,23 @@ import (
 	"auditrelay/internal/confine"
 )
 
-// attempt is a way out.
+// attempt is a way to break out.
 type attempt struct {
 	try func(task) error
-	// loading is what stops it before Tighten: "killed" by the filter, an "error", by
-	// Landlock or a limit, or "" if that is allowed then.
+	// loading says how the attempt ends before Tighten: "killed" by the filter, "error" by Landlock
+	// or a limit, or "" if it succeeds.
 	loading        string
-	needsPrivilege bool // without a lock it may fail as well
-	needsOutside   bool // it reaches what namespaces hide
+	needsPrivilege bool // it may also fail without a lock
+	needsOutside   bool // it reaches things that namespaces hide
 }
 
-// refused says whether a child ended as it should.
+// refused reports whether a child ended as expected.
 func (a attempt) refused(how string, r result) bool {
 	switch how {
 	case "killed":
 		return r.signal == syscall.SIGSYS && r.said == ""
 	case "error":
-		// Where Landlock cannot be, what it would refuse is allowed.
+		// Without Landlock, its attempts succeed.
 		return r.code == 3 && r.said != "done" || strings.HasPrefix(r.said, "no landlock")
 	}
 	return r.said == "done"
@@ -105,7 +105,7 @@ var attempts = map[string]attempt{
 	"a call of 32 bit": {loading: "killed", needsPrivilege: true, try: func(task) error { return call(0x40000000|unix.SYS_GETPID, 0, 0) }},
 }
 
-// connect uses no package net, which would link C.
+// connect does not use package net, which would link C.
 func connect(w task) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -130,7 +130,7 @@ func second[T any](_ T, err error) error { return err }
 
 func (w task) dir() string { return w.Writable + w.ReadOnly }
 
-// child is the confined process. Exit code 3 is a refusal that it lived through.
+// child is the confined process. Exit code 3 means that an attempt failed with an error.
 func child(text string) int {
 	var w task
 	if err := json.Unmarshal([]byte(text), &w); err != nil {
@@ -217,7 +217,7 @@ func grow() {
 	}
 }
 
-// files does what the compiler's cache does.
+// files does the same file operations as the compiler's cache.
 func files(dir string) error {
 	f, err := os.CreateTemp(dir, "x")
 	if err != nil {
@@ -240,7 +240,7 @@ func orphan() int {
 	return 1
 }
 
-// parent starts a confined process with its own output and waits to be killed.
+// parent starts a confined process with its own output and waits for a kill.
 func parent(w task) int {
 	text, _ := json.Marshal(task{Attempt: "wait", Lock: true, Tighten: true})
 	describe := func() (*exec.Cmd, error) {
@@ -264,8 +264,8 @@ func parent(w task) int {
 	}
 }
 
-// prepare compiles a module, since that is not possible later, and returns the test of
-// life.
+// prepare compiles a module, since later that is impossible, and returns a function that tests what
+// a worker needs.
 func prepare() func() error {
 	ctx := context.Background()
 	engine := wazero.NewRuntime(ctx)
@@ -315,7 +315,7 @@ func prepare() func() error {
 	}
 }
 
-// left is a pipe that was open before.
+// left returns a pipe that was opened before.
 var left = sync.OnceValues(func() (*os.File, *os.File) {
 	r, w, err := os.Pipe()
 	if err != nil {

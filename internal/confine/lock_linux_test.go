@@ -20,7 +20,7 @@ import (
 	"auditrelay/internal/confine"
 )
 
-// TestMain lets the test's own program be the process that is confined.
+// TestMain lets the test's own program act as the confined process.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "confined" {
 		os.Exit(child(os.Args[2]))
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// task is what a child is told to do.
+// task is the order to a child.
 type task struct {
 	Attempt  string
 	Lock     bool
@@ -42,7 +42,7 @@ type task struct {
 	CPU      time.Duration
 }
 
-// program copies the test's program to where every user may run it.
+// program copies the test's program to a place where every user may run it.
 func program(t *testing.T) string {
 	t.Helper()
 	self, err := os.Executable()
@@ -62,15 +62,15 @@ func program(t *testing.T) string {
 	return to
 }
 
-// user is who runs the children.
+// user is the user of the children.
 type user struct {
 	name       string
 	credential *syscall.Credential
 	apart      bool // in namespaces
 }
 
-// users are the one who runs the test, with and without namespaces, and where that is
-// root, also one without privilege.
+// users returns the user of the test, with and without namespaces. If that is root, it also returns
+// a user without privilege.
 func users() []user {
 	all := []user{{"self", nil, false}, {"self in namespaces", nil, true}}
 	if os.Getuid() == 0 {
@@ -80,7 +80,7 @@ func users() []user {
 	return all
 }
 
-// result is how a child ended.
+// result says how a child ended.
 type result struct {
 	said   string
 	signal syscall.Signal
@@ -97,7 +97,7 @@ func runChild(t *testing.T, self string, u user, w task) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of one that nothing ends
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // for a child that does not end
 	defer cancel()
 	var out bytes.Buffer
 	var lifeline io.Closer
@@ -136,7 +136,7 @@ func runChild(t *testing.T, self string, u user, w task) result {
 	return r
 }
 
-// linksC says whether this program, and so the child, links a C library.
+// linksC reports whether this program, and so the child, links a C library.
 func linksC() bool {
 	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_GETPID, 0, 0, 0)
 	return errno != 0
@@ -160,8 +160,8 @@ func listen(t *testing.T) int {
 	return at.(*unix.SockaddrInet4).Port
 }
 
-// TestWhatIsRefused has a process try to get out, in each phase. Without a lock every
-// attempt succeeds, or it would show nothing.
+// TestWhatIsRefused makes a process try to break out in each phase. Without a lock every attempt
+// must succeed, or the test would prove nothing.
 func TestWhatIsRefused(t *testing.T) {
 	self := program(t)
 	port := listen(t)
@@ -190,8 +190,8 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-// TestItLivesOn runs what a worker needs under both filters: threads, goroutines, timers,
-// the collector, reads and writes, a compiled module.
+// TestItLivesOn runs everything that a worker needs under both filters: threads, goroutines,
+// timers, the collector, reads and writes, and a compiled module.
 func TestItLivesOn(t *testing.T) {
 	self := program(t)
 	for _, u := range users() {
@@ -228,7 +228,7 @@ func TestLimitsEnd(t *testing.T) {
 	}
 }
 
-// A process that may write in one directory writes there, and nowhere else.
+// A process with one writable directory writes there and nowhere else.
 func TestOneDirectoryCanBeWritten(t *testing.T) {
 	self := program(t)
 	for _, u := range users() {
@@ -257,16 +257,16 @@ func landlocked(t *testing.T, self string, u user) bool {
 	return r.Has(confine.Files)
 }
 
-// The parent's end ends the child, also if it came first.
+// The child ends when its parent ends, even if the parent ended first.
 func TestItDiesWithItsParent(t *testing.T) {
 	self := program(t)
 	for _, u := range users() {
-		// A child without lifeline: its end is closed before it locks.
+		// The lifeline of this child is closed before it locks.
 		if got := runChild(t, self, u, task{Attempt: "orphan"}); got.said != confine.ErrParentGone.Error() {
 			t.Errorf("%s: %s", u.name, got)
 		}
-		// The middle process starts a confined one that holds the write end of its pipe
-		// and never ends by itself, and is killed: the pipe closes when both are gone.
+		// The middle process starts a confined one, which holds the write end of its pipe and never
+		// ends by itself. Then the middle process is killed. The pipe closes when both have ended.
 		text, _ := json.Marshal(task{Attempt: "parent", Lock: u.apart})
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()

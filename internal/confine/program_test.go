@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// decide runs a filter as the kernel would. The interpreter reads big-endian words.
+// decide runs a filter like the kernel. The interpreter reads big-endian words.
 func decide(t *testing.T, m machine, now phase, arch, number uint32, args ...uint64) string {
 	t.Helper()
 	vm, err := bpf.NewVM(m.program(now, 77, false))
@@ -48,7 +48,7 @@ func numberOf(t *testing.T, m machine, name string) uint32 {
 	return 0
 }
 
-// TestTheFilters reads as the rules: what each phase answers, on both processors.
+// TestTheFilters lists the result of each call in each phase, for both processors.
 func TestTheFilters(t *testing.T) {
 	const (
 		goThread = 0x50f00
@@ -96,8 +96,7 @@ func TestTheFilters(t *testing.T) {
 	}
 }
 
-// Whatever is not listed kills, in every phase; and so does every number of another
-// processor's table.
+// Every unlisted call, and every number of another processor's table, kills in every phase.
 func TestWhatIsNotListedKills(t *testing.T) {
 	for name, m := range machines {
 		listed := map[uint32]bool{}
@@ -112,7 +111,7 @@ func TestWhatIsNotListedKills(t *testing.T) {
 				if got := decide(t, m, now, m.arch, number, 0, 0, 0); !listed[number] && got != "kill" {
 					t.Errorf("%s: call %d in phase %d: %s", name, number, now, got)
 				}
-				for _, other := range []uint32{0x40000003, 0xc000003e ^ 1, 0} { // 32-bit x86, and nonsense
+				for _, other := range []uint32{0x40000003, 0xc000003e ^ 1, 0} { // 32-bit x86, and invalid ones
 					if got := decide(t, m, now, other, number); got != "kill" {
 						t.Fatalf("%s: call %d of processor %#x: %s", name, number, other, got)
 					}

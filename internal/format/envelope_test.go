@@ -9,8 +9,8 @@ import (
 	"auditrelay/internal/format"
 )
 
-// TestAnEnvelopeSaysTheOrigin: the event's bytes are as they were, and its origin is beside them, whatever
-// the event says of itself.
+// TestAnEnvelopeSaysTheOrigin: the event's bytes are unchanged, and its origin is beside them. The
+// event cannot choose it.
 func TestAnEnvelopeSaysTheOrigin(t *testing.T) {
 	o := enveloped
 	const data = `{"id":"a","origin":{"principal":"forged"},"event":1,"before_value":"}]\"" }`

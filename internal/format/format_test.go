@@ -41,7 +41,7 @@ var (
 	received    = time.Date(2026, 3, 1, 10, 0, 1, 0, time.UTC)
 )
 
-// event is data as the journal has it.
+// event returns data as an event of the journal.
 func event(namespace, data string) *auditrelay.Event {
 	e := &auditrelay.Event{Namespace: namespace, Sequence: 7, Received: received, Time: received, TimeFrom: auditrelay.TimeMissing, Data: []byte(data)}
 	var read struct {
@@ -60,7 +60,7 @@ func write(o auditrelay.Format, e *auditrelay.Event) []byte {
 	return format.New(o, journal).Writer().Append(nil, e, e.Data)
 }
 
-// schemas are those of the classes, by class_uid.
+// schemas returns the schemas of the classes by class_uid.
 func schemas(t testing.TB) map[string]*jsonschema.Schema {
 	t.Helper()
 	all := map[string]*jsonschema.Schema{}
@@ -74,7 +74,7 @@ func schemas(t testing.TB) map[string]*jsonschema.Schema {
 	return all
 }
 
-// valid holds a record to the schema of the class that it names.
+// valid checks a record against the schema of the class that it names.
 func valid(t testing.TB, schemas map[string]*jsonschema.Schema, record []byte) {
 	t.Helper()
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(record))
@@ -103,12 +103,12 @@ func indented(t *testing.T, record []byte) []byte {
 	return append(b.Bytes(), '\n')
 }
 
-// revisionsOfGoldens are the digests of all goldens at the present mapping: of OCSF and
+// revisionsOfGoldens are the digests of all goldens for the current mappings of OCSF and
 // CloudEvents, of ECS, and of CEF and LEEF.
 var revisionsOfGoldens = [3]string{"2 b76e345eaee8b8c0", "2 e3702a503142d558", "2 edd78f4034e6e59c"}
 
-// TestGoldens writes each event of testdata/cases in each format. Run it with -update
-// after a change of the mapping, and count up mapping in format.go.
+// TestGoldens writes each event of testdata/cases in each format. After a change of the mapping,
+// run it with -update and increase mapping in format.go.
 func TestGoldens(t *testing.T) {
 	all := schemas(t)
 	files, err := filepath.Glob("testdata/cases/*.txtar")
@@ -168,9 +168,9 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
-// TestMappedFields: each format has the fields of another producer's event where it has
-// LiteLLM's, read from the document as filters left it. A sender of LiteLLM's events in a
-// namespace of its own is LiteLLM still.
+// TestMappedFields: in each format, another producer's event has its fields in the same places as
+// LiteLLM's event. They are read from the filtered document. LiteLLM's events in another namespace
+// are still LiteLLM's.
 func TestMappedFields(t *testing.T) {
 	e := event("clusters", `{"auditID":"a-1","verb":"delete","user":{"username":"jane@example.com"},"objectRef":{"resource":"secrets","name":"db"}}`)
 	e.Mapping = &auditrelay.Mapping{Schema: "kubernetes", ID: "{auditID}/x", Action: "verb", Actor: "user.username", Object: "objectRef.name", ObjectType: "objectRef.resource"}
@@ -201,7 +201,7 @@ func TestMappedFields(t *testing.T) {
 	}
 }
 
-// checkOriginals holds the choice of original to its words.
+// checkOriginals checks each choice of original.
 func checkOriginals(t *testing.T, e *auditrelay.Event, unmapped, raw, none []byte) {
 	t.Helper()
 	var u struct {
@@ -254,7 +254,7 @@ func TestTombstones(t *testing.T) {
 	}
 }
 
-// TestADeterministicRecord: a writer that has written other events writes the same.
+// TestADeterministicRecord: a writer's output does not depend on the events before.
 func TestADeterministicRecord(t *testing.T) {
 	for _, o := range []auditrelay.Format{ocsf, ecs, cloudEvents, cef, leef, enveloped} {
 		w := format.New(o, journal).Writer()
@@ -267,8 +267,8 @@ func TestADeterministicRecord(t *testing.T) {
 	}
 }
 
-// TestTheGateTakesWhatAFormatAdds: what the relay adds to a clean event, the names
-// included, is no finding of any detector.
+// TestTheGateTakesWhatAFormatAdds: no detector finds anything in the data, including names, that
+// the relay adds to a clean event.
 func TestTheGateTakesWhatAFormatAdds(t *testing.T) {
 	g, err := gate.New(gate.Options{Detectors: []string{"secrets", "pii"}})
 	if err != nil {
@@ -297,7 +297,7 @@ func TestTheGateTakesWhatAFormatAdds(t *testing.T) {
 	}
 }
 
-// FuzzAnyEvent: whatever is accepted, or left by a filter, gives a valid record.
+// FuzzAnyEvent: every document that is accepted, or returned by a filter, gives a valid record.
 func FuzzAnyEvent(f *testing.F) {
 	files, err := filepath.Glob("testdata/cases/*.txtar")
 	if err != nil {
@@ -334,8 +334,8 @@ func FuzzAnyEvent(f *testing.F) {
 	})
 }
 
-// checkECS holds a document to the fields that ECS 9.5 names, to their types and to the
-// values that event.kind, event.category and event.type may have, and to the event in it.
+// checkECS checks that a document contains only fields of ECS 9.5, with their types and the
+// permitted values of event.kind, event.category and event.type, and that it contains the event.
 func checkECS(t *testing.T, record, data []byte) {
 	t.Helper()
 	var c struct {
@@ -391,8 +391,8 @@ func checkECS(t *testing.T, record, data []byte) {
 	}
 }
 
-// sameOpened reports whether got is data with its before_value and updated_values as
-// objects where they were texts of objects.
+// sameOpened reports whether got equals data after its before_value and updated_values were changed
+// from text to objects.
 func sameOpened(t *testing.T, got, data []byte) bool {
 	t.Helper()
 	var a, b map[string]json.RawMessage
@@ -408,7 +408,7 @@ func sameOpened(t *testing.T, got, data []byte) bool {
 	return maps.EqualFunc(a, b, func(x, y json.RawMessage) bool { return string(x) == strings.TrimSpace(string(y)) })
 }
 
-// checkCloudEvent holds a record to CloudEvents 1.0's required attributes and their form.
+// checkCloudEvent checks the required attributes of CloudEvents 1.0 and their form.
 func checkCloudEvent(t *testing.T, record []byte) {
 	t.Helper()
 	var c struct {

@@ -15,8 +15,8 @@ import (
 	"auditrelay/internal/gate"
 )
 
-// fieldsOf reads a line as a receiver does that knows the format's rules and nothing of
-// this program: header fields, and the extension's values unescaped.
+// fieldsOf reads a line like a receiver that only knows the format's rules. It returns the header
+// fields, and the extension's values without escapes.
 func fieldsOf(t *testing.T, o auditrelay.Format, line []byte) (header []string, fields map[string]string) {
 	t.Helper()
 	if bytes.ContainsFunc(line, func(r rune) bool {
@@ -43,7 +43,7 @@ func fieldsOf(t *testing.T, o auditrelay.Format, line []byte) (header []string, 
 	if len(parts) != 8 || parts[0] != "CEF:0" {
 		t.Fatalf("the header: %q", parts)
 	}
-	// A field begins at the start or after a space, and its = has no backslash before it.
+	// A field begins at the start or after a space, without a backslash before its =.
 	begin := regexp.MustCompile(`(?:^| )([A-Za-z0-9]+)=`)
 	at := begin.FindAllStringSubmatchIndex(parts[7], -1)
 	for i, m := range at {
@@ -60,8 +60,8 @@ func fieldsOf(t *testing.T, o auditrelay.Format, line []byte) (header []string, 
 	return parts[:7], fields
 }
 
-// checkLine holds a line to its format, to the event in it, and what the gate is given of
-// it to the line.
+// checkLine checks that a line is valid in its format and contains the event, and that the gate
+// gets the same fields as a receiver.
 func checkLine(t *testing.T, o auditrelay.Format, e *auditrelay.Event) {
 	t.Helper()
 	w := format.New(o, journal).Writer()
@@ -90,7 +90,7 @@ func checkLine(t *testing.T, o auditrelay.Format, e *auditrelay.Event) {
 	}
 }
 
-// clean has spaces in the place of the signs that a line cannot hold.
+// clean replaces the characters that a line cannot contain by spaces.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
@@ -100,7 +100,7 @@ func clean(s string) string {
 	}, s)
 }
 
-// What an event says chooses neither a field nor a header of a line.
+// An event cannot choose a field or a header of a line.
 func TestLinesKeepTheirFields(t *testing.T) {
 	e := event(auditrelay.NamespaceLiteLLM, `{"id":"x|y","updated_at":"2026-03-01T10:00:00Z","action":"up|dated\nact=deleted","changed_by":"ada\tusrName=root suid=root \\","table_name":"T=1","object_id":"a\r\nCEF:0|evil|\u2028b\u0085c","changed_by_user_email":"a@b.example"}`)
 	_, got := fieldsOf(t, cef, write(cef, e))
@@ -120,7 +120,8 @@ func TestLinesKeepTheirFields(t *testing.T) {
 	}
 }
 
-// A value over the bound is left out and named; the event has it whole, unless brief.
+// A value over the limit is omitted, and its field is named. The complete value is in the event,
+// unless the format is brief.
 func TestLinesAreBounded(t *testing.T) {
 	long := strings.Repeat("x", 5000)
 	e := event(auditrelay.NamespaceLiteLLM, `{"id":"1","action":"created","object_id":"`+long+`","changed_by":"`+long+`"}`)
@@ -128,7 +129,7 @@ func TestLinesAreBounded(t *testing.T) {
 	if got["auditrelayOmitted"] != "suid duid" || got["duid"] != "" || !strings.Contains(got["auditrelayEvent"], long) {
 		t.Errorf("omitted %q", got["auditrelayOmitted"])
 	}
-	// The dictionary's own bounds are lower for two keys of CEF.
+	// The dictionary of CEF has lower limits for two keys.
 	e2 := event(auditrelay.NamespaceLiteLLM, `{"id":"`+long[:41]+`","action":"`+long[:64]+`","object_id":"`+long[:1023]+`"}`)
 	if _, got := fieldsOf(t, cef, write(cef, e2)); got["auditrelayOmitted"] != "act externalId" || got["duid"] != long[:1023] {
 		t.Errorf("omitted %q", got["auditrelayOmitted"])
@@ -144,8 +145,8 @@ func TestLinesAreBounded(t *testing.T) {
 	}
 }
 
-// TestTheGateSeesLines: a secret in a field is found, a path of the record holds, and what
-// the relay adds to a clean event is no finding, brief or not.
+// TestTheGateSeesLines: the gate finds a secret in a field, and a path of the record applies. It
+// finds nothing in the data that the relay adds to a clean event, brief or not.
 func TestTheGateSeesLines(t *testing.T) {
 	secrets, err := gate.New(gate.Options{Detectors: []string{"secrets", "pii"}})
 	if err != nil {
@@ -187,8 +188,8 @@ func TestTheGateSeesLines(t *testing.T) {
 	}
 }
 
-// TestTheGateTakesBulkBodies: a body with a line before each record holds no more than the
-// record, which has been looked at; a secret in the other lines is found.
+// TestTheGateTakesBulkBodies: if a body has a line before each record, the gate does not check the
+// records again. It finds a secret in the other lines.
 func TestTheGateTakesBulkBodies(t *testing.T) {
 	g, err := gate.New(gate.Options{Detectors: []string{"secrets", "pii"}})
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 const page = "../../docs/reference/formats.md"
 
-// shown are the tables as the page has them.
+// shown returns the tables in the form of the page.
 func shown() string {
 	var b strings.Builder
 	b.WriteString("| `table_name` | class | `entity.type` |\n|---|---|---|\n")
@@ -46,7 +46,7 @@ func shown() string {
 	return b.String()
 }
 
-// TestThePageShowsTheTables; -update writes them there.
+// TestThePageShowsTheTables compares the page with the tables. With -update it writes them.
 func TestThePageShowsTheTables(t *testing.T) {
 	const begin, end = "<!-- tables: written by go test ./internal/format -update -->\n", "<!-- end of tables -->"
 	text, err := os.ReadFile(page)

@@ -13,7 +13,7 @@ import (
 	"auditrelay/internal/test/corpus"
 )
 
-// literal finds one text, and values under one key.
+// literal finds one text, and every value under one key.
 type literal struct{ text, key string }
 
 func (l literal) Append(dst []detect.Finding, text []byte, name detect.Name) []detect.Finding {

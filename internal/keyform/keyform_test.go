@@ -27,11 +27,11 @@ func pemOf(t *testing.T, curve ecdh.Curve) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// A text that others may see never counts as a secret, in whatever form it stands.
+// A public key never counts as a secret, in any form.
 func TestWhatIsPublicIsNoSecret(t *testing.T) {
 	public := pemOf(t, ecdh.X25519())
 	bare := strings.Split(public, "\n")[1]
-	// The form of X25519's keys ends with the 32 bytes of the point.
+	// The encoding of an X25519 key ends with the 32 bytes of the point.
 	der, err := base64.StdEncoding.DecodeString(bare)
 	if err != nil {
 		t.Fatal(err)

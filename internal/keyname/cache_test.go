@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A cache returns what was put last under a key, or nothing, and no other key's.
+// A cache returns the last value for a key, or nothing. It never returns another key's value.
 func TestCache(t *testing.T) {
 	var c Cache[int]
 	kept := 0

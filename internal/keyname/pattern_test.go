@@ -2,13 +2,14 @@ package keyname
 
 import "testing"
 
-// A key is compared as people read it: without what nobody sees, and in any width.
+// Keys are compared as people read them: invisible characters and the width of letters do not
+// matter.
 func TestKeysAsRead(t *testing.T) {
 	for key, want := range map[string]string{
 		"apiKey":                    "api_key",
 		"API-KEY":                   "api_key",
 		"\ufeffapi_key":             "api_key", // the first column of a CSV file
-		"api_key\r":                 "api_key", // and the last
+		"api_key\r":                 "api_key", // the last column
 		"\tapi_key\n":               "api_key",
 		"api\nkey":                  "api_key",
 		"api_\u200bkey":             "api_key",

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// standIn answers as the transit engine does.
+// standIn responds like the transit engine.
 type standIn struct {
 	key   ed25519.PrivateKey
 	asked atomic.Int64
@@ -74,8 +74,8 @@ func TestTransitSigns(t *testing.T) {
 	}
 }
 
-// TestTransitFails: a service that fails is left alone for a while, its errors name no
-// token, and a signature of another key is none.
+// TestTransitFails: after a failure, the service gets no requests for a while. Errors contain no
+// token, and another key's signature is refused.
 func TestTransitFails(t *testing.T) {
 	for name, spoil := range map[string]func(w http.ResponseWriter) bool{
 		"refused":      func(w http.ResponseWriter) bool { w.WriteHeader(http.StatusForbidden); return true },
@@ -100,7 +100,7 @@ func TestTransitFails(t *testing.T) {
 	}
 }
 
-// TestTransitRests: after 30 s the service is asked again.
+// TestTransitRests: after 30 s the service gets a request again.
 func TestTransitRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
@@ -112,7 +112,7 @@ func TestTransitRests(t *testing.T) {
 		for range 3 {
 			_, _ = k.Sign(t.Context(), nil)
 		}
-		time.Sleep(rest) // of the test's own clock
+		time.Sleep(rest) // by the test's own clock
 		_, _ = k.Sign(t.Context(), nil)
 		if asked != 2 {
 			t.Errorf("asked %d times", asked)

@@ -36,8 +36,8 @@ func TestPackReplacesTheManifest(t *testing.T) {
 	}
 }
 
-// What people read in a manifest is what counts: no key in another case or twice,
-// nothing that does not print, nothing without an end.
+// A manifest means what people read in it. Keys in another case, repeated keys, unprintable
+// characters and overlong texts are refused.
 func TestManifestsAreChecked(t *testing.T) {
 	long := strings.Repeat("n", 600)
 	for text, want := range map[string]string{
@@ -76,7 +76,7 @@ func TestManifestsAreChecked(t *testing.T) {
 	}
 }
 
-// A module's manifest is held to the same.
+// A module's own manifest has the same rules.
 func TestAModuleWithABadManifest(t *testing.T) {
 	payload := append([]byte{10}, `auditrelay{"abi":"1.0","ABI":"1.0"}`...)
 	module := append(append(moduleBytes(t, "hostile/keep"), 0, byte(len(payload))), payload...)
@@ -85,7 +85,7 @@ func TestAModuleWithABadManifest(t *testing.T) {
 	}
 }
 
-// Nothing that a binary declares may panic or hurt who reads it.
+// A module's declarations cannot cause a panic or harm its readers.
 func FuzzRead(f *testing.F) {
 	for _, name := range []string{"hostile/keep", "hostile/emit-flood", "hostile/imported-memory", "reference-c/reference-c"} {
 		f.Add(moduleBytes(f, name))

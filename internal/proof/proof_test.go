@@ -18,7 +18,7 @@ func hash(b byte) (h Hash) {
 	return h
 }
 
-// The formats byte by byte: a change here is a new format.
+// The formats, byte by byte. A change here is a new format.
 func TestEntriesAreWhatTheyWere(t *testing.T) {
 	zeros := strings.Repeat("00", 31)
 	for name, c := range map[string]struct {
@@ -103,8 +103,8 @@ func TestARotationNeedsBothKeys(t *testing.T) {
 	}
 }
 
-// What is parsed comes from outside: nothing of it panics, and what is taken is written
-// again as it was.
+// The input is untrusted. Nothing in it causes a panic, and accepted input is written again
+// unchanged.
 func FuzzParse(f *testing.F) {
 	signing, _, _ := note.GenerateKey(rand.Reader, "a")
 	signer, _ := Signer(signing)
@@ -135,7 +135,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzEntry reads one entry, and the entries of a bundle.
+// FuzzEntry parses one entry, and the entries of a bundle.
 func FuzzEntry(f *testing.F) {
 	for _, seed := range [][]byte{Outcome{}.Append(nil), Begin{Previous: "x"}.Append(nil), Accepted{Sequence: 1}.Append(nil),
 		Payload{Key: "k"}.Append(nil), Range{From: 1, To: 2}.Append(nil), Clock{}.Append(nil), AppendEntries(nil, []byte("a"), nil)} {
@@ -154,7 +154,7 @@ func FuzzEntry(f *testing.F) {
 	})
 }
 
-// FuzzEvidence reads the extra data of a proof, and the head of an event in it.
+// FuzzEvidence parses the extra data of a proof, and the head of an event in it.
 func FuzzEvidence(f *testing.F) {
 	e := Evidence{Entry: Outcome{}.Append(nil), Statement: []byte{1}, Trail: []byte{2}, Head: []byte{1, 3, 0, 0, 2}, AcceptedHashes: []Hash{{}}, AcceptedHead: []byte("x")}
 	f.Add(e.Append(nil))
@@ -176,8 +176,8 @@ func FuzzEvidence(f *testing.F) {
 	})
 }
 
-// FuzzReceipt reads a receipt whose trail fits to its statement, as a forger with a key
-// makes it: no number in it makes the reader allocate more than it was given.
+// FuzzReceipt parses a receipt whose trail matches its statement, as a forger with the key could
+// write it. No number in it makes the parser allocate more than its input's size.
 func FuzzReceipt(f *testing.F) {
 	trail := []byte("\x01c\x01\x01f\x06redact\x02aa\x01v\x01\x01p\x04mask\x02")
 	f.Add([]byte("\x01\x01\x00\x00\x00\x00"), trail)

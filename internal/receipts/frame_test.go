@@ -30,8 +30,8 @@ func newCodec(t testing.TB) *Codec {
 
 var sealedAt = time.UnixMilli(1_769_860_800_123).UTC()
 
-// traffic is n receipts of ordinary traffic: one native filter and one guest, that
-// edit most events.
+// traffic returns n receipts of ordinary traffic: one native filter and one guest, which edit most
+// events.
 func traffic(n int) []Receipt {
 	policy, module := strings.Repeat("ab", 32), strings.Repeat("0c", 32)
 	d, track := NewDigester([]byte("key")), Tracker{}
@@ -89,7 +89,7 @@ func TestFramesComeBackAsTheyWere(t *testing.T) {
 	}
 }
 
-// A part of a frame is what the whole one holds there, and takes memory for that part only.
+// A part of a frame has the same receipts as the whole frame, and takes memory only for that part.
 func TestAPartOfAFrame(t *testing.T) {
 	c := newCodec(t)
 	all := traffic(5000)
@@ -126,9 +126,9 @@ func TestAPartOfAFrame(t *testing.T) {
 	}
 }
 
-// TestAReceiptIsSmall measures receipts of the corpus's events, some of which carry
-// secrets, under a policy that masks telling names at any depth and a guest behind
-// it. Two digests of 16 bytes cannot be made smaller; all else must fit in the rest.
+// TestAReceiptIsSmall measures receipts of the corpus's events, some of which contain secrets. The
+// policy masks typical names at any depth, and a guest comes after it. Two digests of 16 bytes
+// cannot shrink; everything else must fit into the rest.
 func TestAReceiptIsSmall(t *testing.T) {
 	c := newCodec(t)
 	policy := paths(t, "**.~password", "**.~api_key", "**.~token", "**.~secret", "changed_by_api_key", "object_id", "**.~email", "**.~models")
@@ -182,7 +182,7 @@ func paths(t *testing.T, texts ...string) []*document.Path {
 	return out
 }
 
-// TestDamageIsLoud: whatever byte is changed, or cut off, is found out.
+// TestDamageIsLoud: any changed or missing byte causes an error.
 func TestDamageIsLoud(t *testing.T) {
 	c := newCodec(t)
 	frame := c.Encode("", traffic(50)).Seal(sealedAt)
@@ -218,13 +218,13 @@ func TestOrdinaryTrailsAllocateNothing(t *testing.T) {
 	}); n > 0 {
 		t.Errorf("%v allocations an event", n)
 	}
-	touched[0].Count = 3 // the filter's own again
+	touched[0].Count = 3 // the filter may reuse its slice
 	if track.Trail(visits)[0].Touched[0].Count != 3 {
 		t.Error("another count is another trail")
 	}
 }
 
-// TestFiltersCannotFillTheReceipts: what a filter says of itself is bounded.
+// TestFiltersCannotFillTheReceipts: a filter's reports about itself are limited.
 func TestFiltersCannotFillTheReceipts(t *testing.T) {
 	var track Tracker
 	var touched []filter.Touch
@@ -242,8 +242,8 @@ func TestFiltersCannotFillTheReceipts(t *testing.T) {
 	if len(v.Touched) != maxTouches+1 || count != 1000 || len(v.Version) > maxText {
 		t.Errorf("%d touches of %d values", len(v.Touched), count)
 	}
-	// Where every event's are others, and long, what they touched is left out, and
-	// the frame can still be read.
+	// If the touched paths are long and differ in every event, they are omitted. The frame can
+	// still be read.
 	receipts := traffic(11_000)
 	for i := range receipts {
 		var visit Visit
@@ -279,7 +279,7 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("again: %v", err)
 			}
 		}
-		// As a body, behind the checksum: a part is damaged where the whole is.
+		// Treat data as a body whose checksum is valid: a part is damaged if the whole is.
 		whole, part := new(Frame).decode(data, 0, math.MaxUint64), new(Frame).decode(data, 1001, 1002)
 		if (whole == nil) != (part == nil) {
 			t.Errorf("the whole: %v, a part: %v", whole, part)

@@ -10,8 +10,8 @@ import (
 	"auditrelay/internal/redaction"
 )
 
-// What a Cipher writes is decrypted by the same secret alone, equal for equal values, told
-// apart by nothing but blocks of length, and found by no detector.
+// Only the same secret decrypts the output of a Cipher. Equal values give equal output. Nothing
+// else shows but the length in blocks, and no detector finds the output.
 func TestCipher(t *testing.T) {
 	key := auditrelay.Key{Version: 2, Secret: "0123456789abcdef"}
 	c, same := redaction.NewCipher("team", key), redaction.NewCipher("team", key)
@@ -48,15 +48,15 @@ func TestCipher(t *testing.T) {
 			t.Errorf("in a text: %+v", f)
 		}
 	}
-	// One secret under two names: nonce and ciphertext are others, since two tags of one nonce
-	// would give away what forges more.
+	// One secret under two names gives different nonces and ciphertexts, since two tags with one
+	// nonce would allow forgery.
 	if elsewhere := redaction.NewCipher("other", key).Append(nil, []byte("hunter2")); bytes.Equal(bytes.TrimPrefix(elsewhere, []byte("enc:other.2:"))[:24], bytes.TrimPrefix(c.Append(nil, []byte("hunter2")), []byte("enc:team.2:"))[:24]) {
 		t.Error("two labels have one nonce")
 	}
 	if len(c.Append(nil, []byte("a"))) != len(c.Append(nil, []byte("hunter2"))) {
 		t.Error("the length shows")
 	}
-	// The form alone, without its checksum, is none.
+	// Text of this form without a valid checksum does not count as encrypted.
 	fake := append([]byte("enc:team:"), bytes.Repeat([]byte("a1"), 48)...)
 	if f := secrets.Append(nil, fake, secrets.Name([]byte("password"))); len(f) == 0 {
 		t.Error("what looks encrypted is spared")

@@ -14,7 +14,7 @@ import (
 	"auditrelay/internal/redaction"
 )
 
-// pair makes a pair of keys in PEM.
+// pair creates a pair of keys in PEM.
 func pair(t *testing.T, curve ecdh.Curve) (private []byte, public auditrelay.Secret) {
 	t.Helper()
 	key, err := curve.GenerateKey(rand.Reader)
@@ -32,9 +32,9 @@ func pair(t *testing.T, curve ecdh.Curve) (private []byte, public auditrelay.Sec
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: inner}), auditrelay.Secret(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: outer}))
 }
 
-// What is encrypted to a public key is decrypted by its private key alone: not by the public
-// key taken as a secret, which is all that the relay has. Equal values are equal within one
-// document and nowhere else, and no detector finds them.
+// Only the private key decrypts values encrypted to its public key. The public key, which is all
+// that the relay has, does not work as a secret key. Equal values give equal output only within one
+// document. No detector finds the output.
 func TestPublicKey(t *testing.T) {
 	private, public := pair(t, ecdh.X25519())
 	foreign, _ := pair(t, ecdh.X25519())
@@ -64,7 +64,7 @@ func TestPublicKey(t *testing.T) {
 			t.Error("another private key decrypts it")
 		}
 		for _, secret := range []string{public.Reveal(), strings.TrimSuffix(public.Reveal(), "\n")} {
-			// As a secret key: what the relay holds is no key to what it wrote.
+			// Use the public key as a secret key.
 			if _, err := redaction.NewCipher("escrow", auditrelay.Key{Version: 3, Secret: auditrelay.Secret("secret " + secret)}).Decrypt(text); err == nil {
 				t.Error("the public key decrypts it")
 			}
@@ -97,7 +97,7 @@ func TestPublicKey(t *testing.T) {
 	}
 }
 
-// A policy takes a public key for encrypt alone, and one of a kind that it can use.
+// A policy accepts a public key only for encrypt, and only of a supported kind.
 func TestPublicKeysOfPolicies(t *testing.T) {
 	_, public := pair(t, ecdh.X25519())
 	_, wrong := pair(t, ecdh.P256())
@@ -129,8 +129,8 @@ func TestPublicKeysOfPolicies(t *testing.T) {
 	}
 }
 
-// What the relay encrypts never spells a text by chance, so that detectors know it: of as many
-// draws a hundred would.
+// Encrypted values never contain a text that a detector knows. Without the measure against that,
+// about a hundred of this many values would by chance.
 func TestNoEncryptedValueSpells(t *testing.T) {
 	_, public := pair(t, ecdh.X25519())
 	secrets, err := detect.Shipped().Set("secrets")

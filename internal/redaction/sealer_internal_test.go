@@ -13,8 +13,8 @@ import (
 	"auditrelay/document"
 )
 
-// An event whose values cannot be encrypted is an error: masked, nobody would ever get them
-// back, and nobody would know.
+// If a value cannot be encrypted, the event is an error. If it were masked instead, the value would
+// be lost unnoticed.
 func TestWhatIsNotEncryptedIsAnError(t *testing.T) {
 	key, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {

@@ -33,7 +33,7 @@ accuracy = secs:1, millisecs:500
 ordering = yes
 `
 
-// run runs openssl, which is the authority of these tests, and what checks its tokens.
+// run runs openssl, which acts as these tests' authority and checks its tokens.
 func run(t *testing.T, args ...string) {
 	t.Helper()
 	if out, err := exec.Command("openssl", args...).CombinedOutput(); err != nil {
@@ -41,7 +41,7 @@ func run(t *testing.T, args ...string) {
 	}
 }
 
-// TestOpenSSLStamps has openssl ts answer, and check what was kept of the answer.
+// TestOpenSSLStamps: openssl ts answers the request and verifies the stored answer.
 func TestOpenSSLStamps(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {
 		if os.Getenv("CI") != "" {
