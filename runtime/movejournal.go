@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -44,7 +45,9 @@ func MoveJournal(p JournalPlace, back bool, by By) (Moved, error) {
 
 func moveToPostgres(p JournalPlace, o journal.Options, by By) (m Moved, err error) {
 	dir := journalDir(p.DataDir)
-	if _, err := os.Lstat(dir); err != nil {
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return m, fmt.Errorf("the data directory %s has no journal: it is on Postgres already, or --data-dir is another one", p.DataDir)
+	} else if err != nil {
 		return m, err
 	}
 	from, err := journal.Open(dir, o)
@@ -54,7 +57,10 @@ func moveToPostgres(p JournalPlace, o journal.Options, by By) (m Moved, err erro
 	m = movedOf(from)
 	s, err := p.opener()()
 	if err == nil {
-		err = errors.Join(from.CopyTo(s), s.Close())
+		if err = from.CopyTo(s); err != nil {
+			err = fmt.Errorf("to schema %s: %w", p.Postgres.schema(), err)
+		}
+		err = errors.Join(err, s.Close())
 	}
 	if err = errors.Join(err, from.Close()); err != nil {
 		return m, err
@@ -85,7 +91,7 @@ func moveToPostgres(p JournalPlace, o journal.Options, by By) (m Moved, err erro
 func moveBack(p JournalPlace, o journal.Options, by By) (m Moved, err error) {
 	dir := journalDir(p.DataDir)
 	if _, err := os.Lstat(dir); err == nil {
-		return m, fmt.Errorf("%s exists", dir)
+		return m, fmt.Errorf("%s exists: the data directory has a journal of its own, or an interrupted move left its copy; remove it if no relay has run with it, and move again", dir)
 	}
 	s, err := p.opener()()
 	if err != nil {
@@ -93,7 +99,7 @@ func moveBack(p JournalPlace, o journal.Options, by By) (m Moved, err error) {
 	}
 	from, err := journal.OpenShared(s, anchorDir(p.DataDir), o)
 	if err != nil {
-		return m, err
+		return m, fmt.Errorf("from schema %s: %w", p.Postgres.schema(), err)
 	}
 	defer func() {
 		if from != nil {
@@ -123,7 +129,7 @@ func moveBack(p JournalPlace, o journal.Options, by By) (m Moved, err error) {
 	if err := from.MarkMoved(); err != nil {
 		return m, err
 	}
-	m.Kept = "schema " + p.Postgres.Schema
+	m.Kept = "schema " + p.Postgres.schema()
 	err, from = from.Close(), nil
 	return m, errors.Join(err, os.RemoveAll(anchorDir(p.DataDir)))
 }

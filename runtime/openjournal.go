@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type PostgresJournal struct {
 }
 
 func (p *PostgresJournal) on() bool { return p.URL != "" }
+
+func (p *PostgresJournal) schema() string { return cmp.Or(p.Schema, pgstore.DefaultSchema) }
 
 // openJournal opens the journal at the place that the options name.
 func openJournal(ctx context.Context, o Options, jo journal.Options) (*journal.Journal, error) {

@@ -11,6 +11,7 @@ import (
 	"auditrelay/runtime/internal/journal"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Commit implements journal.Store. If the server is gone, Commit waits for it for Options.Wait.
@@ -191,16 +192,34 @@ func (s *Store) Keyring() (text []byte, err error) {
 	return text, err
 }
 
-// SetKeyring implements journal.Shared. The old keyring is gone from the table after a vacuum.
-// The server's log, its archive and its backups may keep it longer.
+// SetKeyring implements journal.Shared. The server's log, its archive and its backups may keep
+// the old keyring longer.
 func (s *Store) SetKeyring(text []byte, wipe bool) error {
 	return s.beside("INSERT INTO "+s.names.keyring+" (text) VALUES ($1) ON CONFLICT (one) DO UPDATE SET text = excluded.text", []any{text}, func(ctx context.Context) error {
 		if !wipe {
 			return nil
 		}
-		_, err := s.pool.Exec(ctx, "VACUUM "+s.names.keyring)
-		return err
+		return s.rewriteKeyring(ctx)
 	})
+}
+
+// rewriteKeyring writes the table into new files, since a plain VACUUM leaves the bytes of a
+// removed row in its page. It waits only briefly for a session that reads the table: meanwhile
+// no period can begin.
+func (s *Store) rewriteKeyring(ctx context.Context) error {
+	conn, err := s.connect(ctx, "journal")
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	if _, err := conn.Exec(ctx, "SET lock_timeout = 2000"); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "VACUUM FULL "+s.names.keyring)
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "55P03" {
+		return refused("another session, such as a pg_dump, uses the table keyring, whose old content cannot be removed meanwhile; repeat it when that session has ended")
+	}
+	return err
 }
 
 // SetFile stores a small file durably. The file follows the journal from relay to relay.
