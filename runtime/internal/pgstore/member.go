@@ -37,6 +37,7 @@ type Member struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	heard  map[string]sign // last sign of each relay, by instance; only for run
+	told   time.Time       // when a failure to read the fleet was last logged; zero while it can be read; only for run
 
 	mu      sync.Mutex
 	view    View
@@ -175,7 +176,24 @@ func (m *Member) run() {
 			}
 			m.failed(err)
 		}
+		m.tell(err)
 		m.s.sleep(m.every())
+	}
+}
+
+// tellAgain is how often a lasting failure to read the fleet is logged.
+const tellAgain = time.Minute
+
+// tell logs that the fleet cannot be read, and that it can be read again.
+func (m *Member) tell(err error) {
+	switch {
+	case m.ctx.Err() != nil, missingTable(err):
+	case err == nil && !m.told.IsZero():
+		m.told = time.Time{}
+		m.s.options.Logger.Info("journal: the fleet can be read again", "server", m.s.place())
+	case err != nil && time.Since(m.told) >= tellAgain:
+		m.told = time.Now()
+		m.s.options.Logger.Warn("journal: the fleet cannot be read; until it can, this relay neither takes the lead nor knows who has it", "server", m.s.place(), "error", explain(err).Error())
 	}
 }
 

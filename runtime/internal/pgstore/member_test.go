@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -315,4 +318,46 @@ func TestPassing(t *testing.T) {
 			t.Errorf("%v passes", err)
 		}
 	}
+}
+
+// TestAFleetThatCannotBeRead: the log says why a relay neither leads nor knows who does, once,
+// and that it does again.
+func TestAFleetThatCannotBeRead(t *testing.T) {
+	server := pgtest.Start(t, safe...)
+	po := options(server)
+	po.Lock = time.Second
+	lead(t, po, join(t, po, "a", "1"))
+	db := server.Connect(t, "owner", "postgres")
+	db.Exec("CREATE ROLE poor LOGIN")
+	var log lockedLog
+	po.URL = auditrelay.Secret(server.URL("poor", "postgres"))
+	po.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	m := join(t, po, "b", "1")
+	eventually(t, "the log says why", func() bool { return strings.Contains(log.String(), "permission denied for schema") })
+	for range 3 { // it looks again, and does not say it again
+		<-m.Changed()
+	}
+	db.Exec("GRANT ALL ON SCHEMA " + po.Schema + " TO poor; GRANT ALL ON ALL TABLES IN SCHEMA " + po.Schema + " TO poor")
+	eventually(t, "it can be read again", func() bool { return strings.Contains(log.String(), "can be read again") })
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings:\n%s", n, &log)
+	}
+}
+
+// lockedLog is a log that is read while it is written.
+type lockedLog struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
