@@ -108,7 +108,10 @@ const PlaceFile = "file "
 type Record struct {
 	Sequence  uint64
 	Namespace string
-	ID        string // empty in a tombstone
+	ID        string // of the accepted event; empty in a tombstone
+	// IDChanged reports that filters removed or changed the id in Data. Names that a destination shows must
+	// then not contain ID.
+	IDChanged bool
 	Time      time.Time
 	TimeFrom  TimeSource
 	Received  time.Time

@@ -14,7 +14,10 @@ import (
 	"auditrelay/internal/format"
 	"auditrelay/internal/gate"
 	"auditrelay/internal/receipts"
+	"auditrelay/internal/schema"
 	"auditrelay/runtime/internal/delivery"
+
+	"github.com/tidwall/gjson"
 )
 
 // maxHops limits a chain of emissions. It is a second line of defence: the configuration's emits must not
@@ -349,6 +352,7 @@ func (j *judge) conclude(w *worker, v *visit) {
 	final := judged.Event.Data
 	if v.document.Edited() {
 		final = v.document.Append(make([]byte, 0, len(final)+64))
+		judged.IDChanged = j.delivers && idOf(judged.Event, final) != idOf(judged.Event, judged.Event.Data)
 	}
 	if v.bare {
 		final = delivery.Bare(judged.Event)
@@ -382,6 +386,15 @@ func (j *judge) conclude(w *worker, v *visit) {
 			j.withhold(judged, err)
 		}
 	}
+}
+
+// idOf returns the id in a document of an event.
+func idOf(e *auditrelay.Event, data []byte) string {
+	if e.Mapping == nil {
+		return gjson.GetBytes(data, "id").Raw
+	}
+	id, _ := schema.Value(e.Mapping.ID, data)
+	return id
 }
 
 // write replaces the final document by the record in the callback's format.

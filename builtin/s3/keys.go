@@ -38,10 +38,13 @@ func liteLLMKey(t time.Time, partition, name string) string {
 // recordName returns the form of a record's id in a file name. An id of LiteLLM's (a UUID)
 // stays unchanged. An id that must be changed or cut gets a digest after a "!", and so does an
 // id with a "!". So different ids never share a name, and no id can have the name of another id
-// or of a tombstone.
+// or of a tombstone. An id that filters changed does not appear: the name has journal and sequence.
 func recordName(journal string, r auditrelay.Record) string {
-	if r.Tombstone || r.ID == "" {
+	switch {
+	case r.Tombstone || r.ID == "":
 		return fmt.Sprintf("tombstone!%s-%d", objects.Segment(journal), r.Sequence)
+	case r.IDChanged:
+		return fmt.Sprintf("event!%s-%d", objects.Segment(journal), r.Sequence)
 	}
 	name := objects.ReplaceUnsafe(r.ID)
 	foreign := r.Namespace != "" && r.Namespace != auditrelay.NamespaceLiteLLM

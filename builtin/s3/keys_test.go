@@ -195,6 +195,9 @@ func TestLiteLLMNames(t *testing.T) {
 	if got := name(auditrelay.Record{Sequence: 12, Tombstone: true}); got != "tombstone!j1.1-12.json" {
 		t.Errorf("a tombstone became %s", got)
 	}
+	if got := name(auditrelay.Record{Sequence: 12, ID: "jane@example.com", IDChanged: true}); got != "event!j1.1-12.json" {
+		t.Errorf("an id that filters changed became %s", got)
+	}
 
 	// All these names must differ.
 	long := strings.Repeat("x", 300)
@@ -204,6 +207,7 @@ func TestLiteLLMNames(t *testing.T) {
 		{ID: long + "1"}, {ID: long + "2"}, {ID: long[:192]},
 		{ID: strings.TrimSuffix(name(auditrelay.Record{ID: "a/b"}), ".json")},
 		{Sequence: 12, Tombstone: true}, {ID: "tombstone!j1.1-12"}, {Sequence: 13, Tombstone: true},
+		{Sequence: 12, ID: "redacted", IDChanged: true}, {Sequence: 13, ID: "redacted", IDChanged: true}, {ID: "event!j1.1-12"},
 		{ID: "a_b", Namespace: auditrelay.NamespaceEmitted}, {ID: "a_b", Namespace: auditrelay.NamespaceRelay},
 	} {
 		n := name(r)

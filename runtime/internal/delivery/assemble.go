@@ -26,7 +26,9 @@ type Judged struct {
 	Reason  string // the filter's explanation
 	Err     error  // the failure, if there was one
 	Data    []byte // the final document if Outcome is Delivered
-	Emitted []Emitted
+	// IDChanged reports that filters removed or changed the id in Data.
+	IDChanged bool
+	Emitted   []Emitted
 
 	// For the receipt; zero if no filter ran.
 	Trail         receipts.Trail
@@ -176,6 +178,7 @@ func (r *rendering) records() []auditrelay.Record {
 		switch {
 		case j.Outcome == auditrelay.Delivered:
 			one := record(j.Event, j.Data)
+			one.IDChanged = j.IDChanged
 			if r.at.Format != nil {
 				one.Mapping = nil // the mapping only fits the document before the format
 			}
