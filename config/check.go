@@ -24,6 +24,9 @@ var (
 	sha256Form = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 )
 
+// tokenDigest begins a token that the configuration has only the SHA-256 of.
+const tokenDigest = "sha256:"
+
 const expectedName = "expected 1 to 64 of a-z, 0-9, _ and -, the first a letter or digit"
 
 // checker makes the checks that need more than one value. It continues after errors. A value
@@ -194,7 +197,7 @@ func (c checker) tokens() {
 			c.bad(append(steps, "token"), "the same value as %s: give each token its own, so that you can tell who sent what", other)
 		default:
 			secrets[secret] = pathOf(steps...)
-			if digest, ok := strings.CutPrefix(secret, "sha256:"); ok {
+			if digest, ok := strings.CutPrefix(secret, tokenDigest); ok {
 				if raw, err := hex.DecodeString(digest); err != nil || len(raw) != sha256.Size {
 					c.bad(append(steps, "token"), "expected sha256: and 64 hexadecimal digits; make them with: printf %%s TOKEN | sha256sum")
 				}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -186,7 +187,7 @@ func load(root *node, o LoadOptions, r *report, worldReadable bool) (*Config, er
 	d := &decoder{report: r}
 	d.plain = func(n *node, path string) {
 		switch {
-		case auditrelay.Key{Secret: auditrelay.Secret(n.text)}.Public():
+		case auditrelay.Key{Secret: auditrelay.Secret(n.text)}.Public(), strings.HasPrefix(path, "tokens[") && strings.HasPrefix(n.text, tokenDigest):
 			// other users may read it
 		case n.exposed:
 			r.warn(n, "%s is a secret in a file that every user of this machine may read: chmod o-rwx it", place(n, path))

@@ -234,7 +234,7 @@ func TestSyntaxErrorsRepeatNothing(t *testing.T) {
 
 func TestASecretInAWorldReadableFileIsAWarning(t *testing.T) {
 	const text = `
-tokens: [{name: a, token: an-actual-token-in-plain-text, roles: [view]}, {name: b, token: "${LONG_SECRET}", roles: [view]}]
+tokens: [{name: a, token: an-actual-token-in-plain-text, roles: [view]}, {name: b, token: "${LONG_SECRET}", roles: [view]}, {name: c, token: "sha256:5e9f0c2a7d1b48e6a3c05f7b92d814e60c7a3b5d9f1e2846b0d7c9a5e3f18264", roles: [view]}]
 callbacks: [{name: archive, sink: {s3: {bucket: b, credentials: {access_key_id: a, secret_access_key: a-plain-secret}}}}]
 `
 	for _, tt := range []struct {

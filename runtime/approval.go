@@ -251,7 +251,7 @@ func (r *Runtime) askApproval(act ApprovedAct, by By) error {
 		}
 	}
 	if pending >= mostPending {
-		return fmt.Errorf("%w: %d requests for approval wait already; approve or reject some", ErrConflict, pending)
+		return conflict("%d requests for approval wait already: approve or reject some", pending)
 	}
 	id := make([]byte, 6)
 	rand.Read(id)
@@ -293,9 +293,9 @@ func (r *Runtime) pendingApproval(id string, by By) (Approval, error) {
 	case !ok:
 		return a, fmt.Errorf("request %q: %w", id, ErrNoApproval)
 	case a.State == ApprovalPending && r.approvals.now().After(a.Expires):
-		return a, fmt.Errorf("request %s: %w: its time is over; ask for the act again", id, ErrConflict)
+		return a, conflict("request %s: its time is over; ask for the act again", id)
 	case a.State != ApprovalPending:
-		return a, fmt.Errorf("request %s: %w: it is %s", id, ErrConflict, a.State)
+		return a, conflict("request %s: it is %s already", id, a.State)
 	}
 	if err := by.Check(a.Digest); err != nil {
 		return a, fmt.Errorf("request %s: %w", id, err)

@@ -83,7 +83,7 @@ func (r *Runtime) finishApproved(tx *journal.Tx, by By, result string) (committe
 	defer r.approvals.mu.Unlock()
 	a := r.approvals.all[by.approval]
 	if a.State != ApprovalApproved {
-		return nil, fmt.Errorf("request %s: %w: it is %s", by.approval, ErrConflict, a.State)
+		return nil, conflict("request %s: it is %s already", by.approval, a.State)
 	}
 	a.State, a.Result, a.Ended = ApprovalDone, result, r.approvals.now().UTC()
 	return func() {

@@ -14,7 +14,8 @@ var (
 	ErrClosed = errors.New("the relay is shutting down")
 	// ErrTooLarge: one call contains too many events or bytes. A retry fails too; split the call.
 	ErrTooLarge = errors.New("too much for one call")
-	// ErrConflict: the journal has a different event with this id, which stays.
+	// ErrConflict: the journal has a different event with this id, which stays. An act that is impossible
+	// in the present state, such as an approval of a closed request, matches it too, with its own text.
 	ErrConflict = errors.New("another event with this id was accepted before; ids must be unique")
 	// ErrIngestFilter: a filter before the journal failed on this event. A retry fails too until the
 	// filters change. The journal stores only a tombstone.
@@ -45,6 +46,14 @@ var (
 	// and a retry fails too.
 	ErrNotKept error = notKeptError{}
 )
+
+// conflictError matches ErrConflict. It is about an act, not about an event.
+type conflictError string
+
+func (e conflictError) Error() string        { return string(e) }
+func (e conflictError) Is(target error) bool { return target == ErrConflict }
+
+func conflict(format string, args ...any) error { return conflictError(fmt.Sprintf(format, args...)) }
 
 // UnavailableError says that nothing was accepted and that a retry may succeed. The disk or the quota is
 // full, a required callback is too far behind, the journal failed, or a filter before the journal cannot

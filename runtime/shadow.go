@@ -160,7 +160,7 @@ func (r *Runtime) newShadow(o *ShadowOptions) (*shadow, *callback, error) {
 	for name := range o.With {
 		i := slices.IndexFunc(c.Steps, func(s Step) bool { return s.Name == name })
 		if i < 0 {
-			return nil, nil, fmt.Errorf("it has no filter %s: %w", name, ErrConflict)
+			return nil, nil, conflict("it has no filter %s", name)
 		}
 		c.Steps[i].Filter = o.With[name]
 		if name == o.Filter {
@@ -168,7 +168,7 @@ func (r *Runtime) newShadow(o *ShadowOptions) (*shadow, *callback, error) {
 		}
 	}
 	if at < 0 {
-		return nil, nil, fmt.Errorf("filter %s is not tried: %w", o.Filter, ErrConflict)
+		return nil, nil, conflict("filter %s is not tried", o.Filter)
 	}
 	judging := r.judging()
 	judging.workers, judging.log = 1, slog.New(slog.DiscardHandler)

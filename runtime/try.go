@@ -151,7 +151,7 @@ func (r *Runtime) Try(ctx context.Context, callback string, with map[string]filt
 	for name, f := range with {
 		i := slices.IndexFunc(c.Steps, func(s Step) bool { return s.Name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("try callback %s: it has no filter %s: %w", callback, name, ErrConflict)
+			return nil, conflict("try callback %s: it has no filter %s", callback, name)
 		}
 		c.Steps[i].Filter = f
 	}

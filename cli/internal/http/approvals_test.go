@@ -72,6 +72,9 @@ func TestApprovalsByHTTP(t *testing.T) {
 	if s, _ := r.rt.Callback("archive"); status != 200 || !strings.Contains(answer, `"state":"done"`) || s.State != runtime.StateDetached {
 		t.Fatal(status, answer, s.State)
 	}
+	if status, answer, _ := r.call("POST", approve, "", bob...); status != 409 || !strings.Contains(answer, `"message":"request `+a.ID+`: it is done already"`) {
+		t.Errorf("approved twice: %d %s", status, answer)
+	}
 
 	for range 3 {
 		if err := r.rt.Quarantine(t.Context(), runtime.Quarantined{Reason: "syntax", Data: []byte(`{"id":` + "x")}); err != nil {
