@@ -108,6 +108,25 @@ func TestObjectsThatAreNoEventsArePassedOn(t *testing.T) {
 	}
 }
 
+// TestNamesOfMetadataComeBackAsWritten: stores write them in lower case, and some clients, such as
+// boto3, use them as they come.
+func TestNamesOfMetadataComeBackAsWritten(t *testing.T) {
+	_, to := gateway(t, "logs")
+	to.Bucket = "logs"
+	r := newRelay(t, Options{Forward: &to}, runtime.Options{})
+	if _, err := r.client().PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(testBucket), Key: aws.String("x.json"), Metadata: map[string]string{"team-name": "Blue"}}); err != nil {
+		t.Fatal(err)
+	}
+	req := unsigned(t, r, http.MethodGet, "/"+testBucket+"/x.json", "")
+	resign(t, s3Signer(), req, "")
+	recorder := httptest.NewRecorder()
+	req.RequestURI = req.URL.RequestURI()
+	r.h.ServeHTTP(recorder, req)
+	if got := recorder.Header()["x-amz-meta-team-name"]; recorder.Code != http.StatusOK || !slices.Equal(got, []string{"Blue"}) {
+		t.Errorf("%d, %v", recorder.Code, recorder.Header())
+	}
+}
+
 // TestNothingIsPassedOnThatWasNotSigned: a body changed on the way reaches no bucket
 // completely, although the bucket does not check it.
 func TestNothingIsPassedOnThatWasNotSigned(t *testing.T) {

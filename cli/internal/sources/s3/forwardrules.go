@@ -120,8 +120,9 @@ func answerHead(head http.Header, answer *http.Response) {
 			"Content-Language", "Cache-Control", "Expires", "Last-Modified", "Retry-After":
 			head[name] = values
 		default:
+			// In lower case, as stores write them: clients use the names of metadata as they come.
 			if strings.HasPrefix(name, "X-Amz-") {
-				head[name] = values
+				head[strings.ToLower(name)] = values
 			}
 		}
 	}
