@@ -120,8 +120,13 @@ func (s *Sink) put(stop context.Context, p auditrelay.Payload) (auditrelay.Recei
 		return auditrelay.Receipt{}, s.client.Fail(auditrelay.Misconfigured, httpsink.Answer{Status: http.StatusCreated}, "the answer has no ETag: what answered is no blob store")
 	case err == nil:
 		return auditrelay.Receipt{Status: http.StatusCreated, Version: string(*answer.ETag)}, nil
-	case code == "BlobAlreadyExists", code == "BlobImmutableDueToPolicy", statusOf(err) == http.StatusPreconditionFailed && code != "": // a page has no code
+	case code == "BlobAlreadyExists", code == "BlobImmutableDueToPolicy", statusOf(err) == http.StatusPreconditionFailed && code != "":
 		return s.compare(ctx, blob, sum, p)
+	case statusOf(err) == http.StatusPreconditionFailed:
+		// A proxy's page has no code either: only the blob itself counts.
+		if there, unknown := s.compare(ctx, blob, sum, p); unknown == nil && !there.Unverified {
+			return there, nil
+		}
 	case statusOf(err) == http.StatusForbidden && s.secrets.sas != nil:
 		// With a signature that has only the right to create, the store returns this for an
 		// existing blob, such as the sink's own after a lost response.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/md5"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -300,6 +303,29 @@ func TestAnAnswerWithoutEnd(t *testing.T) {
 	}
 	if sent.Load() >= 64<<20 {
 		t.Errorf("all %d bytes of the answer were read", sent.Load())
+	}
+}
+
+// A 412 without Azure's code counts if the blob itself has the payload's content.
+func TestA412WithoutACodeIsCompared(t *testing.T) {
+	for length, want := range map[int]auditrelay.ErrorKind{0: 0, 1: auditrelay.Misconfigured} {
+		var put []byte
+		store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPut {
+				put, _ = io.ReadAll(r.Body)
+				w.WriteHeader(http.StatusPreconditionFailed)
+				return
+			}
+			sum := md5.Sum(put) //nolint:gosec // the protocol's
+			w.Header().Set("Content-MD5", base64.StdEncoding.EncodeToString(sum[:]))
+			w.Header().Set("Content-Length", strconv.Itoa(len(put)+length))
+		}))
+		s := newSink(t, options(store.URL+"/"+account, "audit"))
+		receipt, err := s.Deliver(t.Context(), render(t, s))
+		if (err == nil) != (length == 0) || err == nil && !receipt.Duplicate || err != nil && auditrelay.KindOf(err) != want {
+			t.Errorf("%d bytes more: %+v, %v", length, receipt, err)
+		}
+		store.Close()
 	}
 }
 

@@ -120,8 +120,12 @@ func (s *Sink) put(ctx context.Context, p auditrelay.Payload) (object, existing,
 	if err != nil {
 		return object{}, none, err
 	}
-	if answer.Status == http.StatusPreconditionFailed && json.Valid(answer.Body) { // a page of a proxy is no JSON
-		return s.compare(ctx, p)
+	if answer.Status == http.StatusPreconditionFailed {
+		stored, state, err := s.compare(ctx, p)
+		// Without JSON it may be a proxy's page: then only the object itself counts.
+		if json.Valid(answer.Body) || err == nil && state == same {
+			return stored, state, err
+		}
 	}
 	stored, err := s.object(answer, p)
 	return stored, none, err

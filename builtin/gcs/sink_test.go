@@ -185,6 +185,14 @@ func TestWhatIsThereAlready(t *testing.T) {
 	if r, err := newSink(t, options(proxy.URL, into)).Deliver(t.Context(), p); err != nil || !r.Duplicate || !r.Unverified {
 		t.Errorf("what may not be read: %+v, %v", r, err)
 	}
+	proxy.Script(faultproxy.Answer(412, ""))
+	if r, err := newSink(t, options(proxy.URL, into)).Deliver(t.Context(), p); err != nil || !r.Duplicate || r.Unverified {
+		t.Errorf("412 without a body: %+v, %v", r, err)
+	}
+	proxy.Script(faultproxy.Answer(412, ""), faultproxy.Answer(403, `{}`))
+	if r, err := newSink(t, options(proxy.URL, into)).Deliver(t.Context(), p); auditrelay.KindOf(err) != auditrelay.Misconfigured {
+		t.Errorf("412 without a body, and nothing may be read: %+v, %v", r, err)
+	}
 }
 
 func render(t *testing.T, s *gcs.Sink, c auditrelay.Chunk) auditrelay.Payload {

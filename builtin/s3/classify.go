@@ -21,9 +21,6 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// maxRetryAfter limits the pause that a store can request.
-const maxRetryAfter = time.Hour
-
 // failed is a failed request in the sink's own words. It contains the store's code but not its
 // message, since a store may quote the request.
 type failed struct {
@@ -66,6 +63,9 @@ func (s *Sink) failure(ctx context.Context, operation, key string, err error) er
 		kind = auditrelay.Refused // the key contains the id
 	}
 	what := "the store answered " + strconv.Itoa(status)
+	if status < 300 {
+		what += ", and its answer broke off or is not S3's"
+	}
 	if code != "" {
 		what += " " + code
 	}
@@ -127,7 +127,7 @@ var hints = map[string]string{
 	"InvalidArgument":              hintOptions,
 	"InvalidRequest":               hintOptions,
 	"NotImplemented":               hintOptions,
-	codeExists:                     "the answer does not have S3's form: is there a proxy in between?",
+	codeExists:                     "the answer does not have S3's form: is there a proxy in between? If it is the store's, s3:GetObject lets the sink compare the object",
 	"PermanentRedirect":            "the bucket is in another region or at another endpoint",
 	"RequestTimeTooSkewed":         "this machine's clock is off",
 	"SignatureDoesNotMatch":        "the secret access key does not belong to the access key",
@@ -230,17 +230,10 @@ func bounded300(s string) string {
 	return s
 }
 
-// retryAfter parses the header of that name: seconds or a date.
+// retryAfter returns the pause that the store requested, or 0.
 func retryAfter(answer *awshttp.ResponseError, now time.Time) time.Duration {
 	if answer.Response == nil || answer.Response.Response == nil {
 		return 0
 	}
-	value := answer.Response.Header.Get("Retry-After")
-	var pause time.Duration
-	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
-		pause = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
-		pause = at.Sub(now)
-	}
-	return min(max(pause, 0), maxRetryAfter)
+	return httpsink.RetryAfter(answer.Response.Header, now)
 }

@@ -42,9 +42,9 @@ func connect(ctx context.Context, o Options) (*s3.Client, error) {
 		return nil, &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured,
 			Err: errors.New("connect to S3: no region: set region, AWS_REGION or the profile's")}
 	}
+	cfg.HTTPClient = boundedAnswers{direct(cfg.HTTPClient)}
 	cfg.Credentials = namedErrors{provider(cfg, o.Credentials)}
 	return s3.NewFromConfig(cfg, func(so *s3.Options) {
-		so.HTTPClient = boundedAnswers{cfg.HTTPClient}
 		so.APIOptions = append(so.APIOptions, signLess)
 		so.UsePathStyle = o.Addressing == AddressingPath
 		// Checksums are sealed with the payload, so the client adds none.
@@ -115,6 +115,19 @@ func httpClient(o Options) *awshttp.BuildableClient {
 			t.TLSClientConfig.RootCAs = pool
 		}
 	})
+}
+
+// direct returns client without redirects. The SDK's client follows those of GET and HEAD, so a
+// host that an answer names could say that an object is there.
+func direct(client aws.HTTPClient) aws.HTTPClient {
+	built, ok := client.(*awshttp.BuildableClient)
+	if !ok {
+		return client
+	}
+	return &http.Client{
+		Transport:     built.GetTransport(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // provider returns the chain's own provider, or one for the role to assume with it.

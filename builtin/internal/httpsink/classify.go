@@ -87,6 +87,9 @@ var hints = map[int]string{
 	http.StatusNotFound:          "nothing answers under this path",
 	http.StatusGone:              "the destination was given up",
 	http.StatusMovedPermanently:  "no redirect is followed: give the new address",
+	http.StatusPermanentRedirect: "no redirect is followed: give the new address",
+	http.StatusTemporaryRedirect: "no redirect is followed: give the address that answers itself",
+	http.StatusSeeOther:          "no redirect is followed: a log-in server in between?",
 	http.StatusFound:             "no redirect is followed: a log-in server in between?",
 }
 
@@ -97,7 +100,7 @@ func (c *Client) Fail(kind auditrelay.ErrorKind, a Answer, what string) error {
 		text += ": " + what
 	}
 	return &auditrelay.DeliveryError{
-		Kind: kind, RetryAfter: retryAfter(a.Header, c.now()), Err: errors.New(text),
+		Kind: kind, RetryAfter: RetryAfter(a.Header, c.now()), Err: errors.New(text),
 		Status: a.Status, Answer: a.words(), Reason: auditrelay.ReasonAnswer,
 	}
 }
@@ -157,7 +160,10 @@ func (c *Client) Failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%sstopped: %w", text, ctx.Err())}
 	}
-	kind, reason := auditrelay.Transient, auditrelay.ReasonNone
+	kind, reason, status := auditrelay.Transient, auditrelay.ReasonNone, 0
+	if cut, ok := errors.AsType[*cutAnswer](err); ok {
+		status = cut.status
+	}
 	refused, ofProxy := errors.AsType[proxyError](err)
 	switch {
 	case ofProxy:
@@ -168,14 +174,23 @@ func (c *Client) Failure(ctx context.Context, err error) error {
 		reason = auditrelay.ReasonTimeout
 	case notTLS(err):
 		reason = auditrelay.ReasonTLS
+	case longHeaders(err): // it stays so, and the destination may have taken the request
+		kind = auditrelay.Misconfigured
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		reason = auditrelay.ReasonConnection
 	}
-	return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%s%w", text, c.unanswered(err))}
+	return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Status: status, Err: fmt.Errorf("%s%w", text, c.unanswered(err))}
 }
 
 // unanswered returns why there was no answer, without any content of the request.
 func (c *Client) unanswered(err error) error {
+	if cut, ok := errors.AsType[*cutAnswer](err); ok {
+		what := "was cut off"
+		if errors.Is(err, context.DeadlineExceeded) {
+			what = fmt.Sprintf("did not end within request_timeout (%v)", c.options.RequestTimeout)
+		}
+		return fmt.Errorf("status %d, but its body %s: the destination may have taken the request", cut.status, what)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within request_timeout (%v)", c.options.RequestTimeout)
 	}
@@ -198,15 +213,21 @@ func (c *Client) unanswered(err error) error {
 		return errors.New("the connection was closed before the answer")
 	}
 	// net/http has no types for most of these errors, and its texts may quote the answer.
-	switch text := inner(err).Error(); {
+	switch {
 	case notTLS(err):
 		return errors.New("what answers there does not speak TLS: are the port and https in the URL right?")
-	case strings.Contains(text, "server response headers exceeded"):
-		return fmt.Errorf("the answer's headers are over %d KiB", maxHeaderBytes>>10)
-	case strings.Contains(text, "malformed HTTP"):
+	case longHeaders(err):
+		return fmt.Errorf("the answer's headers are over %d KiB, so it cannot be read: let the destination send fewer", maxHeaderBytes>>10)
+	case strings.Contains(inner(err).Error(), "malformed HTTP"):
 		return errors.New("what answers there does not speak HTTP: is the port right?")
 	}
 	return fmt.Errorf("no valid answer (%T)", inner(err))
+}
+
+// longHeaders reports whether an answer's headers exceed maxHeaderBytes. With HTTP/2 this is
+// a broken protocol like any other.
+func longHeaders(err error) bool {
+	return strings.Contains(inner(err).Error(), "server response headers exceeded")
 }
 
 // notTLS reports whether a server answered a handshake with another protocol.
@@ -257,8 +278,9 @@ func inner(err error) error {
 	}
 }
 
-// retryAfter returns the pause requested by a header, or 0.
-func retryAfter(h http.Header, now time.Time) time.Duration {
+// RetryAfter returns the pause requested by a header, at most an hour, or 0. A date counts from
+// the answer's own date if there is one, since the two clocks may differ.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
 	text := h.Get("Retry-After")
 	if text == "" {
 		return 0
@@ -270,6 +292,9 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	at, err := http.ParseTime(text)
 	if err != nil {
 		return 0
+	}
+	if theirs, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = theirs
 	}
 	return min(max(0, at.Sub(now)), maxRetryAfter)
 }

@@ -23,8 +23,9 @@ import (
 // maxAnswerBytes limits the bytes read of an answer.
 const maxAnswerBytes = 64 << 10
 
-// maxHeaderBytes limits an answer's headers.
-const maxHeaderBytes = 64 << 10
+// maxHeaderBytes limits an answer's headers. An answer with more says nothing, whatever its
+// status is.
+const maxHeaderBytes = 256 << 10
 
 // Client sends payloads to one destination, each in one attempt. It does not follow redirects.
 // It is safe for concurrent use.
@@ -315,10 +316,19 @@ func (c *Client) do(request *http.Request, most int) (Answer, error) {
 	data, err := io.ReadAll(io.LimitReader(response.Body, int64(most)))
 	// A truncated refusal is still a refusal, if its missing part could not concern a record.
 	if err != nil && (response.StatusCode < 300 || KindOf(response.StatusCode) == auditrelay.Refused) {
-		return Answer{}, fmt.Errorf("read the answer: %w", err)
+		return Answer{}, &cutAnswer{response.StatusCode, err}
 	}
 	return Answer{Status: response.StatusCode, Header: response.Header, Body: data, sent: request.Header, query: request.URL.RawQuery}, nil
 }
+
+// cutAnswer is the failure to read the body of an answer.
+type cutAnswer struct {
+	status int
+	err    error
+}
+
+func (c *cutAnswer) Error() string { return "read the answer: " + c.err.Error() }
+func (c *cutAnswer) Unwrap() error { return c.err }
 
 // html reports whether an answer is an HTML page, as proxies and log-in servers send with
 // status 200.
