@@ -47,7 +47,17 @@ type denial struct{ reason, name, address string }
 // denied counts the requests of one key.
 type denied struct {
 	requests uint64
-	act      *runtime.Begun // nil: the first record could not be written
+	once     sync.Once
+	act      *runtime.Begun // set by once; nil: the first record could not be written
+}
+
+// begin writes the first record, or waits until it is written. No lock is held meanwhile.
+func (n *denied) begin(rt *runtime.Runtime, key denial) {
+	n.once.Do(func() {
+		if act, err := rt.Begin(key.change()); err == nil {
+			n.act = act // else record tries again, and reports it
+		}
+	})
 }
 
 func (k denial) change() runtime.Change {
@@ -62,12 +72,20 @@ const (
 	mostDenials = 100
 )
 
-// add counts a denied request. name is empty without authentication.
+// add counts a denied request. It returns when the first record of its key is durable. name is
+// empty without authentication.
 func (d *denials) add(reason, name, address string) {
+	if key, n := d.count(reason, name, address); n != nil {
+		n.begin(d.rt, key)
+	}
+}
+
+// count counts a denied request, and returns its key and the key's count, or nil after close.
+func (d *denials) count(reason, name, address string) (denial, *denied) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return
+		return denial{}, nil
 	}
 	key := denial{reason, name, network(address)}
 	if _, known := d.counts[key]; !known && len(d.counts) >= mostDenials {
@@ -76,17 +94,16 @@ func (d *denials) add(reason, name, address string) {
 	if d.counts == nil {
 		d.counts = map[denial]*denied{}
 	}
-	if d.counts[key] == nil {
-		act, err := d.rt.Begin(key.change())
-		if err != nil {
-			act = nil // tell tries again, and reports it
-		}
-		d.counts[key] = &denied{act: act}
+	n := d.counts[key]
+	if n == nil {
+		n = &denied{}
+		d.counts[key] = n
 	}
-	d.counts[key].requests++
+	n.requests++
 	if d.timer == nil {
 		d.timer = time.AfterFunc(d.window, d.tell)
 	}
+	return key, n
 }
 
 // network returns an address in the form that is counted: the whole 64-bit network for IPv6,
@@ -134,6 +151,7 @@ func (d *denials) tell() {
 // record records the number of denied requests.
 func (d *denials) record(key denial, n *denied) error {
 	after := map[string]any{"requests": n.requests}
+	n.begin(d.rt, key)
 	if n.act != nil {
 		return n.act.End(after, nil)
 	}
