@@ -247,6 +247,7 @@ func (r *Runtime) askApproval(act ApprovedAct, by By) error {
 			continue
 		}
 		if pending++; a.Digest == digest {
+			a.Need = max(a.Need, need)
 			return &NeedsApprovalError{a}
 		}
 	}
@@ -272,6 +273,9 @@ func (r *Runtime) Approvals() []Approval {
 	for _, a := range r.approvals.all {
 		if a.State == ApprovalPending && now.After(a.Expires) {
 			a.State, a.Ended = ApprovalExpired, a.Expires // its own record follows within a minute
+		}
+		if a.State == ApprovalPending {
+			a.Need = max(a.Need, r.approvals.cfg.need(&a.Act))
 		}
 		list = append(list, a)
 	}

@@ -287,6 +287,26 @@ func TestAReplacementIsNoWayAroundApprovals(t *testing.T) {
 	left(0)
 }
 
+// TestAStricterConfigurationAppliesToOpenRequests: the list and a repeated request say so, too.
+func TestAStricterConfigurationAppliesToOpenRequests(t *testing.T) {
+	rt := openApprovals(t, t.TempDir(), twice)
+	defer func() { _ = rt.Close() }()
+	ctx := t.Context()
+	a := asked(t, rt.Detach(ctx, "archive", person("alice")))
+	stricter := twice
+	stricter.Detach = 3
+	rt.SetApprovals(stricter)
+	if again, listed := asked(t, rt.Detach(ctx, "archive", person("bob"))), rt.Approvals()[0]; again.ID != a.ID || again.Need != 3 || listed.Need != 3 {
+		t.Errorf("asked again: %+v\nin the list: %+v\nwant that both need 3", again, listed)
+	}
+	if a, err := rt.Approve(ctx, a.ID, person("bob")); err != nil || a.State != runtime.ApprovalPending {
+		t.Errorf("after the second of three: %v %+v", err, a)
+	}
+	if a, err := rt.Approve(ctx, a.ID, person("carol")); err != nil || a.State != runtime.ApprovalDone {
+		t.Errorf("after the third: %v %+v", err, a)
+	}
+}
+
 // TestNobodyApproves: a caller without a principal's credential could be the requester, and can
 // neither request nor approve.
 func TestNobodyApproves(t *testing.T) {
