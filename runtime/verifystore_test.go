@@ -129,6 +129,19 @@ func TestAStoreVerifies(t *testing.T) {
 	})
 }
 
+// cutRows is a store whose records can only be read in part.
+type cutRows struct{ storeRows }
+
+func (s cutRows) Rows(fn func(verify.Row) error) error {
+	left := 3
+	return s.storeRows.Rows(func(r verify.Row) error {
+		if left--; left < 0 {
+			return errors.New("the database is damaged")
+		}
+		return fn(r)
+	})
+}
+
 // execute changes a database file.
 func execute(t *testing.T, path string, statements ...string) {
 	t.Helper()
@@ -159,6 +172,14 @@ func testStore(t *testing.T, public string, view func() (*auditstore.Store, erro
 	report, err := verifyStore(t, view, o)
 	if err != nil || report.FaultCount > 0 || report.Records != 10 || report.Objects != 10 || len(report.Unattested) > 0 || report.Logs[0].Last != 12 {
 		t.Fatalf("untouched: %s\n%+v, %v", report.Verdict(), report, err)
+	}
+	s, err := view()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut, err := verify.Store(cutRows{storeRows{t.Context(), s}}, o)
+	if err := errors.Join(err, s.Close()); err != nil || cut.FaultCount != 1 || cut.Faults[0].Category != verify.Unreadable {
+		t.Errorf("read in part, it has other faults than that: %+v, %v", cut, err)
 	}
 	o.Pins = [][]byte{[]byte(report.Logs[0].Checkpoint)}
 	events, proofs := prefix+"auditrelay_events", prefix+"auditrelay_proofs"

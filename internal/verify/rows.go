@@ -68,8 +68,9 @@ func Store(store Rows, o Options) (*Report, error) {
 		v.Fault(Fault{Unreadable, "records", 0, 0, err.Error()})
 	} else if err := s.elsewhere(store); err != nil {
 		v.Fault(Fault{Unreadable, "records", 0, 0, err.Error()})
+	} else {
+		s.missing() // after a failed read nobody knows
 	}
-	s.missing()
 	wrong, err := store.Check()
 	if err != nil {
 		v.Fault(Fault{Unreadable, "database", 0, 0, err.Error()})
