@@ -154,8 +154,8 @@ func TestReferences(t *testing.T) {
 		{value: "os.environ/", err: "not followed by a variable's name"},
 		{value: "file:./none", err: "no such file"},
 		{value: "file:./large", err: "larger than 64 KiB"},
-		{value: "file:" + dir, err: "no regular file"},
-		{value: "file:/dev/zero", err: "no regular file"},
+		{value: "file:" + dir, err: "not a regular file"},
+		{value: "file:/dev/zero", err: "not a regular file"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.value, func(t *testing.T) {

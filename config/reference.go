@@ -190,7 +190,7 @@ func (r *resolver) file(path string) (string, error) {
 		return "", fmt.Errorf("the value's file: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("the value's file %s is no regular file", path)
+		return "", fmt.Errorf("the value's file %s is not a regular file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {

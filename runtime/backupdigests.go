@@ -169,7 +169,7 @@ func eachFile(dir string, fn func(name string) error) error {
 			return err
 		}
 		if !e.Type().IsRegular() {
-			return fmt.Errorf("%s is no regular file", name)
+			return fmt.Errorf("%s is not a regular file", name)
 		}
 		return fn(filepath.ToSlash(name))
 	})

@@ -86,7 +86,7 @@ func (o Options) check() (*url.URL, *secrets, error) {
 	u, err := o.HTTP.CheckURL("account_url", o.AccountURL)
 	errs = append(errs, err)
 	if u != nil && u.RawQuery != "" {
-		bad("account_url", "it has a query: give a signature by sas_token")
+		bad("account_url", "it has a query: give a signature in sas_token")
 	}
 	if !containerForm.MatchString(o.Container) {
 		bad("container", "%w", httpsink.Expected(o.Container, "3 to 63 small letters and digits, with single - between them"))
@@ -102,7 +102,7 @@ func (o Options) check() (*url.URL, *secrets, error) {
 	hasKey, hasSAS := o.AccountKey != "" || o.AccountKeyFile != "", o.SASToken != "" || o.SASTokenFile != ""
 	switch {
 	case hasKey && hasSAS:
-		bad("sas_token", "account_key stands beside it: give one of the two")
+		bad("sas_token", "account_key is set too: give one of the two")
 	case hasKey:
 		s.key, err = httpsink.NewSecret("account_key", o.AccountKey, o.AccountKeyFile)
 		errs = append(errs, err)
@@ -113,7 +113,7 @@ func (o Options) check() (*url.URL, *secrets, error) {
 		s.sas, err = httpsink.NewSecret("sas_token", o.SASToken, o.SASTokenFile)
 		errs = append(errs, err)
 	case u != nil && u.Scheme != "https":
-		bad("account_url", "tokens go over https alone")
+		bad("account_url", "tokens need https")
 	}
 	return u, s, errors.Join(errs...)
 }

@@ -117,7 +117,7 @@ func (s *Sink) put(stop context.Context, p auditrelay.Payload) (auditrelay.Recei
 	answer, err := blob.Upload(ctx, streaming.NopCloser(body), o)
 	switch code := codeOf(err); {
 	case err == nil && (answer.ETag == nil || *answer.ETag == ""):
-		return auditrelay.Receipt{}, s.client.Fail(auditrelay.Misconfigured, httpsink.Answer{Status: http.StatusCreated}, "the answer has no ETag: what answered is no blob store")
+		return auditrelay.Receipt{}, s.client.Fail(auditrelay.Misconfigured, httpsink.Answer{Status: http.StatusCreated}, "the response has no ETag: the URL is not a blob store")
 	case err == nil:
 		return auditrelay.Receipt{Status: http.StatusCreated, Version: string(*answer.ETag)}, nil
 	case code == "BlobAlreadyExists", code == "BlobImmutableDueToPolicy", statusOf(err) == http.StatusPreconditionFailed && code != "":
@@ -187,7 +187,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	kind := httpsink.KindOf(a.Status)
 	switch {
 	case a.Status < 300:
-		kind, what = auditrelay.Misconfigured, "the answer is no blob store's, as of a proxy or a log-in"
+		kind, what = auditrelay.Misconfigured, "the response is not from a blob store; is there a proxy or a log-in page?"
 	case kind == auditrelay.Refused:
 		kind = auditrelay.Misconfigured
 	}
@@ -254,7 +254,7 @@ func (s *Sink) container() (*container.Client, error) {
 	}}
 	at := s.url.JoinPath(s.options.Container)
 	unusable := func(option string) error {
-		return &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("read the credentials: %s is none", option)}
+		return &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("read the credentials: %s is not valid", option)}
 	}
 	switch {
 	case s.secrets.key != nil:

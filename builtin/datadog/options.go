@@ -121,7 +121,7 @@ func (o Options) check() (*url.URL, *httpsink.Secret, error) {
 	u, err := o.HTTP.CheckURL(at, target)
 	errs = append(errs, err)
 	if u != nil && u.RawQuery != "" {
-		bad("url", "it has a query: give the key by api_key")
+		bad("url", "it has a query: give the key in api_key")
 	}
 	key, err := httpsink.NewSecret("api_key", o.APIKey, o.APIKeyFile)
 	errs = append(errs, err)
@@ -139,7 +139,7 @@ func (o Options) check() (*url.URL, *httpsink.Secret, error) {
 	}
 	for name, value := range o.Tags {
 		if !tagForm.MatchString(name) || value != "" && !tagForm.MatchString(value) {
-			bad("tags."+name, "a tag holds neither commas nor spaces, and its name no colon")
+			bad("tags."+name, "a tag must not contain commas or spaces, and its name no colon")
 		}
 	}
 	return u, key, errors.Join(errs...)

@@ -185,11 +185,11 @@ func (s *Sink) tooOld(p auditrelay.Payload) error {
 	}
 	seconds, err := strconv.ParseInt(p.Headers[oldest], 10, 64)
 	if err != nil {
-		return fmt.Errorf("read the stored payload: %s is no time: %w", oldest, err)
+		return fmt.Errorf("read the stored payload: %s is not a time: %w", oldest, err)
 	}
 	if age := s.now().Sub(time.Unix(seconds, 0)); age > maxAge {
 		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAge, Err: fmt.Errorf(
-			"post to %s: events %d to %d hold one of %v ago, and Datadog drops logs of more than %v ago without an error: set time: arrival for what comes, and old_events: send for what waits, or replay to another callback",
+			"post to %s: events %d to %d include one that is %v old, and Datadog drops logs older than %v without an error: set time: arrival for new events, and old_events: send for the pending ones, or replay to another callback",
 			s.client.Target(), p.Sequences[0], p.Sequences[len(p.Sequences)-1], age.Truncate(time.Minute), maxAge)}
 	}
 	return nil
@@ -203,7 +203,7 @@ func (s *Sink) outcome(a httpsink.Answer) error {
 	body := bytes.TrimSpace(a.Body)
 	taken := a.Status == http.StatusAccepted || a.Status == http.StatusOK && (len(body) == 0 || body[0] == '{' && json.Valid(body))
 	if err == nil && !taken {
-		err = s.client.Fail(auditrelay.Misconfigured, a, "the intake answers 202: is the URL right?")
+		err = s.client.Fail(auditrelay.Misconfigured, a, "expected status 202: is the URL right?")
 	}
 	return httpsink.ForgetAfter(err, s.key.Forget)
 }

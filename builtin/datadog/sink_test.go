@@ -209,13 +209,13 @@ func TestProbe(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for want, o := range map[string]datadog.Options{
-		"api_key: it is required":       {},
-		"site: expected a site":         {APIKey: apiKey, Site: "https://datadoghq.eu"},
-		"url: it has a query":           {APIKey: apiKey, URL: "https://intake.example?api_key=x"},
-		"time: expected event":          {APIKey: apiKey, Time: "now"},
-		"old_events: expected stall":    {APIKey: apiKey, OldEvents: "drop"},
-		"tags.a b: a tag holds neither": {APIKey: apiKey, Tags: map[string]string{"a b": "c"}},
-		"max_events: expected 1":        {APIKey: apiKey, MaxEvents: 2000},
+		"api_key: it is required":          {},
+		"site: expected a site":            {APIKey: apiKey, Site: "https://datadoghq.eu"},
+		"url: it has a query":              {APIKey: apiKey, URL: "https://intake.example?api_key=x"},
+		"time: expected event":             {APIKey: apiKey, Time: "now"},
+		"old_events: expected stall":       {APIKey: apiKey, OldEvents: "drop"},
+		"tags.a b: a tag must not contain": {APIKey: apiKey, Tags: map[string]string{"a b": "c"}},
+		"max_events: expected 1":           {APIKey: apiKey, MaxEvents: 2000},
 	} {
 		if _, err := datadog.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -96,7 +96,7 @@ func (o Options) check() (*url.URL, login, error) {
 	var l login
 	switch key := o.APIKey != "" || o.APIKeyFile != ""; {
 	case key && o.Username != "":
-		bad("username", "api_key stands beside it: give one of the two")
+		bad("username", "api_key is set too: give one of the two")
 	case key:
 		l.secret, err = httpsink.NewSecret("api_key", o.APIKey, o.APIKeyFile)
 		errs = append(errs, err)

@@ -84,7 +84,7 @@ const answered = "errors,items.*.status,items.*.error.type,items.*.result,items.
 // time.
 func (s *Sink) Render(chunk auditrelay.Chunk) ([]auditrelay.Payload, error) {
 	if chunk.MediaType == auditrelay.MediaTypeText {
-		return nil, &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: errors.New("render for elastic: the index takes JSON, and the callback's format writes lines of text: give format: ecs")}
+		return nil, &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Err: errors.New("render for elastic: the index accepts only JSON, and the callback's format writes lines of text: set format: ecs")}
 	}
 	items := make([]httpsink.Item, len(chunk.Records))
 	for i, r := range chunk.Records {
@@ -193,7 +193,7 @@ func maxAnswer(n int) int { return 2048 * (n + 16) }
 func (r result) refusal() string {
 	switch {
 	case r.FailureStore == "used", r.FailureStore == "failed":
-		return "the index does not take the document; the failure store holds it, or was tried"
+		return "the index rejected the document; the failure store has it, or rejected it too"
 	case r.Result == "noop":
 		return "a pipeline dropped it"
 	}
@@ -215,7 +215,7 @@ var ofSetting = []struct {
 	form *regexp.Regexp
 	what string
 }{
-	{regexp.MustCompile(`^pipeline with id \[[^\]]*\] does not exist`), "the ingest pipeline does not exist: make it, or correct pipeline or the index's default_pipeline"},
+	{regexp.MustCompile(`^pipeline with id \[[^\]]*\] does not exist`), "the ingest pipeline does not exist: create it, or correct pipeline or the index's default_pipeline"},
 	{regexp.MustCompile(`^no write index is defined for alias`), "the alias has no write index"},
 	{regexp.MustCompile(`^no matching index template found for data stream`), "the data stream has no index template"},
 	{regexp.MustCompile(`^(Validation Failed: \d+: )?this action would add \[\d+\] (total )?shards`), "the cluster has no room for another shard"},
@@ -239,7 +239,7 @@ func (r result) setting() string {
 func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 	if err := s.client.Refusal(a); err != nil {
 		if auditrelay.KindOf(err) == auditrelay.Refused { // for a whole request: an option is wrong
-			err = s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: is the index's name right?")
+			err = s.client.Fail(auditrelay.Misconfigured, a, "the request was refused: is the index's name right?")
 		}
 		return httpsink.ForgetAfter(err, s.Refresh)
 	}
@@ -248,10 +248,10 @@ func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 		Items  []map[string]result `json:"items"`
 	}
 	if len(a.Body) >= maxAnswer(len(p.Sequences)) && len(p.Sequences) > 1 { // truncated; stored documents answer 409
-		return s.client.Fail(auditrelay.TooLarge, a, "the answer is longer than is read of one")
+		return s.client.Fail(auditrelay.TooLarge, a, "the response is too long")
 	}
 	if json.Unmarshal(a.Body, &reply) != nil || reply.Errors == nil || len(reply.Items) != len(p.Sequences) {
-		return s.client.Fail(auditrelay.Misconfigured, a, "the answer has no result for each record: is the URL a cluster's?")
+		return s.client.Fail(auditrelay.Misconfigured, a, "the response does not have one result per record: is the URL that of a cluster?")
 	}
 	var refused []auditrelay.RecordError
 	for i, item := range reply.Items {
@@ -261,13 +261,13 @@ func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 			refused = append(refused, auditrelay.RecordError{Sequence: p.Sequences[i], Cause: auditrelay.CauseRefused, Err: fmt.Errorf("status %d: %s", r.Status, r.refusal())})
 		case r.Status >= 300 && r.Status != http.StatusTooManyRequests && r.setting() != "":
 			a.Status = r.Status
-			return s.client.Fail(auditrelay.Misconfigured, a, "of an item: "+r.setting())
+			return s.client.Fail(auditrelay.Misconfigured, a, "one item: "+r.setting())
 		case r.Status >= 200 && r.Status < 300, r.Status == http.StatusConflict:
 		case kind == auditrelay.Refused, r.Status == http.StatusRequestEntityTooLarge:
 			refused = append(refused, auditrelay.RecordError{Sequence: p.Sequences[i], Cause: auditrelay.CauseRefused, Err: fmt.Errorf("status %d: %s", r.Status, typeOf(r))})
 		default:
 			a.Status = r.Status
-			return s.client.Fail(kind, a, "of an item: "+typeOf(r))
+			return s.client.Fail(kind, a, "one item: "+typeOf(r))
 		}
 	}
 	if refused != nil {
@@ -298,10 +298,10 @@ func (s *Sink) Probe(ctx context.Context) error {
 		return s.client.Failure(ctx, err)
 	}
 	if answer.Status == http.StatusForbidden { // the key is known, but may only write to the index
-		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the cluster was reached, and the credentials may not ask for its name (403); run auditrelay sink test to see whether they may write"))
+		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the cluster was reached, but the credentials may not read its name (403); run auditrelay sink test to check that they may write"))
 	}
 	if err := s.client.Refusal(answer); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the cluster answered; run auditrelay sink test to see whether the index takes documents"))
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the cluster answered; run auditrelay sink test to check that the index accepts documents"))
 }

@@ -430,7 +430,7 @@ func TestOptions(t *testing.T) {
 		"url: it is required":                   {Index: index},
 		"index: expected small":                 {URL: "https://e.example", Index: "Logs"},
 		"pipeline: expected":                    {URL: "https://e.example", Index: index, Pipeline: "a/b"},
-		"username: api_key stands beside it":    {URL: "https://e.example", Index: index, APIKey: "k", Username: "u"},
+		"username: api_key is set too":          {URL: "https://e.example", Index: index, APIKey: "k", Username: "u"},
 		"password: username is missing":         {URL: "https://e.example", Index: index, Password: "p"},
 		"password: it is required":              {URL: "https://e.example", Index: index, Username: "u"},
 		"max_events: expected 1 to 10000":       {URL: "https://e.example", Index: index, MaxEvents: 20000},

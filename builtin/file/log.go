@@ -124,7 +124,7 @@ func (l *log) openFile() error {
 		// A crash during a rotation, or someone moved or emptied the file.
 		l.state.begin()
 	case size < l.state.end:
-		return fmt.Errorf("%w: it has %d bytes, %d were delivered; move it away to begin another", errForeign, size, l.state.end)
+		return fmt.Errorf("%w: it has %d bytes, %d were delivered; move it away to start a new one", errForeign, size, l.state.end)
 	case size > l.state.end:
 		if err := errors.Join(f.Truncate(l.state.end), f.Sync()); err != nil {
 			return err
@@ -157,7 +157,7 @@ func (l *log) checkUnchanged() error {
 	}
 	l.foreign = !os.SameFile(open, at) || at.Size() != l.state.end
 	if l.foreign {
-		return fmt.Errorf("%w while it was open; move it away to begin another", errForeign)
+		return fmt.Errorf("%w while it was open; move it away to start a new one", errForeign)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func (o Options) check() error {
 	case o.Path == "":
 		bad("path", "it is required")
 	case strings.ContainsRune(o.Path, 0), strings.HasSuffix(o.Path, "/"), filepath.Base(o.Path) == "..", filepath.Base(o.Path) == ".":
-		bad("path", "it names no file")
+		bad("path", "it does not name a file")
 	}
 	if o.Rotate.Bytes < 0 {
 		bad("rotate.bytes", "it is negative")

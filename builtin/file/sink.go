@@ -188,7 +188,7 @@ func (s *Sink) ReadBack(_ context.Context, p auditrelay.Payload, receipt auditre
 	}
 	defer f.Close()
 	if receipt.Duplicate {
-		return nil, fmt.Errorf("read back from %s: it was delivered before, and its position is not known any more", s.path)
+		return nil, fmt.Errorf("read back from %s: it was delivered, but its position is no longer known", s.path)
 	}
 	_, at, _ := strings.Cut(strings.TrimPrefix(receipt.Location, s.path), "@")
 	offset, err := strconv.ParseInt(at, 10, 64)
@@ -210,7 +210,7 @@ func (s *Sink) ReadBack(_ context.Context, p auditrelay.Payload, receipt auditre
 func (s *Sink) Probe(context.Context) error {
 	dir := filepath.Dir(s.path)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: the folder %s does not exist yet; the first delivery makes it", auditrelay.ErrNotChecked, dir)
+		return fmt.Errorf("%w: the folder %s does not exist yet; the first delivery creates it", auditrelay.ErrNotChecked, dir)
 	}
 	f, err := os.CreateTemp(dir, ".auditrelay-probe-*")
 	if err != nil {
@@ -229,7 +229,7 @@ func (s *Sink) Close() error {
 // errInUse, errForeign, errState and errLink are errors that only an operator can fix.
 var (
 	errInUse   = errors.New("another sink or process is writing to it")
-	errForeign = errors.New("something else wrote to it, cut it or replaced it")
+	errForeign = errors.New("another program wrote to it, truncated it or replaced it")
 	errState   = errors.New("its state file is damaged")
 	errLink    = errors.New("a symbolic link is in its place")
 )

@@ -64,7 +64,7 @@ func readState(path string) (*state, error) {
 	}
 	s := &state{path: path}
 	damaged := func(line int) error {
-		return fmt.Errorf("%w: %s, line %d; move both files away to begin others", errState, path, line)
+		return fmt.Errorf("%w: %s, line %d; move both files away to start new ones", errState, path, line)
 	}
 	if len(data) > maxStateBytes {
 		return nil, damaged(0)

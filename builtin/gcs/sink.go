@@ -173,7 +173,7 @@ func (s *Sink) object(a httpsink.Answer, p auditrelay.Payload) (object, error) {
 	}
 	switch err := json.Unmarshal(a.Body, &o); {
 	case err != nil || o.CRC32C == "":
-		return o, s.client.Fail(auditrelay.Misconfigured, a, "the answer is no object of Cloud Storage: is the URL right?")
+		return o, s.client.Fail(auditrelay.Misconfigured, a, "the response is not an object of Cloud Storage: is the URL right?")
 	case o.CRC32C != checksum(p.Body):
 		return o, s.client.Fail(auditrelay.Refused, a, "another object with different content exists under this key")
 	}
@@ -185,7 +185,7 @@ func (s *Sink) object(a httpsink.Answer, p auditrelay.Payload) (object, error) {
 func (s *Sink) refusal(a httpsink.Answer) error {
 	err := s.client.Refusal(a)
 	if err != nil && auditrelay.KindOf(err) == auditrelay.Refused {
-		err = s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: is an option of the bucket's kind?")
+		err = s.client.Fail(auditrelay.Misconfigured, a, "the request was refused: does the bucket's kind allow all options?")
 	}
 	return s.tokens.ForgetAfter(err)
 }

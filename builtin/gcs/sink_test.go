@@ -350,7 +350,7 @@ func TestOptions(t *testing.T) {
 	for want, o := range map[string]gcs.Options{
 		"bucket: it is required":                  {},
 		"prefix: it must not begin with a slash":  {Bucket: "audit", Prefix: "/x"},
-		"prefix: no part of it":                   {Bucket: "audit", Prefix: "a/../b"},
+		"prefix: a part between slashes":          {Bucket: "audit", Prefix: "a/../b"},
 		"url: an internal address":                {Bucket: "audit", URL: "http://127.0.0.1:1"},
 		"anonymous: credentials_file is set too":  {Bucket: "audit", Anonymous: true, CredentialsFile: "x"},
 		"storage_class: expected a class":         {Bucket: "audit", StorageClass: "cold"},

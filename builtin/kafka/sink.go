@@ -206,7 +206,7 @@ func (s *Sink) records(p auditrelay.Payload) ([]*kgo.Record, error) {
 		each = 2
 	}
 	if len(content) != each*len(p.Sequences) {
-		return nil, fmt.Errorf("read the stored payload: %d lines, %d were expected", len(content), each*len(p.Sequences))
+		return nil, fmt.Errorf("read the stored payload: %d lines, expected %d", len(content), each*len(p.Sequences))
 	}
 	journal := []byte(p.Headers[journalOf])
 	records := make([]*kgo.Record, len(p.Sequences))
@@ -216,7 +216,7 @@ func (s *Sink) records(p auditrelay.Payload) ([]*kgo.Record, error) {
 		if each == 2 {
 			of = about{}
 			if err := json.Unmarshal(content[2*i], &of); err != nil {
-				return nil, errors.New("read the stored payload: the line about a record is damaged")
+				return nil, errors.New("read the stored payload: the line before a record is damaged")
 			}
 		}
 		records[i] = &kgo.Record{Topic: s.options.Topic, Value: value, Headers: []kgo.RecordHeader{
@@ -330,7 +330,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAddress,
 			Err: fmt.Errorf("%sa broker's address is internal: add its network to allow_networks", text)}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
-		return &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%snot acknowledged within request_timeout (%v)", text, s.options.RequestTimeout)}
+		return &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%sno acknowledgement within request_timeout (%v)", text, s.options.RequestTimeout)}
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok {
 		return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%s%w", text, e)}
@@ -374,7 +374,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 	request.Topics = append(request.Topics, topic)
 	answer, err := request.RequestWith(attempt, client)
 	if err == nil && len(answer.Topics) != 1 {
-		err = errors.New("no word of the topic")
+		err = errors.New("the response does not contain the topic")
 	}
 	if err == nil {
 		err = kerr.ErrorForCode(answer.Topics[0].ErrorCode)
@@ -382,5 +382,5 @@ func (s *Sink) Probe(ctx context.Context) error {
 	if err != nil {
 		return s.failure(ctx, err)
 	}
-	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("a broker was reached, and the topic is there; run auditrelay sink test to see whether it takes records"))
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("a broker was reached, and the topic exists; run auditrelay sink test to check that it accepts records"))
 }

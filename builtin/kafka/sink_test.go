@@ -426,7 +426,7 @@ func TestRefusedByOnePartition(t *testing.T) {
 // A probe checks that the topic exists, and creates none.
 func TestProbe(t *testing.T) {
 	c := cluster(t)
-	if err := newSink(t, options(c.ListenAddrs()...)).Probe(t.Context()); !errors.Is(err, auditrelay.ErrNotChecked) || !strings.Contains(err.Error(), "the topic is there") {
+	if err := newSink(t, options(c.ListenAddrs()...)).Probe(t.Context()); !errors.Is(err, auditrelay.ErrNotChecked) || !strings.Contains(err.Error(), "the topic exists") {
 		t.Error(err)
 	}
 	o := options(c.ListenAddrs()...)
@@ -480,19 +480,19 @@ func TestPasswordOverTLS(t *testing.T) {
 func TestOptions(t *testing.T) {
 	good := kafka.Options{Brokers: []string{"b.example:9093"}, Topic: topic}
 	for want, change := range map[string]func(*kafka.Options){
-		"brokers: it is required":                   func(o *kafka.Options) { o.Brokers = nil },
-		"brokers[0]: expected host:port":            func(o *kafka.Options) { o.Brokers = []string{"b.example"} },
-		"topic: expected letters":                   func(o *kafka.Options) { o.Topic = "a b" },
-		"compression: expected none":                func(o *kafka.Options) { o.Compression = "lzma" },
-		"allow_networks[0]: expected loopback":      func(o *kafka.Options) { o.AllowNetworks = []string{"all"} },
-		"sasl.mechanism: it is required":            func(o *kafka.Options) { o.SASL.Username = "u" },
-		"sasl.mechanism: expected plain":            func(o *kafka.Options) { o.SASL.Mechanism = "gssapi" },
-		"sasl.username: it is required":             func(o *kafka.Options) { o.SASL.Mechanism = "plain" },
-		"sasl.password: it is required":             func(o *kafka.Options) { o.SASL.Mechanism = "plain" },
-		"plaintext: the mechanism plain would show": func(o *kafka.Options) { o.Plaintext, o.SASL.Mechanism = true, "plain" },
-		"plaintext: tls is set too":                 func(o *kafka.Options) { o.Plaintext, o.TLS.CA = true, "x" },
-		"tls.cert_file: cert_file and key_file go":  func(o *kafka.Options) { o.TLS.CertFile = "x" },
-		"max_request_bytes: expected 10KB to 10MB":  func(o *kafka.Options) { o.MaxRequestBytes = 1 },
+		"brokers: it is required":                     func(o *kafka.Options) { o.Brokers = nil },
+		"brokers[0]: expected host:port":              func(o *kafka.Options) { o.Brokers = []string{"b.example"} },
+		"topic: expected letters":                     func(o *kafka.Options) { o.Topic = "a b" },
+		"compression: expected none":                  func(o *kafka.Options) { o.Compression = "lzma" },
+		"allow_networks[0]: expected loopback":        func(o *kafka.Options) { o.AllowNetworks = []string{"all"} },
+		"sasl.mechanism: it is required":              func(o *kafka.Options) { o.SASL.Username = "u" },
+		"sasl.mechanism: expected plain":              func(o *kafka.Options) { o.SASL.Mechanism = "gssapi" },
+		"sasl.username: it is required":               func(o *kafka.Options) { o.SASL.Mechanism = "plain" },
+		"sasl.password: it is required":               func(o *kafka.Options) { o.SASL.Mechanism = "plain" },
+		"plaintext: the mechanism plain would expose": func(o *kafka.Options) { o.Plaintext, o.SASL.Mechanism = true, "plain" },
+		"plaintext: tls is set too":                   func(o *kafka.Options) { o.Plaintext, o.TLS.CA = true, "x" },
+		"tls.cert_file: cert_file and key_file go":    func(o *kafka.Options) { o.TLS.CertFile = "x" },
+		"max_request_bytes: expected 10KB to 10MB":    func(o *kafka.Options) { o.MaxRequestBytes = 1 },
 	} {
 		o := good
 		change(&o)

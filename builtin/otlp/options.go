@@ -86,9 +86,9 @@ func (o Options) check() (*url.URL, *httpsink.Secret, error) {
 	for name, value := range o.Headers {
 		switch canonical := textproto.CanonicalMIMEHeaderKey(name); {
 		case !httpguts.ValidHeaderFieldName(name), slices.Contains(reserved, canonical), canonical == "Authorization" && token != nil:
-			bad("headers."+name, "no name of a header, or one that the sink sets")
+			bad("headers."+name, "not a header name, or the name of a header that the sink sets")
 		case !httpguts.ValidHeaderFieldValue(value.Reveal()):
-			bad("headers."+name, "its value holds what no header may")
+			bad("headers."+name, "its value contains characters that a header must not have")
 		}
 	}
 	for name := range o.Resource {

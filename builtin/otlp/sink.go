@@ -159,17 +159,17 @@ func (s *Sink) outcome(a httpsink.Answer, p auditrelay.Payload) error {
 		return nil
 	}
 	if a.Status != http.StatusOK {
-		return s.client.Fail(auditrelay.Misconfigured, a, "a receiver of OTLP answers 200: is the URL right?")
+		return s.client.Fail(auditrelay.Misconfigured, a, "expected status 200: is the URL right?")
 	}
 	rejected, ok := rejectedIn(a.Body)
 	if !ok {
-		return s.client.Fail(auditrelay.Misconfigured, a, "the answer is none of OTLP: is the URL right?")
+		return s.client.Fail(auditrelay.Misconfigured, a, "the response is not OTLP: is the URL right?")
 	}
 	if rejected <= 0 {
 		return nil
 	}
 	n := len(p.Sequences)
-	text := fmt.Errorf("%d of %d records rejected, not identified: this one may be there", rejected, n)
+	text := fmt.Errorf("%d of %d records rejected without naming them: this one may have arrived", rejected, n)
 	switch {
 	case rejected >= int64(n):
 		text = fmt.Errorf("all %d records of the request rejected", n)
@@ -191,7 +191,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 	}
 	if err := s.client.Refusal(answer); err != nil {
 		if auditrelay.KindOf(err) == auditrelay.Refused {
-			return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the receiver answered, and takes no request without records: auditrelay sink test"))
+			return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the receiver was reached, but refuses a request without records; run auditrelay sink test"))
 		}
 		return err
 	}

@@ -171,13 +171,13 @@ func TestPartialSuccess(t *testing.T) {
 		"a warning":       {partial(0, "slow down"), ""},
 		"JSON":            {[]byte(`{"partialSuccess":{}}`), ""},
 		"all":             {partial(3, "secret of an event"), "all 3 records of the request rejected"},
-		"some":            {partial(2, "secret of an event"), "2 of 3 records rejected, not identified"},
-		"some, in JSON":   {[]byte(`{"partialSuccess":{"rejectedLogRecords":"1"}}`), "1 of 3 records rejected, not identified"},
+		"some":            {partial(2, "secret of an event"), "2 of 3 records rejected without naming them"},
+		"some, in JSON":   {[]byte(`{"partialSuccess":{"rejectedLogRecords":"1"}}`), "1 of 3 records rejected without naming them"},
 		"JSON without":    {[]byte(`{}`), ""},
-		"other JSON":      {[]byte(`{"error":"log in first"}`), "the answer is none of OTLP"},
-		"something else":  {[]byte("ok"), "the answer is none of OTLP"},
-		"half an answer":  {partial(2, "text")[:5], "the answer is none of OTLP"},
-		"half an integer": {[]byte{0x0a, 0x02, 0x08, 0x80}, "the answer is none of OTLP"},
+		"other JSON":      {[]byte(`{"error":"log in first"}`), "the response is not OTLP"},
+		"something else":  {[]byte("ok"), "the response is not OTLP"},
+		"half an answer":  {partial(2, "text")[:5], "the response is not OTLP"},
+		"half an integer": {[]byte{0x0a, 0x02, 0x08, 0x80}, "the response is not OTLP"},
 	} {
 		r := start(t)
 		r.answer = tt.answer
@@ -298,14 +298,14 @@ func TestProbe(t *testing.T) {
 func TestOptions(t *testing.T) {
 	const url = "https://collector.example:4318"
 	for want, o := range map[string]otlp.Options{
-		"url: it is required":              {},
-		"url: it has a query":              {URL: url + "?a=b"},
-		"token: token_file is set too":     {URL: url, Token: "a", TokenFile: "b"},
-		"headers.Content-Type: no name":    {URL: url, Headers: map[string]auditrelay.Secret{"Content-Type": "x"}},
-		"headers.X-Key: its value holds":   {URL: url, Headers: map[string]auditrelay.Secret{"X-Key": "a\nb"}},
-		"resource.service.name: expected":  {URL: url, Resource: map[string]string{"service.name": "x"}},
-		"max_events: expected 1 to 10000":  {URL: url, MaxEvents: 20000},
-		"max_request_bytes: expected 10KB": {URL: url, MaxRequestBytes: 1},
+		"url: it is required":                     {},
+		"url: it has a query":                     {URL: url + "?a=b"},
+		"token: token_file is set too":            {URL: url, Token: "a", TokenFile: "b"},
+		"headers.Content-Type: not a header name": {URL: url, Headers: map[string]auditrelay.Secret{"Content-Type": "x"}},
+		"headers.X-Key: its value contains":       {URL: url, Headers: map[string]auditrelay.Secret{"X-Key": "a\nb"}},
+		"resource.service.name: expected":         {URL: url, Resource: map[string]string{"service.name": "x"}},
+		"max_events: expected 1 to 10000":         {URL: url, MaxEvents: 20000},
+		"max_request_bytes: expected 10KB":        {URL: url, MaxRequestBytes: 1},
 	} {
 		if _, err := otlp.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

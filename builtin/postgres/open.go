@@ -122,7 +122,7 @@ func look(ctx context.Context, db *sql.DB, schema string, how access) error {
 		EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1), to_regclass($1 || '.auditrelay_meta') IS NOT NULL, to_regclass('public.auditrelay_meta') IS NOT NULL`, schema).
 		Scan(&encoding, &isSchema, &isStore, &isStray)
 	if err != nil {
-		return fmt.Errorf("look at the database: %w", err)
+		return fmt.Errorf("check the database: %w", err)
 	}
 	switch {
 	case encoding != "UTF8" && encoding != "SQL_ASCII":
@@ -130,14 +130,14 @@ func look(ctx context.Context, db *sql.DB, schema string, how access) error {
 		return &SetupError{"the database's encoding is " + encoding + ", and the store needs UTF8: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"}
 	case isStray && !isStore:
 		// Older versions wrote there through a pooler that dropped the search path.
-		return &SetupError{"the tables of a store are in schema public, where a pooler led an earlier version: ALTER TABLE public.auditrelay_meta SET SCHEMA " + schema +
+		return &SetupError{"the store's tables are in schema public, since a pooler dropped the search path of an earlier version: ALTER TABLE public.auditrelay_meta SET SCHEMA " + schema +
 			", and so auditrelay_journals and auditrelay_events (CREATE SCHEMA " + schema + " first), or drop them"}
 	case isStore:
 		return errors.Join(visible(ctx, db, schema), asMade(ctx, db, schema))
 	case !isSchema && how == writing:
 		// The name has no character that needs quotes.
 		if _, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil {
-			return fmt.Errorf("make the schema: %w", err)
+			return fmt.Errorf("create the schema: %w", err)
 		}
 	}
 	return nil
@@ -153,7 +153,7 @@ func visible(ctx context.Context, db *sql.DB, schema string) error {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
 	case err != nil:
-		return fmt.Errorf("look for row-level security: %w", err)
+		return fmt.Errorf("check row-level security: %w", err)
 	}
 	return &SetupError{"row-level security hides rows of " + table + " from the role (policies: " + policies + "): ALTER ROLE ... BYPASSRLS, or drop it from the table"}
 }
@@ -176,7 +176,7 @@ func asMade(ctx context.Context, db *sql.DB, schema string) error {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
 	case err != nil:
-		return fmt.Errorf("look at the tables: %w", err)
+		return fmt.Errorf("check the tables: %w", err)
 	}
 	return &SetupError{"the store's tables were altered: " + what}
 }

@@ -60,7 +60,7 @@ func (o Options) check() error {
 	case o.Bucket == "":
 		p.add("bucket", "it is required")
 	case !bucketName.MatchString(o.Bucket) && !bucketARN.MatchString(o.Bucket):
-		p.add("bucket", "%q is no bucket's name: expected 3 to 63 of a-z, 0-9, dot and hyphen, or an ARN", bounded(o.Bucket))
+		p.add("bucket", "%q is not a bucket name: expected 3 to 63 of a-z, 0-9, dot and hyphen, or an ARN", bounded(o.Bucket))
 	}
 	if err := checkPrefix(o.Prefix); err != nil {
 		p.add("prefix", "%w", err)
@@ -69,15 +69,15 @@ func (o Options) check() error {
 	if o.Layout == LayoutLiteLLM {
 		p.oneOf("partition", o.Partition, PartitionDay, PartitionHour)
 	} else if o.Partition != "" {
-		p.add("partition", "it is for layout litellm: layout batch has folders by hour already")
+		p.add("partition", "it is only for layout litellm: layout batch always has folders by hour")
 	}
 	if o.Layout == LayoutLiteLLM && o.Compression != CompressionNone {
-		p.add("compression", "objects of layout litellm are plain JSON: leave it out or say none")
+		p.add("compression", "objects of layout litellm are plain JSON: leave it out or write none")
 	} else {
 		p.oneOf("compression", o.Compression, CompressionGzip, CompressionZstd, CompressionNone)
 	}
 	if o.MaxObjectBytes < 0 || o.MaxObjectBytes > maxObjectBytes {
-		p.add("max_object_bytes", "it is out of range: expected up to %v, what one put can take", auditrelay.ByteSize(maxObjectBytes))
+		p.add("max_object_bytes", "it is out of range: expected at most %v, the limit of one put", auditrelay.ByteSize(maxObjectBytes))
 	}
 	if o.MaxEventAge < 0 {
 		p.add("max_event_age", "it is negative")
@@ -86,7 +86,7 @@ func (o Options) check() error {
 		p.add("max_event_ahead", "it is negative")
 	}
 	if o.VerifyExisting && o.Layout == LayoutBatch {
-		p.add("verify_existing", "it is for layout litellm: the keys of layout batch hold the content's digest already")
+		p.add("verify_existing", "it is only for layout litellm: the keys of layout batch contain the content's digest")
 	}
 	if o.VerifyExisting && !*o.Conditional {
 		p.add("verify_existing", "it needs conditional puts, which are off")
@@ -120,7 +120,7 @@ func (o Options) checkStorage(p *problems) {
 		}
 	}
 	if o.StorageClass != "" && !storageClass.MatchString(o.StorageClass) {
-		p.add("storage_class", "%q is no storage class: expected a name such as STANDARD_IA", bounded(o.StorageClass))
+		p.add("storage_class", "%q is not a storage class: expected a name such as STANDARD_IA", bounded(o.StorageClass))
 	}
 	if len(o.Tags) > maxTags {
 		p.add("tags", "there are %d: S3 takes at most %d", len(o.Tags), maxTags)
@@ -138,7 +138,7 @@ func (o Options) checkStorage(p *problems) {
 		p.oneOf("acl", o.ACL, known...)
 	}
 	if o.ExpectedBucketOwner != "" && !accountID.MatchString(o.ExpectedBucketOwner) {
-		p.add("expected_bucket_owner", "%q is no account: expected 12 digits", bounded(o.ExpectedBucketOwner))
+		p.add("expected_bucket_owner", "%q is not an account: expected 12 digits", bounded(o.ExpectedBucketOwner))
 	}
 }
 
@@ -147,10 +147,10 @@ func (o Options) checkConnection(p *problems) {
 	p.oneOf("addressing", o.Addressing, AddressingVirtual, AddressingPath)
 	if o.TLS.CA != "" {
 		if !x509.NewCertPool().AppendCertsFromPEM([]byte(o.TLS.CA)) {
-			p.add("tls.ca", "it holds no PEM certificate")
+			p.add("tls.ca", "it contains no PEM certificate")
 		}
 		if o.TLS.InsecureSkipVerify {
-			p.add("tls.insecure_skip_verify", "with a ca it would make the ca pointless: leave one out")
+			p.add("tls.insecure_skip_verify", "ca would have no effect: leave one of the two out")
 		}
 	}
 	if o.Concurrency < 1 || o.Concurrency > maxConcurrency {
@@ -163,7 +163,7 @@ func (o Options) checkConnection(p *problems) {
 
 func (c Credentials) check(p *problems) {
 	if (c.AccessKeyID == "") != (c.SecretAccessKey == "") {
-		p.add("credentials.secret_access_key", "access_key_id and secret_access_key are given together or not at all")
+		p.add("credentials.secret_access_key", "give both access_key_id and secret_access_key, or neither")
 	}
 	if c.SessionToken != "" && c.AccessKeyID == "" {
 		p.add("credentials.session_token", "it needs access_key_id and secret_access_key")
@@ -178,7 +178,7 @@ func (c Credentials) check(p *problems) {
 			p.add("credentials.role.arn", "it is required with the role's other options")
 		}
 	} else if !roleARN.MatchString(r.ARN) {
-		p.add("credentials.role.arn", "%q is no role: expected arn:aws:iam::<account>:role/<name>", bounded(r.ARN))
+		p.add("credentials.role.arn", "%q is not a role: expected arn:aws:iam::<account>:role/<name>", bounded(r.ARN))
 	}
 	if !sessionName.MatchString(r.SessionName) {
 		p.add("credentials.role.session_name", "%q: expected 2 to 64 letters, digits and any of _+=,.@-", bounded(r.SessionName))
@@ -190,7 +190,7 @@ func (c Credentials) check(p *problems) {
 		p.add("credentials.role.web_identity_token", "it and web_identity_token_file exclude each other")
 	}
 	if r.ExternalID != "" && (r.WebIdentityToken != "" || r.WebIdentityTokenFile != "") {
-		p.add("credentials.role.external_id", "STS takes none with a web identity")
+		p.add("credentials.role.external_id", "STS does not accept it with a web identity")
 	}
 }
 
@@ -214,16 +214,16 @@ func checkPrefix(prefix string) error {
 	case !utf8.ValidString(prefix):
 		return errors.New("it is not valid UTF-8")
 	case strings.IndexFunc(prefix, unicode.IsControl) >= 0:
-		return errors.New("it holds a control character")
+		return errors.New("it contains a control character")
 	case strings.ContainsAny(prefix, "{}"):
-		return errors.New("it holds braces, but a prefix is literal and knows no placeholders")
+		return errors.New("it contains braces, but a prefix is literal and has no placeholders")
 	}
 	for part := range strings.SplitSeq(strings.TrimSuffix(prefix, "/"), "/") {
 		switch {
 		case part == "" || part == "." || part == "..":
-			return errors.New(`it holds an empty folder, "." or "..": stores disagree on what these mean`)
+			return errors.New(`it contains an empty folder, "." or "..": stores treat these differently`)
 		case part == objects.ManifestFolder || part == objects.ProbeFolder || strings.HasPrefix(part, objects.ReplayFolder):
-			return fmt.Errorf("the folder %q is reserved for the sink's own", bounded(part))
+			return fmt.Errorf("the folder %q is reserved for the sink's own objects", bounded(part))
 		}
 	}
 	return nil

@@ -114,12 +114,12 @@ var (
 // codeExists is the code of the answer to a conditional put whose key has an object.
 const codeExists = "PreconditionFailed"
 
-const hintOptions = "the store may lack what the options ask for; try conditional: false and checksum: md5, without tags and acl (docs/operators/sinks.md has recipes by store)"
+const hintOptions = "the store may not support an option; try conditional: false and checksum: md5, without tags and acl (docs/operators/sinks.md has recipes by store)"
 
 // hints suggest what to check.
 var hints = map[string]string{
 	"AccessDenied":                 "the credentials lack a permission: see docs/operators/sinks.md for what each option needs",
-	"AuthorizationHeaderMalformed": "the region is not the bucket's",
+	"AuthorizationHeaderMalformed": "the bucket is in another region",
 	"ExpiredToken":                 "the session token has expired",
 	"InvalidAccessKeyId":           "the store does not know the access key",
 	"InvalidBucketState":           "the bucket has no Object Lock",
@@ -127,7 +127,7 @@ var hints = map[string]string{
 	"InvalidArgument":              hintOptions,
 	"InvalidRequest":               hintOptions,
 	"NotImplemented":               hintOptions,
-	codeExists:                     "the answer does not have S3's form: is there a proxy in between? If it is the store's, s3:GetObject lets the sink compare the object",
+	codeExists:                     "the response does not have S3's form: is there a proxy in between? If it is the store's, s3:GetObject lets the sink compare the object",
 	"PermanentRedirect":            "the bucket is in another region or at another endpoint",
 	"RequestTimeTooSkewed":         "this machine's clock is off",
 	"SignatureDoesNotMatch":        "the secret access key does not belong to the access key",

@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	errNoETag    = errors.New("the answer has no ETag: what answered is no S3 store")
+	errNoETag    = errors.New("the response has no ETag: the endpoint is not an S3 store")
 	errDifferent = errors.New("another object with different content exists under this key")
 	errDamaged   = errors.New("the stored payload does not match its own checksum: the disk is damaged")
 )

@@ -88,7 +88,7 @@ func decompress(header string, body []byte, most int64) (content []byte, compres
 		defer z.Close()
 		r, compression = z, CompressionZstd
 	default:
-		return nil, "", fmt.Errorf("content encoding %q is not the sink's", bounded(header))
+		return nil, "", fmt.Errorf("the sink does not use content encoding %q", bounded(header))
 	}
 	content, err = io.ReadAll(io.LimitReader(r, most+1))
 	if err != nil {

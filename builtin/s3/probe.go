@@ -31,7 +31,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 	if err := s.checkNotRetained(ctx, client, key); err != nil {
 		return err
 	}
-	body := []byte("auditrelay was here to see whether it may write; this object may be deleted\n")
+	body := []byte("auditrelay checked that it may write here; this object may be deleted\n")
 	_, err = s.put(ctx, s.seal(auditrelay.Payload{
 		Key:     key,
 		Body:    body,

@@ -156,7 +156,7 @@ func (s *Sink) Split(p auditrelay.Payload) (first, second auditrelay.Payload, er
 	}
 	total := len(p.Sequences)
 	if total < 2 {
-		return fail(errors.New("it holds no two records"))
+		return fail(errors.New("it has fewer than two records"))
 	}
 	content, compression, err := decompress(p.Headers[contentEncoding], p.Body, maxObjectBytes)
 	if err != nil {

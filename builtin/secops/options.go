@@ -90,7 +90,7 @@ func (o Options) check() (*url.URL, error) {
 	case u.RawQuery != "":
 		bad("url", "it has a query")
 	case u.Scheme != "https" && o.CredentialsFile == "":
-		bad("url", "tokens of Google's own search go over https alone")
+		bad("url", "tokens from Google's own search need https")
 	}
 	if !projectForm.MatchString(o.Project) {
 		bad("project", "%w", httpsink.Expected(o.Project, "the project's id or number"))

@@ -207,11 +207,11 @@ func (s *Sink) outcome(a httpsink.Answer) error {
 	var empty map[string]json.RawMessage
 	switch {
 	case err == nil && (a.Status != http.StatusOK || len(bytes.TrimSpace(a.Body)) > 0 && (json.Unmarshal(a.Body, &empty) != nil || len(empty) > 0)):
-		return s.client.Fail(auditrelay.Misconfigured, a, "the service answers 200 with nothing: is the URL right?")
+		return s.client.Fail(auditrelay.Misconfigured, a, "expected status 200 with an empty object: is the URL right?")
 	case err != nil && auditrelay.KindOf(err) == auditrelay.Refused && aboutLogs(a):
-		return s.client.Fail(auditrelay.Refused, a, "the logs are not taken")
+		return s.client.Fail(auditrelay.Refused, a, "the logs were refused")
 	case err != nil && auditrelay.KindOf(err) == auditrelay.Refused:
-		return s.client.Fail(auditrelay.Misconfigured, a, "the request is not taken: are project, instance, log_type and forwarder right?")
+		return s.client.Fail(auditrelay.Misconfigured, a, "the request was refused: are project, instance, log_type and forwarder right?")
 	case a.Status == http.StatusForbidden:
 		return s.client.Fail(auditrelay.Unauthorized, a, "the credentials lack the permission chronicle.logs.import")
 	}
@@ -230,7 +230,7 @@ func (s *Sink) Probe(ctx context.Context) error {
 		return s.client.Failure(ctx, err)
 	}
 	if answer.Status == http.StatusForbidden {
-		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the token service gave a token, and the credentials may not ask for the log type (403); run auditrelay sink test to see whether they may import"))
+		return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the token service issued a token, but the credentials may not read the log type (403); run auditrelay sink test to check that they may import"))
 	}
 	if err := s.client.Refusal(answer); err != nil {
 		if auditrelay.KindOf(err) == auditrelay.Refused { // there is no log that could be the cause
@@ -238,5 +238,5 @@ func (s *Sink) Probe(ctx context.Context) error {
 		}
 		return s.tokens.ForgetAfter(err)
 	}
-	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the log type is there; run auditrelay sink test to see whether the credentials may import"))
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the log type exists; run auditrelay sink test to check that the credentials may import"))
 }

@@ -279,7 +279,7 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	s := start(t)
-	if err := newSink(t, options(t, s.URL, s.URL)).Probe(t.Context()); !errors.Is(err, auditrelay.ErrNotChecked) || !strings.Contains(err.Error(), "the log type is there") || len(s.logs) != 0 {
+	if err := newSink(t, options(t, s.URL, s.URL)).Probe(t.Context()); !errors.Is(err, auditrelay.ErrNotChecked) || !strings.Contains(err.Error(), "the log type exists") || len(s.logs) != 0 {
 		t.Errorf("probe: %v", err)
 	}
 	o := options(t, s.URL, s.URL)
@@ -298,7 +298,7 @@ func TestOptions(t *testing.T) {
 		"log_type: expected cap":                  func(o *secops.Options) { o.LogType = "a/b" },
 		"namespace: expected letters":             func(o *secops.Options) { o.Namespace = "a b" },
 		"forwarder: expected projects":            func(o *secops.Options) { o.Forwarder = "f" },
-		"url: tokens of Google's own search":      func(o *secops.Options) { o.URL = "http://proxy.example" },
+		"url: tokens from Google's own search":    func(o *secops.Options) { o.URL = "http://proxy.example" },
 		"max_request_bytes: expected 10KB to 2MB": func(o *secops.Options) { o.MaxRequestBytes = 1 },
 		"max_events: expected 1 to 10000":         func(o *secops.Options) { o.MaxEvents = 20_000 },
 		"http.compression: expected gzip or none": func(o *secops.Options) { o.HTTP.Compression = "br" },

@@ -87,7 +87,7 @@ func (o Options) check() (*url.URL, oauth.Opener, error) {
 	u, err := o.HTTP.CheckURL("url", o.URL)
 	errs = append(errs, err)
 	if u != nil && u.RawQuery != "" {
-		bad("url", "it has a query: give the endpoint alone")
+		bad("url", "it has a query: give only the endpoint")
 	}
 	if !ruleForm.MatchString(o.Rule) {
 		bad("rule", "%w", httpsink.Expected(o.Rule, "the rule's immutable id, dcr- and 32 hexadecimal digits"))
@@ -105,7 +105,7 @@ func (o Options) check() (*url.URL, oauth.Opener, error) {
 	errs = append(errs, err)
 	if o.ClientID == "" {
 		if o.ClientSecret != "" || o.ClientSecretFile != "" || o.TenantID != "" {
-			bad("client_id", "it is required beside tenant_id and client_secret")
+			bad("client_id", "it is required with tenant_id and client_secret")
 		}
 		return u, nil, errors.Join(errs...)
 	}

@@ -152,8 +152,8 @@ func (s *Sink) Deliver(ctx context.Context, p auditrelay.Payload) (auditrelay.Re
 // The API's reference specifies the form of an error (error.code, 2023-01-01) but lists no
 // codes: these come from clients of the service.
 var ofSetting = map[string]string{
-	"InvalidStream":         "the rule has no such stream: correct stream, or wait for the rule's last change, which takes minutes",
-	"InvalidDcrImmutableId": "the endpoint does not know the rule: url and rule must be of one region",
+	"InvalidStream":         "the rule has no such stream: correct stream, or wait some minutes after a change of the rule",
+	"InvalidDcrImmutableId": "the endpoint does not know the rule: url and rule must be in the same region",
 }
 
 // outcome classifies an answer. A 400 whose code is not in ofSetting may concern a row: the
@@ -163,11 +163,11 @@ func (s *Sink) outcome(a httpsink.Answer) error {
 	code := gjson.GetBytes(a.Body, "error.code").Str
 	switch {
 	case err == nil && a.Status != http.StatusNoContent:
-		return s.client.Fail(auditrelay.Misconfigured, a, "the service answers 204: is the URL a logs endpoint?")
+		return s.client.Fail(auditrelay.Misconfigured, a, "expected status 204: is the URL a logs endpoint?")
 	case err != nil && auditrelay.KindOf(err) == auditrelay.Refused && ofSetting[code] != "":
 		return s.client.Fail(auditrelay.Misconfigured, a, code+": "+ofSetting[code])
 	case err != nil && auditrelay.KindOf(err) == auditrelay.Refused:
-		return s.client.Fail(auditrelay.Refused, a, "the rows are not taken")
+		return s.client.Fail(auditrelay.Refused, a, "the rows were refused")
 	case a.Status == http.StatusForbidden:
 		return s.client.Fail(auditrelay.Unauthorized, a, "the application lacks the role Monitoring Metrics Publisher on the rule; a new role takes up to half an hour")
 	}
@@ -180,5 +180,5 @@ func (s *Sink) Probe(ctx context.Context) error {
 	if _, err := s.tokens.Get(ctx); err != nil {
 		return s.client.Failure(ctx, err)
 	}
-	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the token service gave a token; run auditrelay sink test to see whether the rule takes rows"))
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the token service issued a token; run auditrelay sink test to check that the rule accepts rows"))
 }

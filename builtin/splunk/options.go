@@ -95,7 +95,7 @@ func (o Options) check() (*url.URL, *httpsink.Secret, error) {
 	u, err := o.HTTP.CheckURL("url", o.URL)
 	errs = append(errs, err)
 	if u != nil && u.RawQuery != "" {
-		bad("url", "it has a query: give the token by token")
+		bad("url", "it has a query: give the token in token")
 	}
 	if u != nil && strings.HasSuffix(u.Path, collector) {
 		bad("url", "leave out %s: the sink adds it", collector)
@@ -116,7 +116,7 @@ func (o Options) check() (*url.URL, *httpsink.Secret, error) {
 		case !fieldName.MatchString(name):
 			bad("fields."+name, "expected a name of letters, digits, _ and .")
 		case strings.HasPrefix(name, "auditrelay_"):
-			bad("fields."+name, "the names auditrelay_* are the sink's own")
+			bad("fields."+name, "names that begin with auditrelay_ are reserved")
 		}
 	}
 	return u, token, errors.Join(errs...)

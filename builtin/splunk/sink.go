@@ -188,7 +188,7 @@ func (s *Sink) post(ctx context.Context, p auditrelay.Payload, channel string) (
 		return 0, err
 	}
 	if s.options.Ack && reply.AckID == nil {
-		return 0, s.client.Fail(auditrelay.Misconfigured, answer, "it acknowledges nothing: indexer acknowledgement is off for the token")
+		return 0, s.client.Fail(auditrelay.Misconfigured, answer, "the response has no acknowledgement id: indexer acknowledgement is off for the token")
 	}
 	if reply.AckID != nil {
 		id = *reply.AckID
@@ -226,7 +226,7 @@ func (s *Sink) reply(a httpsink.Answer) (reply, error) {
 		if err := s.client.Refusal(a); err != nil {
 			return r, httpsink.ForgetAfter(err, s.token.Forget)
 		}
-		return r, s.client.Fail(auditrelay.Misconfigured, a, "the answer is no event collector's: is the URL right?")
+		return r, s.client.Fail(auditrelay.Misconfigured, a, "the response is not from an event collector: is the URL right?")
 	}
 	meaning, known := codes[*r.Code]
 	if known && meaning.delivered && a.Status >= 200 && a.Status < 300 {
@@ -255,7 +255,7 @@ type code struct {
 
 func (c code) text() string {
 	if c.what == "" {
-		return "not known to this program; it is tried again"
+		return "unknown to this program; the relay retries"
 	}
 	return c.what
 }

@@ -280,17 +280,17 @@ func TestProbe(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for want, o := range map[string]splunk.Options{
-		"url: it is required":                     {Token: token},
-		"url: expected a URL":                     {URL: "splunk:8088", Token: token},
-		"url: it holds a name or password":        {URL: "https://u:p@splunk.example", Token: token},
-		"url: leave out /services/collector":      {URL: "https://splunk.example/services/collector", Token: token},
-		"token: it is required":                   {URL: "https://splunk.example"},
-		"token: token_file is set too":            {URL: "https://splunk.example", Token: token, TokenFile: "x"},
-		"fields.auditrelay_x: the names":          {URL: "https://splunk.example", Token: token, Fields: map[string]string{"auditrelay_x": "1"}},
-		"max_event_bytes: expected":               {URL: "https://splunk.example", Token: token, MaxEventBytes: 2_000_000},
-		"url: an internal address":                {URL: "http://127.0.0.1:8088", Token: token},
-		"http.compression: expected gzip or none": {URL: "https://splunk.example", Token: token, HTTP: httpsink.Options{Compression: "br"}},
-		"http.tls.ca: it holds no certificate":    {URL: "https://splunk.example", Token: token, HTTP: httpsink.Options{TLS: httpsink.TLS{CA: "x"}}},
+		"url: it is required":                         {Token: token},
+		"url: expected a URL":                         {URL: "splunk:8088", Token: token},
+		"url: it contains a name or password":         {URL: "https://u:p@splunk.example", Token: token},
+		"url: leave out /services/collector":          {URL: "https://splunk.example/services/collector", Token: token},
+		"token: it is required":                       {URL: "https://splunk.example"},
+		"token: token_file is set too":                {URL: "https://splunk.example", Token: token, TokenFile: "x"},
+		"fields.auditrelay_x: names that begin":       {URL: "https://splunk.example", Token: token, Fields: map[string]string{"auditrelay_x": "1"}},
+		"max_event_bytes: expected":                   {URL: "https://splunk.example", Token: token, MaxEventBytes: 2_000_000},
+		"url: an internal address":                    {URL: "http://127.0.0.1:8088", Token: token},
+		"http.compression: expected gzip or none":     {URL: "https://splunk.example", Token: token, HTTP: httpsink.Options{Compression: "br"}},
+		"http.tls.ca: it contains no PEM certificate": {URL: "https://splunk.example", Token: token, HTTP: httpsink.Options{TLS: httpsink.TLS{CA: "x"}}},
 	} {
 		if _, err := splunk.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -165,7 +165,7 @@ func (s *Sink) ReadBack(ctx context.Context, p auditrelay.Payload, _ auditrelay.
 func (s *Sink) Probe(ctx context.Context) error {
 	dir := filepath.Dir(s.path)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: the folder %s does not exist yet; the first delivery makes it", auditrelay.ErrNotChecked, dir)
+		return fmt.Errorf("%w: the folder %s does not exist yet; the first delivery creates it", auditrelay.ErrNotChecked, dir)
 	}
 	f, err := os.CreateTemp(dir, ".auditrelay-probe-*")
 	if err != nil {
@@ -204,7 +204,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	}
 	if Damaged(err) {
 		kind = auditrelay.Misconfigured
-		err = fmt.Errorf("%w: move it away with its -wal and -shm, and have the store filled from the journal (auditrelay store rebuild)", err)
+		err = fmt.Errorf("%w: move it away with its -wal and -shm files, and fill the store again from the journal (auditrelay store rebuild)", err)
 	}
 	if code(err) == lib.SQLITE_READONLY || code(err) == lib.SQLITE_PERM || code(err) == lib.SQLITE_CANTOPEN || code(err) == lib.SQLITE_AUTH {
 		kind = auditrelay.Misconfigured

@@ -294,10 +294,10 @@ func TestBackupIsWholeAndTheOwnersAlone(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for want, o := range map[string]sqlite.Options{
-		"path: it is required":      {},
-		"path: it names no file":    {Path: "store/"},
-		"keep.age: it is negative":  {Path: "a", Keep: sqlite.Keep{Age: -1}},
-		"keep.rows: it is negative": {Path: "a", Keep: sqlite.Keep{Rows: -1}},
+		"path: it is required":          {},
+		"path: it does not name a file": {Path: "store/"},
+		"keep.age: it is negative":      {Path: "a", Keep: sqlite.Keep{Age: -1}},
+		"keep.rows: it is negative":     {Path: "a", Keep: sqlite.Keep{Rows: -1}},
 	} {
 		if _, err := sqlite.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", o, err, want)

@@ -225,7 +225,7 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAddress,
 			Err: errors.New(text + "the address is internal: add its network to allow_networks")}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%snot taken within request_timeout (%v)", text, s.options.RequestTimeout)}
+		return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%snot accepted within request_timeout (%v)", text, s.options.RequestTimeout)}
 	}
 	return &auditrelay.DeliveryError{Reason: auditrelay.ReasonConnection, Err: fmt.Errorf("%s%w", text, err)}
 }
@@ -248,5 +248,5 @@ func (s *Sink) Probe(ctx context.Context) error {
 		return s.failure(ctx, err)
 	}
 	conn.Close()
-	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the receiver was reached; syslog sends no answers, so run auditrelay sink test and look at the receiver"))
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the receiver was reached; syslog has no responses, so run auditrelay sink test and check the receiver"))
 }

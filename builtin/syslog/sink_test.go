@@ -292,7 +292,7 @@ func TestOptions(t *testing.T) {
 		"max_message_bytes: expected 480B":       {Address: "a:1", MaxMessageBytes: 1},
 		"request_timeout: expected 1s":           {Address: "a:1", RequestTimeout: 1},
 		"plaintext: tls is set too":              {Address: "a:1", Plaintext: true, TLS: httpsink.TLS{ServerName: "x"}},
-		"tls.ca: it holds no certificate in PEM": {Address: "a:1", TLS: httpsink.TLS{CA: "x"}},
+		"tls.ca: it contains no PEM certificate": {Address: "a:1", TLS: httpsink.TLS{CA: "x"}},
 	} {
 		if _, err := syslog.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -189,9 +189,9 @@ func (s *Sink) secrets() ([]string, error) {
 func (s *Sink) outcome(a httpsink.Answer) error {
 	switch a.Status {
 	case http.StatusGone:
-		return s.client.Fail(auditrelay.Misconfigured, a, "the endpoint wants nothing more: the callback waits until an operator resumes it")
+		return s.client.Fail(auditrelay.Misconfigured, a, "the endpoint wants no more events: the callback waits until an operator resumes it")
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
-		return s.client.Fail(auditrelay.Throttled, a, "the endpoint is out of reach behind its gateway")
+		return s.client.Fail(auditrelay.Throttled, a, "the gateway cannot reach the endpoint")
 	}
 	return httpsink.ForgetAfter(s.client.Refusal(a), s.Refresh)
 }
@@ -205,5 +205,5 @@ func (s *Sink) Probe(ctx context.Context) error {
 	if err := s.client.Connect(ctx); err != nil {
 		return s.client.Failure(ctx, err)
 	}
-	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("it was reached; whether it takes events only an event shows: auditrelay sink test"))
+	return fmt.Errorf("%w: %w", auditrelay.ErrNotChecked, errors.New("the endpoint was reached; run auditrelay sink test to check that it accepts events"))
 }

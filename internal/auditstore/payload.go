@@ -38,7 +38,7 @@ type line struct {
 
 var (
 	errNoObject = errors.New("the document is no JSON object")
-	errLineFeed = errors.New("the document holds a line feed")
+	errLineFeed = errors.New("the document contains a line feed")
 )
 
 // Render returns a chunk's payloads, each with at most 1,000 records. Equal chunks give equal

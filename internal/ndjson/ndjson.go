@@ -11,7 +11,7 @@ import (
 
 // Reasons why a record cannot be one line.
 var (
-	errLineFeed = errors.New("the document holds a line feed, which would split it in two lines")
+	errLineFeed = errors.New("the document contains a line feed, which would split it into two lines")
 	errEmpty    = errors.New("the document is empty")
 )
 
@@ -66,7 +66,7 @@ func Cut(body []byte, n, total int) (first, second []byte, err error) {
 		}
 	}
 	if lines != total || n < 1 || n >= total || body[len(body)-1] != '\n' {
-		return nil, nil, fmt.Errorf("cut after line %d: the body holds %d whole lines, %d were expected", n, lines, total)
+		return nil, nil, fmt.Errorf("cut after line %d: the body has %d complete lines, expected %d", n, lines, total)
 	}
 	return body[:at], body[at:], nil
 }

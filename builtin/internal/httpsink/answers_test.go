@@ -24,7 +24,7 @@ func TestLongHeadersOfAnAnswer(t *testing.T) {
 		server.EnableHTTP2 = http2
 		server.StartTLS()
 		defer server.Close()
-		for size, want := range map[int]string{150_000: "", 300_000: "the answer's headers are over 256 KiB"} {
+		for size, want := range map[int]string{150_000: "", 300_000: "the response's headers are over 256 KiB"} {
 			c := client(t, Options{TLS: TLS{InsecureSkipVerify: true}}, server.URL+"/"+strconv.Itoa(size))
 			a, err := c.Send(t.Context(), Request{Header: http.Header{}, Body: []byte("x")})
 			if want == "" {

@@ -76,10 +76,10 @@ func (p Packing) Pack(chunk auditrelay.Chunk, items []Item) ([]auditrelay.Payloa
 		case len(item.Data) == 0:
 			bad = append(bad, auditrelay.RecordError{Sequence: item.Sequence, Cause: auditrelay.CauseRender, Err: errors.New("the document is empty")})
 		case bytes.Count(item.Data, []byte("\n")) != max(p.Lines, 1)-1:
-			bad = append(bad, auditrelay.RecordError{Sequence: item.Sequence, Cause: auditrelay.CauseRender, Err: errors.New("the document holds a line feed")})
+			bad = append(bad, auditrelay.RecordError{Sequence: item.Sequence, Cause: auditrelay.CauseRender, Err: errors.New("the document contains a line feed")})
 		case len(item.Data) > most:
 			bad = append(bad, auditrelay.RecordError{Sequence: item.Sequence, Cause: auditrelay.CauseTooLarge,
-				Err: fmt.Errorf("%d bytes once encoded: the destination takes at most %d", len(item.Data), most)})
+				Err: fmt.Errorf("%d bytes encoded: the destination accepts at most %d", len(item.Data), most)})
 		}
 	}
 	if bad != nil {
@@ -155,7 +155,7 @@ func (p Packing) Split(payload auditrelay.Payload) (first, second auditrelay.Pay
 	}
 	total := len(payload.Sequences)
 	if total < 2 {
-		return fail(errors.New("it holds no two records"))
+		return fail(errors.New("it has fewer than two records"))
 	}
 	content, err := Plain(payload)
 	if err != nil {
@@ -165,7 +165,7 @@ func (p Packing) Split(payload auditrelay.Payload) (first, second auditrelay.Pay
 	content, closed := bytes.CutSuffix(content, []byte(p.Close))
 	parts := p.parts(content)
 	if !opened || !closed || len(parts) != total {
-		return fail(fmt.Errorf("its body holds %d records, %d were expected", len(parts), total))
+		return fail(fmt.Errorf("its body has %d records, expected %d", len(parts), total))
 	}
 	items := make([]Item, total)
 	for i := range parts {
@@ -217,7 +217,7 @@ func PlainWithin(p auditrelay.Payload, most int64) ([]byte, error) {
 		}
 		return content, err
 	}
-	return nil, errors.New("its content encoding is not the sink's")
+	return nil, errors.New("the sink does not use its content encoding")
 }
 
 // Lines returns the lines of a payload sealed as text, one record per line, from which each
@@ -229,7 +229,7 @@ func Lines(p auditrelay.Payload) ([][]byte, error) {
 	}
 	lines := bytes.Split(bytes.TrimSuffix(content, []byte("\n")), []byte("\n"))
 	if len(lines) != len(p.Sequences) {
-		return nil, fmt.Errorf("read the stored payload: %d lines, %d records were expected", len(lines), len(p.Sequences))
+		return nil, fmt.Errorf("read the stored payload: %d lines, expected %d records", len(lines), len(p.Sequences))
 	}
 	return lines, nil
 }

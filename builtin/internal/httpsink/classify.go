@@ -38,13 +38,13 @@ func (c *Client) Refusal(a Answer) error {
 	case a.Status >= 200 && a.Status < 300 && !a.html():
 		return nil
 	case a.Status >= 200 && a.Status < 300:
-		what := "a page for people answered, as a proxy or a log-in server gives"
+		what := "the response is an HTML page; is there a proxy or a log-in server?"
 		if !bytes.ContainsRune(a.Body, '<') { // some frameworks use that type for every text
-			what = "the answer has the type of a page for people (HTML), as those of a proxy or a log-in server: let a receiver of your own answer 204, or JSON"
+			what = "the response has the content type of an HTML page; is there a proxy or a log-in server? A receiver of your own must return 204, or JSON"
 		}
 		return c.Fail(auditrelay.Misconfigured, a, what)
 	case a.Status == http.StatusBadRequest && c.url.Scheme == "http" && wantsTLS.Match(a.Body[:min(len(a.Body), 1024)]):
-		return c.Fail(auditrelay.Misconfigured, a, "the port speaks TLS: write https in the URL")
+		return c.Fail(auditrelay.Misconfigured, a, "the port uses TLS: write https in the URL")
 	}
 	return c.Fail(KindOf(a.Status), a, hints[a.Status])
 }
@@ -82,15 +82,15 @@ func KindOf(status int) auditrelay.ErrorKind {
 // hints tell the operator what to check.
 var hints = map[int]string{
 	http.StatusUnauthorized:      "the destination does not know the credentials",
-	http.StatusForbidden:         "the credentials lack a right, or a firewall refuses",
-	http.StatusProxyAuthRequired: "the proxy wants credentials",
-	http.StatusNotFound:          "nothing answers under this path",
-	http.StatusGone:              "the destination was given up",
-	http.StatusMovedPermanently:  "no redirect is followed: give the new address",
-	http.StatusPermanentRedirect: "no redirect is followed: give the new address",
-	http.StatusTemporaryRedirect: "no redirect is followed: give the address that answers itself",
-	http.StatusSeeOther:          "no redirect is followed: a log-in server in between?",
-	http.StatusFound:             "no redirect is followed: a log-in server in between?",
+	http.StatusForbidden:         "the credentials lack a permission, or a firewall blocks the request",
+	http.StatusProxyAuthRequired: "the proxy requires credentials",
+	http.StatusNotFound:          "this path does not exist",
+	http.StatusGone:              "the destination no longer exists",
+	http.StatusMovedPermanently:  "redirects are not followed: configure the new address",
+	http.StatusPermanentRedirect: "redirects are not followed: configure the new address",
+	http.StatusTemporaryRedirect: "redirects are not followed: configure the final address",
+	http.StatusSeeOther:          "redirects are not followed: is there a log-in server?",
+	http.StatusFound:             "redirects are not followed: is there a log-in server?",
 }
 
 // Fail returns the classified failure of an answered request.
@@ -215,11 +215,11 @@ func (c *Client) unanswered(err error) error {
 	// net/http has no types for most of these errors, and its texts may quote the answer.
 	switch {
 	case notTLS(err):
-		return errors.New("what answers there does not speak TLS: are the port and https in the URL right?")
+		return errors.New("the server does not use TLS: are the port and https in the URL right?")
 	case longHeaders(err):
-		return fmt.Errorf("the answer's headers are over %d KiB, so it cannot be read: let the destination send fewer", maxHeaderBytes>>10)
+		return fmt.Errorf("the response's headers are over %d KiB: make the destination send fewer", maxHeaderBytes>>10)
 	case strings.Contains(inner(err).Error(), "malformed HTTP"):
-		return errors.New("what answers there does not speak HTTP: is the port right?")
+		return errors.New("the server does not use HTTP: is the port right?")
 	}
 	return fmt.Errorf("no valid answer (%T)", inner(err))
 }
@@ -240,10 +240,10 @@ func notTLS(err error) bool {
 type proxyError int
 
 func (e proxyError) Error() string {
-	text := fmt.Sprintf("the proxy does not connect to the destination: status %d", int(e))
+	text := fmt.Sprintf("the proxy refused to connect to the destination: status %d", int(e))
 	switch int(e) {
 	case http.StatusProxyAuthRequired:
-		text += ": it wants credentials, in the URL of http.proxy or of HTTPS_PROXY"
+		text += ": it requires credentials, in the URL of http.proxy or of HTTPS_PROXY"
 	case http.StatusForbidden:
 		text += ": its rules do not allow the destination"
 	}

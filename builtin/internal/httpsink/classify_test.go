@@ -60,8 +60,8 @@ func TestWhatIsNoAnswer(t *testing.T) {
 	}))
 	defer server.Close()
 	for url, want := range map[string]string{
-		server.URL: "what answers there does not speak HTTP",
-		strings.Replace(server.URL, "http:", "https:", 1): "what answers there does not speak TLS",
+		server.URL: "the server does not use HTTP",
+		strings.Replace(server.URL, "http:", "https:", 1): "the server does not use TLS",
 	} {
 		c := client(t, Options{}, url)
 		_, err := c.Send(t.Context(), Request{Header: http.Header{}, Body: []byte("x")})
@@ -159,7 +159,7 @@ func TestALogInPageIsNoDelivery(t *testing.T) {
 			t.Errorf("an empty page of %s counts as delivered", media)
 		}
 		err := c.Refusal(Answer{Status: 200, Header: http.Header{"Content-Type": {media}}, Body: []byte("ok")})
-		if auditrelay.KindOf(err) != auditrelay.Misconfigured || !strings.Contains(err.Error(), "answer 204") {
+		if auditrelay.KindOf(err) != auditrelay.Misconfigured || !strings.Contains(err.Error(), "return 204") {
 			t.Errorf("a text as %s: %v", media, err)
 		}
 	}
@@ -221,7 +221,7 @@ func TestAProxyRefuses(t *testing.T) {
 			_, err := c.Send(ctx, Request{Header: http.Header{}, Body: []byte("x")})
 			return err
 		})
-		if auditrelay.KindOf(err) != want || !strings.Contains(err.Error(), fmt.Sprintf("the proxy does not connect to the destination: status %d", status)) {
+		if auditrelay.KindOf(err) != want || !strings.Contains(err.Error(), fmt.Sprintf("the proxy refused to connect to the destination: status %d", status)) {
 			t.Errorf("%d: %v: %v, want %v", status, auditrelay.KindOf(err), err, want)
 		}
 		proxy.Close()

@@ -89,7 +89,7 @@ func NewClient(o Options, u *url.URL, jar http.CookieJar) (*Client, error) {
 	if proxy != nil {
 		through, err := proxy(&http.Request{URL: u})
 		if err != nil {
-			return nil, errors.New("the environment's proxy is no URL")
+			return nil, errors.New("the environment's proxy is not a URL")
 		}
 		if through != nil {
 			trusted = address(through)
@@ -204,7 +204,7 @@ func (c *Client) Deliver(ctx context.Context, p auditrelay.Payload, attempt func
 	}
 	if c.rate != nil {
 		if err = c.rate.Wait(ctx); err != nil && ctx.Err() == nil {
-			err = &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("post to %s: not sent, since requests_per_second leaves no room for it before the attempt ends", c.Target())}
+			err = &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("post to %s: not sent: requests_per_second allows no request before the attempt ends", c.Target())}
 		}
 	}
 	if err == nil {
@@ -246,7 +246,7 @@ func (c *Client) alike(p auditrelay.Payload, err error) error {
 	}
 	stalled := *refused
 	stalled.Kind = auditrelay.Misconfigured
-	stalled.Err = fmt.Errorf("%w: the destination refused a tombstone, which the relay writes itself, so the request is wrong and not an event: correct what the answer names, then replay the dead letters", refused.Err)
+	stalled.Err = fmt.Errorf("%w: the destination refused a tombstone, which the relay writes itself, so the request is wrong and not an event: correct the fault that the response names, then replay the dead letters", refused.Err)
 	return &stalled
 }
 
@@ -295,7 +295,7 @@ func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
 			continue
 		}
 		return Answer{}, &auditrelay.DeliveryError{Kind: auditrelay.Unauthorized, Reason: auditrelay.ReasonCredentials,
-			Err: fmt.Errorf("post to %s: the header %s would hold a line break or a control character: does the credential's file hold something else beside the credential?", c.Target(), name)}
+			Err: fmt.Errorf("post to %s: the header %s would contain a line break or a control character: does the credential's file contain more than the credential?", c.Target(), name)}
 	}
 	request.ContentLength = int64(len(r.Body))
 	return c.do(request, max(r.MaxAnswer, maxAnswerBytes))

@@ -67,7 +67,7 @@ func (g guard) check(ip netip.Addr) error {
 	}
 	for _, p := range inside {
 		if p.Contains(ip) {
-			return fmt.Errorf("%w: %v: name its network in http.allow_networks, beside the URL (%s)", ErrInside, ip, suggestion(ip))
+			return fmt.Errorf("%w: %v: add its network to http.allow_networks, beside the URL (%s)", ErrInside, ip, suggestion(ip))
 		}
 	}
 	return nil

@@ -127,7 +127,7 @@ func (o Options) check() (errs []error) {
 		}
 	}
 	if o.TLS.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(o.TLS.CA)) {
-		bad("tls.ca", "it holds no certificate in PEM; write file:/path for a file's content")
+		bad("tls.ca", "it contains no PEM certificate; write file:/path for a file's content")
 	}
 	if (o.TLS.CertFile == "") != (o.TLS.KeyFile == "") {
 		bad("tls.cert_file", "cert_file and key_file go together")
@@ -191,9 +191,9 @@ func (o Options) CheckURL(path, text string) (*url.URL, error) {
 	case err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https"):
 		return bad("expected a URL such as https://host/path")
 	case u.User != nil:
-		return bad("it holds a name or password: give credentials by their own option")
+		return bad("it contains a name or password: use the options for credentials")
 	case u.Fragment != "":
-		return bad("a fragment is never sent: leave out what follows #")
+		return bad("a fragment is never sent: remove # and the text after it")
 	}
 	// An address in the URL is refused here. A name is checked when the connection is made.
 	guard, _ := newGuard(o.AllowNetworks)
@@ -202,7 +202,7 @@ func (o Options) CheckURL(path, text string) (*url.URL, error) {
 		host = ascii
 	}
 	if numeric(host) {
-		return bad("a number is no name, and an address only in its usual form, such as 192.0.2.7")
+		return bad("a number is not a host name; write an address in its usual form, such as 192.0.2.7")
 	}
 	if name := strings.ToLower(strings.TrimSuffix(host, ".")); name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		host = "127.0.0.1" // RFC 6761

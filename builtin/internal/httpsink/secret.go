@@ -86,7 +86,7 @@ func stampOf(name string) (stamp, error) {
 	case err != nil:
 		return stamp{}, err
 	case !info.Mode().IsRegular():
-		return stamp{}, fmt.Errorf("%s is no regular file", name)
+		return stamp{}, fmt.Errorf("%s is not a regular file", name)
 	}
 	return stamp{info.ModTime(), info.Size()}, nil
 }

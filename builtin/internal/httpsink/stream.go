@@ -25,7 +25,7 @@ func Dial(networks []string) (func(ctx context.Context, network, address string)
 // options plaintext, tls and allow_networks are at the top level of a sink's options.
 func CheckStream(plaintext bool, t TLS, networks []string) (errs []error) {
 	if plaintext && t != (TLS{}) {
-		errs = append(errs, &auditrelay.OptionError{Path: "plaintext", Err: errors.New("tls is set too, and would not be used: give one of the two")})
+		errs = append(errs, &auditrelay.OptionError{Path: "plaintext", Err: errors.New("tls is set too, and would have no effect: give one of the two")})
 	}
 	for i, name := range networks {
 		if _, err := network(name); err != nil {
@@ -33,7 +33,7 @@ func CheckStream(plaintext bool, t TLS, networks []string) (errs []error) {
 		}
 	}
 	if t.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(t.CA)) {
-		errs = append(errs, &auditrelay.OptionError{Path: "tls.ca", Err: fmt.Errorf("it holds no certificate in PEM; write file:/path for a file's content")})
+		errs = append(errs, &auditrelay.OptionError{Path: "tls.ca", Err: fmt.Errorf("it contains no PEM certificate; write file:/path for a file's content")})
 	}
 	if (t.CertFile == "") != (t.KeyFile == "") {
 		errs = append(errs, &auditrelay.OptionError{Path: "tls.cert_file", Err: fmt.Errorf("cert_file and key_file go together")})

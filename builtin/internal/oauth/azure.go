@@ -33,7 +33,7 @@ func azureBy(transport policy.Transporter) (azcore.TokenCredential, error) {
 		},
 	})
 	if err != nil {
-		return nil, credentialsError(auditrelay.Unauthorized, "read the credentials: AZURE_TOKEN_CREDENTIALS names none of Azure's ways")
+		return nil, credentialsError(auditrelay.Unauthorized, "read the credentials: AZURE_TOKEN_CREDENTIALS names an unknown kind of credentials")
 	}
 	return search{found}, nil
 }
@@ -96,9 +96,9 @@ func azureError(ctx context.Context, err, lost error) error {
 		}
 		return credentialsError(kind, fmt.Sprintf("get a token: the token service refused the credentials (%s)", statusText(refused.RawResponse.StatusCode)))
 	case known && lost != nil:
-		return credentialsError(auditrelay.Transient, fmt.Sprintf("get a token: the token service is out of reach (%T)", lost))
+		return credentialsError(auditrelay.Transient, fmt.Sprintf("get a token: the token service cannot be reached (%T)", lost))
 	case known:
-		return credentialsError(auditrelay.Unauthorized, "get a token: the credentials that Azure's search found cannot be used: is the file of the federated token, or the certificate, there?")
+		return credentialsError(auditrelay.Unauthorized, "get a token: the credentials found by Azure's search cannot be used: does the file of the federated token, or the certificate, exist?")
 	case lost != nil:
 		return credentialsError(auditrelay.Unauthorized, "get a token: Azure's search found no credentials, and no metadata service answered: give the credentials, or run where an identity is attached")
 	}

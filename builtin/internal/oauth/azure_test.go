@@ -134,20 +134,20 @@ func TestTheSearchsErrors(t *testing.T) {
 		kind      auditrelay.ErrorKind
 		says      string
 	}{
-		"the token service is out of reach":  {entra, services(func(*http.Request) (*http.Response, error) { return nil, errors.New("reset " + secret) }), auditrelay.Transient, "out of reach"},
-		"the token service is in trouble":    {entra, services(answering(503)), auditrelay.Transient, "503"},
-		"the token service throttles":        {entra, services(answering(429)), auditrelay.Transient, "429"},
-		"the token service knows no secret":  {entra, services(answering(401)), auditrelay.Unauthorized, "401"},
-		"the token service is inside":        {entra, services(func(*http.Request) (*http.Response, error) { return nil, httpsink.ErrInside }), auditrelay.Misconfigured, "internal address"},
-		"the machine has no such identity":   {nil, machine(400), auditrelay.Unauthorized, "found no credentials"},
-		"the metadata service is updated":    {nil, machine(410), auditrelay.Transient, "410"},
-		"the metadata service is in trouble": {nil, machine(500), auditrelay.Transient, "500"},
+		"the token service cannot be reached": {entra, services(func(*http.Request) (*http.Response, error) { return nil, errors.New("reset " + secret) }), auditrelay.Transient, "cannot be reached"},
+		"the token service is in trouble":     {entra, services(answering(503)), auditrelay.Transient, "503"},
+		"the token service throttles":         {entra, services(answering(429)), auditrelay.Transient, "429"},
+		"the token service knows no secret":   {entra, services(answering(401)), auditrelay.Unauthorized, "401"},
+		"the token service is inside":         {entra, services(func(*http.Request) (*http.Response, error) { return nil, httpsink.ErrInside }), auditrelay.Misconfigured, "internal address"},
+		"the machine has no such identity":    {nil, machine(400), auditrelay.Unauthorized, "found no credentials"},
+		"the metadata service is updated":     {nil, machine(410), auditrelay.Transient, "410"},
+		"the metadata service is in trouble":  {nil, machine(500), auditrelay.Transient, "500"},
 		"there is no metadata service": {nil, func(m *metadata) tokenTransport {
 			return tokenTransport{machine: &http.Client{Transport: failing{errors.New("no route to host")}}}
 		}, auditrelay.Unauthorized, "no metadata service answered"},
 		"the metadata service is lost, and nothing else is asked": {func(t *testing.T) { t.Setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential") }, func(m *metadata) tokenTransport {
 			return tokenTransport{machine: &http.Client{Transport: failing{errors.New("no route to host")}}}
-		}, auditrelay.Transient, "out of reach"},
+		}, auditrelay.Transient, "cannot be reached"},
 		"the federated token's file is gone": {func(t *testing.T) {
 			t.Setenv("AZURE_TENANT_ID", "tenant.example")
 			t.Setenv("AZURE_CLIENT_ID", "app")

@@ -30,7 +30,7 @@ func Google(file, scope string) Opener {
 			return nil, fmt.Errorf("read the credentials: %w", err)
 		}
 		if info.Size() > maxCredentialsBytes || !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("read the credentials: %s is no regular file of at most %d KiB", file, maxCredentialsBytes>>10)
+			return nil, fmt.Errorf("read the credentials: %s is not a regular file of at most %d KiB", file, maxCredentialsBytes>>10)
 		}
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -40,11 +40,11 @@ func Google(file, scope string) Opener {
 			Type google.CredentialsType `json:"type"`
 		}
 		if json.Unmarshal(data, &kind) != nil || kind.Type == "" {
-			return nil, fmt.Errorf("read the credentials: %s is no file of credentials: expected JSON with a type", file)
+			return nil, fmt.Errorf("read the credentials: %s is not a credentials file: expected JSON with a type", file)
 		}
 		found, err := google.CredentialsFromJSONWithType(ctx, data, kind.Type, scope)
 		if err != nil {
-			return nil, fmt.Errorf("read the credentials: %s is no valid file of the type that it names", file)
+			return nil, fmt.Errorf("read the credentials: %s is not a valid file of its type", file)
 		}
 		return found.TokenSource, nil
 	}

@@ -86,9 +86,9 @@ func (t *Tokens) Get(ctx context.Context) (string, error) {
 		}
 		if strings.Contains(r.err.Error(), httpsink.ErrInside.Error()) { // the library passes on only the text
 			return "", &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAddress,
-				Err: fmt.Errorf("get a token: %w: a service that the credentials name: name its network in http.allow_networks", httpsink.ErrInside)}
+				Err: fmt.Errorf("get a token: %w: the credentials name this service: add its network to http.allow_networks", httpsink.ErrInside)}
 		}
-		return "", &auditrelay.DeliveryError{Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("get a token: the token service is out of reach (%T)", r.err)}
+		return "", &auditrelay.DeliveryError{Reason: auditrelay.ReasonCredentials, Err: fmt.Errorf("get a token: the token service cannot be reached (%T)", r.err)}
 	}
 }
 

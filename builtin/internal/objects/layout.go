@@ -117,7 +117,7 @@ func (l Layout) Split(p auditrelay.Payload) (first, second auditrelay.Payload, e
 	}
 	total := len(p.Sequences)
 	if total < 2 {
-		return fail(errors.New("it holds no two records"))
+		return fail(errors.New("it has fewer than two records"))
 	}
 	content, err := httpsink.PlainWithin(p, maxObjectBytes)
 	if err != nil {
@@ -180,7 +180,7 @@ func (l Layout) beside(folder, replay, callback, journal string, number uint64, 
 
 // ProbePayload returns the payload of a probe: one small object under a fixed key.
 func (l Layout) ProbePayload() auditrelay.Payload {
-	body := []byte("auditrelay was here to see whether it may write; this object may be deleted\n")
+	body := []byte("auditrelay checked that it may write here; this object may be deleted\n")
 	return auditrelay.Payload{Key: l.Prefix + ProbeFolder + "/probe", Body: body, Digest: hexSHA256(body), Headers: map[string]string{httpsink.ContentType: "text/plain"}}
 }
 

@@ -23,7 +23,7 @@ func CheckPrefix(prefix string) error {
 	}
 	for part := range strings.SplitSeq(strings.TrimSuffix(prefix, "/"), "/") {
 		if part == "." || part == ".." {
-			return errors.New("no part of it may be . or .. between slashes")
+			return errors.New("a part between slashes must not be . or ..")
 		}
 	}
 	return nil

@@ -89,7 +89,7 @@ func (c Connection) Access() (*Access, error) {
 		a.password, err = httpsink.NewSecret("sasl.password", c.SASL.Password, c.SASL.PasswordFile)
 		errs = append(errs, err)
 		if c.SASL.Mechanism == MechanismPlain && c.Plaintext {
-			bad("plaintext", "the mechanism plain would show the password to everybody on the path")
+			bad("plaintext", "the mechanism plain would expose the password on the network")
 		}
 	default:
 		bad("sasl.mechanism", "expected plain, scram-sha-256 or scram-sha-512")
