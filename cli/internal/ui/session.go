@@ -3,10 +3,12 @@ package ui
 import (
 	"crypto/rand"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
 	"auditrelay"
+	"auditrelay/config"
 )
 
 // cookieName is the name of the session's cookie. The cookie contains only a random id.
@@ -19,13 +21,17 @@ const (
 	lifeLimit = 8 * time.Hour
 )
 
-// maxSessions limits the number of sessions. Above it the session that was idle the longest
-// ends.
-const maxSessions = 1000
+// maxSessions limits the number of sessions, and maxSessionsOfOne those of one principal, so that
+// nobody can end those of others. Above a limit the session that was idle the longest ends.
+const (
+	maxSessions      = 1000
+	maxSessionsOfOne = 100
+)
 
 // session is one browser that signed in with a token. Every request presents the token to the
 // API, so a token that was removed or has expired ends its sessions at once.
 type session struct {
+	name        string // of its principal
 	token       auditrelay.Secret
 	began, used time.Time
 }
@@ -42,8 +48,8 @@ func newSessions(now func() time.Time) *sessions {
 	return &sessions{now: now, byID: map[string]*session{}}
 }
 
-// begin starts a session and returns its id.
-func (s *sessions) begin(token auditrelay.Secret) string {
+// begin starts a session of a principal and returns its id.
+func (s *sessions) begin(name string, token auditrelay.Secret) string {
 	id := rand.Text() // at least 128 bits
 	now := s.now()
 	s.mu.Lock()
@@ -53,17 +59,26 @@ func (s *sessions) begin(token auditrelay.Secret) string {
 			delete(s.byID, id)
 		}
 	}
-	if len(s.byID) >= maxSessions {
-		idlest, found := "", time.Time{}
-		for id, old := range s.byID {
-			if idlest == "" || old.used.Before(found) {
-				idlest, found = id, old.used
-			}
+	s.limit(maxSessionsOfOne, func(o *session) bool { return o.name == name })
+	s.limit(maxSessions, func(*session) bool { return true })
+	s.byID[id] = &session{name: name, token: token, began: now, used: now}
+	return id
+}
+
+// limit makes room for one more of the selected sessions. The caller must hold mu.
+func (s *sessions) limit(most int, selected func(*session) bool) {
+	n, idlest := 0, ""
+	for id, o := range s.byID {
+		if !selected(o) {
+			continue
 		}
+		if n++; idlest == "" || o.used.Before(s.byID[idlest].used) {
+			idlest = id
+		}
+	}
+	if n >= most {
 		delete(s.byID, idlest)
 	}
-	s.byID[id] = &session{token: token, began: now, used: now}
-	return id
 }
 
 func (o *session) ended(now time.Time) bool {
@@ -103,10 +118,17 @@ func (s *sessions) end(r *http.Request) {
 	}
 }
 
+// encrypted reports whether the browser uses HTTPS, to the relay or to a proxy in front of it.
+// Browsers send Sec-Fetch-Site over HTTPS and to their own machine only.
+func encrypted(r *http.Request) bool {
+	host := (&url.URL{Host: r.Host}).Hostname()
+	return r.TLS != nil || r.Header.Get("Sec-Fetch-Site") != "" && !config.Loopback(host)
+}
+
 // setCookie sets the session's cookie to an id. An empty id deletes it.
 func setCookie(w http.ResponseWriter, r *http.Request, id string) {
 	c := &http.Cookie{
-		Name: cookieName, Value: id, Path: "/ui/", HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
+		Name: cookieName, Value: id, Path: "/ui/", HttpOnly: true, Secure: encrypted(r), SameSite: http.SameSiteStrictMode,
 	}
 	if id == "" {
 		c.MaxAge = -1

@@ -83,7 +83,7 @@ func (s *server) begin(w http.ResponseWriter, r *http.Request, token auditrelay.
 		return false
 	}
 	s.sessions.end(r) // an id from before the sign-in is never reused
-	setCookie(w, r, s.sessions.begin(token))
+	setCookie(w, r, s.sessions.begin(who.Name, token))
 	return true
 }
 
@@ -103,7 +103,7 @@ const (
 
 func setAttempt(w http.ResponseWriter, r *http.Request, value string) {
 	// Lax, because the browser comes back from another site.
-	c := &http.Cookie{Name: attemptCookie, Value: value, Path: "/ui/", HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode, MaxAge: int(attemptLimit.Seconds())}
+	c := &http.Cookie{Name: attemptCookie, Value: value, Path: "/ui/", HttpOnly: true, Secure: encrypted(r), SameSite: http.SameSiteLaxMode, MaxAge: int(attemptLimit.Seconds())}
 	if value == "" {
 		c.MaxAge = -1
 	}

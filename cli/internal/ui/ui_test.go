@@ -331,6 +331,45 @@ func TestSessions(t *testing.T) {
 	}
 }
 
+// TestCookiesAreSecureBehindAProxy: also if a proxy in front of the relay ends TLS.
+func TestCookiesAreSecureBehindAProxy(t *testing.T) {
+	r := newRelay(t, config.RoleView)
+	for name, c := range map[string]struct {
+		head   []string
+		secure bool
+	}{
+		"https by a proxy":         {[]string{"Host", "relay.example", "Sec-Fetch-Site", "same-origin"}, true},
+		"http":                     {[]string{"Host", "relay.example"}, false},
+		"http on this machine":     {[]string{"Host", "127.0.0.1:8787", "Sec-Fetch-Site", "same-origin"}, false},
+		"http on this machine, v6": {[]string{"Host", "[::1]:8787", "Sec-Fetch-Site", "same-origin"}, false},
+		"http, localhost":          {[]string{"Host", "localhost:8787", "Sec-Fetch-Site", "same-origin"}, false},
+	} {
+		_, _, head := r.browser().do("POST", "/ui/sign-in", url.Values{"token": {token("view")}}, c.head...)
+		if cookie := head.Get("Set-Cookie"); strings.Contains(cookie, "; Secure") != c.secure || cookie == "" {
+			t.Errorf("%s: the cookie is %q", name, cookie)
+		}
+	}
+}
+
+// TestOnePrincipalCannotEndTheSessionsOfOthers by signing in again and again.
+func TestOnePrincipalCannotEndTheSessionsOfOthers(t *testing.T) {
+	r := newRelay(t, config.RoleView, config.RoleAdmin)
+	admin := r.browser()
+	admin.signIn("admin")
+	r.clock.at = r.clock.at.Add(time.Minute)
+	for range maxSessions {
+		r.browser().signIn("view") // without signing out
+	}
+	if status, _, _ := admin.do("GET", "/ui/", nil); status != http.StatusOK {
+		t.Errorf("the admin's session has ended: %d", status)
+	}
+	last := r.browser()
+	last.signIn("view")
+	if status, _, _ := last.do("GET", "/ui/", nil); status != http.StatusOK {
+		t.Errorf("the newest session of the role view has ended: %d", status)
+	}
+}
+
 // TestAnEndedSessionIsTold: after the end of a session, the user reads that it has ended and that
 // the last form was not done, and returns to the same screen. Open pages do the same. A restart of
 // the relay, another leader of a fleet and a time limit look alike: the session's id is unknown.
