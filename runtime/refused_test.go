@@ -282,3 +282,28 @@ func TestSinkThatBreaksItsContractHoldsTheChunk(t *testing.T) {
 		})
 	}
 }
+
+// TestATombstoneIsTooLarge: a destination, or a proxy before it, that calls even a tombstone too
+// large refuses every event alike. The callback stalls after few dead letters, and sends the rest
+// once the limit is corrected.
+func TestATombstoneIsTooLarge(t *testing.T) {
+	sink := &memorySink{deliver: func(auditrelay.Payload) error { return refuse(auditrelay.TooLarge) }}
+	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
+	submit(t, r, tenEvents()...)
+	s := await(t, r, "archive", "misconfigured", inState(runtime.StateMisconfigured))
+	if s.Account.DeadLettered != 1 || s.Account.Pending != 9 || !strings.Contains(s.LastError, "says the destination: it said so of a tombstone") {
+		t.Errorf("status: %+v", s)
+	}
+	sink.set(nil)
+	if err := r.Resume(t.Context(), "archive", runtime.By{Principal: "ops"}); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, r)
+	want := runtime.Account{Assigned: 11, Delivered: 10, DeadLettered: 1, Balanced: true}
+	if got := account(t, r, "archive"); got != want {
+		t.Errorf("account\n got %+v\nwant %+v", got, want)
+	}
+	if n := len(sink.lines()); n != 11 {
+		t.Errorf("%d records are there, want 9 events, a tombstone, and the own record of Resume", n)
+	}
+}

@@ -48,6 +48,10 @@ func Classify(j *journal.Journal, laneID string, p auditrelay.Payload, receipt a
 		return sent, nil
 	}
 	_, partial := errors.AsType[*auditrelay.RecordErrors](err)
+	if !partial && auditrelay.KindOf(err) == auditrelay.TooLarge && len(p.Sequences) == 1 && len(tombstones) == 1 {
+		sent.Err = limitTooLow(p, err)
+		return sent, nil
+	}
 	var failure error
 	if splitter, ok := at.Sink.(auditrelay.Splitter); ok && !partial && len(p.Sequences) > 1 {
 		sent.replacement, failure = halve(splitter, p, tombstones, at)
@@ -56,6 +60,18 @@ func Classify(j *journal.Journal, laneID string, p auditrelay.Payload, receipt a
 		sent.replacement, failure = r.replace(err, at)
 	}
 	return sent, failure
+}
+
+// limitTooLow returns the failure of a single tombstone that the destination calls too large. It is
+// smaller than nearly every event, so all of them would become dead letters: the callback stalls.
+func limitTooLow(p auditrelay.Payload, err error) error {
+	stalled := &auditrelay.DeliveryError{}
+	if refused, ok := errors.AsType[*auditrelay.DeliveryError](err); ok {
+		*stalled = *refused
+	}
+	stalled.Kind = auditrelay.Misconfigured
+	stalled.Err = fmt.Errorf("%w: it said so of a tombstone of %d bytes, so its limit is wrong, or that of a proxy in between: correct it, then replay the dead letters", err, len(p.Body))
+	return stalled
 }
 
 // permanent reports whether the same payload always fails.
