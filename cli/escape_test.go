@@ -7,6 +7,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"auditrelay/cli/internal/inspect"
 )
 
 // hostileText controls a terminal in every way: escape sequences, C1 controls as characters and
@@ -76,4 +78,19 @@ func tellText(t *testing.T, text string) string {
 	var b strings.Builder
 	(&program{stderr: &b}).tell(usage("%s", text))
 	return b.String()
+}
+
+// TestInspectionOfABrokenManifest: the module has a manifest, so the output does not say that
+// it has none.
+func TestInspectionOfABrokenManifest(t *testing.T) {
+	section := "\nauditrelay" + `{"abi":"1.0","writes":["a"],"writes":["**"]}`
+	module := "\x00asm\x01\x00\x00\x00" + "\x00" + string(rune(len(section))) + section
+	seen := inspect.Module("x", []byte(module))
+	var b strings.Builder
+	if err := (&program{stdout: &b}).printInspection(&seen); err != nil {
+		t.Fatal(err)
+	}
+	if out := b.String(); !strings.Contains(out, `REFUSED  manifest: duplicate key`) || strings.Contains(out, "none:") {
+		t.Error(out)
+	}
 }

@@ -193,9 +193,11 @@ func (a *program) printInspection(i *api.Inspection) error {
 	if i.Start {
 		row("start", "a start function runs when an instance is made")
 	}
-	if i.Asks == nil {
+	switch {
+	case i.Asks == nil && len(i.Refusals) > 0: // the manifest may be there, and be the reason
+	case i.Asks == nil:
 		row("manifest", "none: it may look and judge, but neither edit nor emit (auditrelay guest pack adds one)")
-	} else {
+	default:
 		row("reads", strings.Join(i.Asks.Reads, ", "))
 		row("asks to write", strings.Join(i.Asks.Writes, ", "))
 		row("asks for keys", strings.Join(i.Asks.Keys, ", "))
