@@ -276,7 +276,7 @@ func TestTwoAdministrators(t *testing.T) {
 // any spelling, and guests cannot emit them.
 func TestReservedTables(t *testing.T) {
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: &memorySink{}})}})
-	for _, table := range []string{`auditrelay_callback`, `AuditRelay_key`, `\u0061uditrelay_x`, ` auditrelay_`, `auditrelay_`} {
+	for _, table := range []string{`auditrelay_callback`, `AuditRelay_key`, `\u0061uditrelay_x`, ` auditrelay_`, `auditrelay_`, `\u200bauditrelay_x`, "audit\u00adrelay_x", "\uff41uditrelay\uff3fx", `audit\u0000relay_x`, "\u00a0auditrelay_x"} {
 		text := strings.Replace(event("a", "created"), "LiteLLM_TeamTable", table, 1)
 		results, err := r.Submit(t.Context(), runtime.Submission{Data: []byte(text)})
 		var fault *runtime.EventError

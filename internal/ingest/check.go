@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"auditrelay"
 	"auditrelay/document"
+	"auditrelay/internal/keyname"
 )
 
 // actionBytes limits the decoded text of an action. LiteLLM's own actions have at most nine
@@ -200,11 +202,19 @@ func LooksOwn(data []byte) bool {
 	return false
 }
 
-// reserved reports whether a table name is one of the relay's own. It ignores case and white
-// space.
+// reserved reports whether people read a table name as one of the relay's own. It ignores case,
+// width, white space, and characters that nobody sees.
 func reserved(raw, room []byte) bool {
 	if bytes.IndexByte(raw, '\\') >= 0 {
 		raw = unescape(room, raw, len(raw))
+	}
+	if bytes.ContainsFunc(raw, func(r rune) bool { return r < ' ' || r > '~' }) {
+		raw = bytes.Map(func(r rune) rune {
+			if r = keyname.Visible(r); unicode.IsControl(r) {
+				return -1
+			}
+			return r
+		}, raw)
 	}
 	raw = bytes.TrimSpace(raw)
 	return len(raw) >= len(reservedPrefix) && strings.EqualFold(string(raw[:len(reservedPrefix)]), reservedPrefix)

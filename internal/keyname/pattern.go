@@ -111,7 +111,7 @@ func AppendSnake(dst, key []byte) []byte {
 		}
 		i += size
 		if r >= utf8.RuneSelf {
-			if r = visible(r); r < 0 {
+			if r = Visible(r); r < 0 {
 				continue
 			}
 		}
@@ -142,9 +142,9 @@ func AppendSnake(dst, key []byte) []byte {
 	return dst
 }
 
-// visible returns a character as people read it: full-width ASCII as ASCII, and -1 for what shows
+// Visible returns a character as people read it: full-width ASCII as ASCII, and -1 for what shows
 // nothing, such as a byte order mark or a zero-width space.
-func visible(r rune) rune {
+func Visible(r rune) rune {
 	switch {
 	case r >= 0xff01 && r <= 0xff5e:
 		return r - 0xff01 + '!'
