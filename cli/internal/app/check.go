@@ -141,7 +141,9 @@ func probeSink(ctx context.Context, sink auditrelay.Sink, timeout time.Duration)
 	return prober.Probe(ctx)
 }
 
-// Translate returns LiteLLM's configuration in the relay's own format, checked.
+// Translate returns LiteLLM's configuration in the relay's own format. The notes also name what
+// Check would refuse, such as a wrong value of a sink or a variable that is not set: the result is
+// for reading and for another machine, so that is no error here.
 func Translate(file string, more map[string]SinkMaker) ([]byte, []config.Note, error) {
 	makers, err := sinkMakers(more)
 	if err != nil {
@@ -151,7 +153,18 @@ func Translate(file string, more map[string]SinkMaker) ([]byte, []config.Note, e
 	if err != nil {
 		return nil, nil, err
 	}
-	return config.Translate(file, data, (&assembler{makers: makers}).loadOptions(file))
+	o := (&assembler{makers: makers}).loadOptions(file)
+	native, notes, err := config.Translate(file, data, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = config.Parse(file, data, o)
+	if refused, ok := errors.AsType[config.Errors](err); ok {
+		for _, e := range refused {
+			notes = append(notes, config.Note{File: e.File, Line: e.Line, Level: slog.LevelWarn, Text: strings.TrimPrefix(e.Key+": ", ": ") + e.Msg + " (auditrelay validate refuses this)"})
+		}
+	}
+	return native, notes, nil
 }
 
 // Show returns the effective form of a checked configuration, without its secrets. With
