@@ -271,8 +271,12 @@ func (c *Client) Encode(h http.Header, body []byte) ([]byte, error) {
 func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.RequestTimeout)
 	defer cancel()
-	body := Lend(r.Body)
-	defer body.TakeBack()
+	lent := []*LentBody{Lend(r.Body)}
+	defer func() {
+		for _, body := range lent {
+			body.TakeBack()
+		}
+	}()
 	target := *c.url
 	if r.Path != "" {
 		base := strings.TrimSuffix(target.Path, "/")
@@ -284,9 +288,15 @@ func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
 	if r.Query != "" {
 		target.RawQuery = r.Query
 	}
-	request, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodPost), target.String(), body)
+	request, err := http.NewRequestWithContext(ctx, cmp.Or(r.Method, http.MethodPost), target.String(), lent[0])
 	if err != nil {
 		return Answer{}, err
+	}
+	// For a request that the server refused unread (HTTP/2), or of which no byte was sent.
+	request.GetBody = func() (io.ReadCloser, error) {
+		again := Lend(r.Body)
+		lent = append(lent, again)
+		return io.NopCloser(again), nil
 	}
 	request.Header = r.Header
 	request.Header.Set("User-Agent", "auditrelay")
