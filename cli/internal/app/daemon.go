@@ -291,6 +291,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	host.Runtime, host.Door = d.rt, d.server
 	change.Apply()
 	d.ways = d.server.Sources()
+	if former := d.fleet.former; former != nil {
+		former.Lead(d.server.Handler())
+	}
 	d.tellOpened(time.Since(start))
 	return nil
 }
@@ -368,12 +371,17 @@ func (d *daemon) serve(ctx context.Context) error {
 	deadline := d.drainDeadline()
 	d.log.Info("stopping: deliveries go on, and events are taken until they have ended", "deadline", deadline)
 	d.stopChanges()
+	d.fleet.closeFormer()
 	d.ways.Stop() // fetched events are drained with the others
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
 	defer cancel()
-	if yields {
-		// Requests under way are answered. Those that come now wait for the server that follows.
+	if yields || d.handsOver() {
+		// Requests under way are answered. Those that come now wait for the server that follows,
+		// here or on another relay.
 		_ = d.rt.Settled(bounded) // drain reports it
+		for _, l := range d.fleet.listeners() {
+			l.last.Store(!yields)
+		}
 		stopServing()
 		wg.Wait()
 	}
@@ -430,11 +438,14 @@ func (d *daemon) drainDeadline() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	deadline := cmp.Or(d.cfg.Shutdown.Deadline, defaultDrain)
-	if d.fleet.member != nil && d.fleet.member.Others() {
+	if d.handsOver() {
 		deadline = min(deadline, handover)
 	}
 	return deadline
 }
+
+// handsOver reports whether another relay of the fleet leads once this one stops.
+func (d *daemon) handsOver() bool { return d.fleet.member != nil && d.fleet.member.Others() }
 
 func (d *daemon) drain(ctx context.Context) {
 	err := d.rt.Drain(ctx)

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"auditrelay"
@@ -29,7 +30,8 @@ type fleet struct {
 	member           *runtime.Fleet // nil if it is alone
 	name             string
 	listener, socket *retained
-	told             bool // whether its listening was logged
+	told             bool           // whether its listening was logged
+	former           *http.Follower // of before this relay led; it may still have requests; nil if there is none
 
 	kept map[string][]byte // the small files as stored in the database
 }
@@ -42,17 +44,24 @@ var errYield = errors.New("another relay of the fleet leads from now on")
 type retained struct {
 	net.Listener
 	deadline func(time.Time) error
+	last     atomic.Bool // no server follows
 }
 
-// Close ends Accept.
-func (r *retained) Close() error { return r.deadline(time.Unix(1, 0)) }
+// Close ends Accept. If no server follows, the system refuses connections from then on, so that
+// other relays know that nobody processes their requests here.
+func (r *retained) Close() error {
+	if r.last.Load() {
+		return r.Listener.Close()
+	}
+	return r.deadline(time.Unix(1, 0))
+}
 
 func retain(l net.Listener) (*retained, error) {
 	d, ok := l.(interface{ SetDeadline(time.Time) error })
 	if !ok {
 		return nil, fmt.Errorf("a listener of type %T cannot be kept", l)
 	}
-	return &retained{l, d.SetDeadline}, nil
+	return &retained{Listener: l, deadline: d.SetDeadline}, nil
 }
 
 // listen opens the relay's listeners. In a fleet it opens them once and reuses them for each
@@ -94,16 +103,34 @@ func (d *daemon) inFleet() bool { return d.cfg.Journal.Postgres.Fleet.On() }
 
 // close leaves the fleet.
 func (f *fleet) close() error {
+	f.closeFormer()
 	var errs []error
-	for _, l := range []*retained{f.listener, f.socket} {
-		if l != nil {
-			errs = append(errs, l.Listener.Close())
+	for _, l := range f.listeners() {
+		if err := l.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
 		}
 	}
 	if f.member != nil {
 		errs = append(errs, f.member.Close())
 	}
 	return errors.Join(errs...)
+}
+
+func (f *fleet) listeners() (all []*retained) {
+	for _, l := range []*retained{f.listener, f.socket} {
+		if l != nil {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// closeFormer ends the requests that still wait for a leader.
+func (f *fleet) closeFormer() {
+	if f.former != nil {
+		f.former.Close()
+	}
+	f.former = nil
 }
 
 // join adds this process to the fleet, or tells the fleet its current configuration.
@@ -148,7 +175,7 @@ func (d *daemon) follow(ctx context.Context) error {
 		return err
 	}
 	follower, err := http.NewFollower(http.FollowerOptions{Config: d.cfg, Listener: listener, Socket: socket, Limits: limitsOf(d.cfg), Logger: d.log,
-		Fleet: d, Leader: d.leader, Away: ui.Away})
+		Fleet: d, Leader: d.leader, Lives: d.lives, Away: ui.Away})
 	if err != nil {
 		return err
 	}
@@ -165,10 +192,14 @@ func (d *daemon) follow(ctx context.Context) error {
 		case err := <-served:
 			stop()
 			<-awaited //nolint:errcheck // it was stopped
+			follower.Close()
 			return cmp.Or(err, ctx.Err())
 		case err := <-awaited:
 			stop()
-			return errors.Join(err, <-served)
+			err = errors.Join(err, <-served)
+			d.fleet.closeFormer()
+			d.fleet.former = follower
+			return err
 		case <-d.options.Reload:
 			cfg, err := d.load()
 			if err == nil {
@@ -224,6 +255,11 @@ func (d *daemon) leader() (http.Leader, <-chan struct{}) {
 		return http.Leader{}, changed
 	}
 	return http.Leader{Address: v.Leader.Address, Secret: v.Secret}, changed
+}
+
+// lives reports whether the relay at an address was heard of lately.
+func (d *daemon) lives(address string) bool {
+	return slices.ContainsFunc(d.fleet.member.View().Relays, func(r runtime.FleetRelay) bool { return r.Address == address && r.Alive })
 }
 
 // secret returns the shared secret by which the fleet's relays authenticate to each other.

@@ -400,22 +400,25 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 	}
 }
 
-// TestAPlannedChangeOfTheLeader: a sender to the relay that hands over waits, and gets no error
-// about the stop.
+// TestAPlannedChangeOfTheLeader: a sender to a relay that hands over, takes over or does
+// neither waits, and gets no error about the stop or the missing leader.
 func TestAPlannedChangeOfTheLeader(t *testing.T) {
 	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
 	rest := "callbacks: [{name: one, sink: {memory: {}}, chunk: {age: 1ms}}]\n"
 	a := fleetOn(t, server, rest, "a")["a"]
 	fleetOf(t, a, "a leads", ledBy("a"))
-	b := fleetOn(t, server, rest, "b")["b"]
-	fleetOf(t, b, "b sees both", func(f api.Fleet) bool { return f.Leader == "a" && len(f.Relays) == 2 })
+	others := fleetOn(t, server, rest, "b", "c")
+	b := others["b"]
+	fleetOf(t, b, "b sees all", func(f api.Fleet) bool { return f.Leader == "a" && len(f.Relays) == 3 })
+	fleetOf(t, others["c"], "c sees all", func(f api.Fleet) bool { return f.Leader == "a" && len(f.Relays) == 3 })
+	addresses := []string{a.address, b.address, others["c"].address}
 	var senders sync.WaitGroup
 	sending, stop := context.WithCancel(t.Context())
 	defer stop()
-	for s := range 4 {
+	for s := range 6 {
 		senders.Go(func() {
 			for i := 0; sending.Err() == nil; i++ {
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+a.address+"/v1/events", strings.NewReader(event(fmt.Sprintf("e%d-%d", s, i))))
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addresses[s%3]+"/v1/events", strings.NewReader(event(fmt.Sprintf("e%d-%d", s, i))))
 				if err != nil {
 					t.Error(err)
 					return
@@ -426,7 +429,7 @@ func TestAPlannedChangeOfTheLeader(t *testing.T) {
 					continue // a closed idle connection
 				}
 				answer, err := io.ReadAll(resp.Body)
-				if resp.Body.Close(); err == nil && strings.Contains(string(answer), "shutting down") {
+				if resp.Body.Close(); err == nil && resp.StatusCode != http.StatusOK && !strings.Contains(string(answer), "does not answer") {
 					t.Errorf("event %d: %d %s", i, resp.StatusCode, answer)
 				}
 			}
@@ -435,8 +438,16 @@ func TestAPlannedChangeOfTheLeader(t *testing.T) {
 	if status, answer := b.call("POST", "/v1/fleet/a/drain", `{}`, fleetToken); status != 200 {
 		t.Fatalf("drain: %d %s", status, answer)
 	}
-	fleetOf(t, b, "b leads", ledBy("b"))
-	fleetOf(t, a, "a sees b lead", ledBy("b"))
+	moved := func(f api.Fleet) bool { return f.Leader == "b" || f.Leader == "c" }
+	for _, r := range []*running{a, b, others["c"]} {
+		fleetOf(t, r, "another relay leads", moved)
+	}
+	// A stop of the leader alone is a planned change too.
+	leader := fleetOf(t, a, "another relay leads", moved).Leader
+	if err := others[leader].stop(); err != nil {
+		t.Error(err)
+	}
+	fleetOf(t, a, "the next relay leads", func(f api.Fleet) bool { return f.Leader != leader && f.Leader != "" })
 	stop()
 	senders.Wait()
 }

@@ -2,9 +2,12 @@ package http
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,37 +69,41 @@ func TestAFollowersDoor(t *testing.T) {
 	}
 }
 
+// follows returns the handler of a follower that waits briefly for a leader.
+func follows(t *testing.T, leader func() (Leader, <-chan struct{})) *Follower {
+	t.Helper()
+	f := &Follower{s: &Server{log: quiet()}, transport: &http.Transport{}, leads: make(chan struct{}), hold: 20 * time.Millisecond,
+		o: FollowerOptions{Leader: leader, Lives: func(string) bool { return true }}}
+	f.over, f.end = context.WithCancel(t.Context())
+	t.Cleanup(f.transport.CloseIdleConnections)
+	return f
+}
+
 // TestNobodyLeads: while no relay leads, the page shows a screen that says so, and a program
-// gets a readable error.
+// gets a readable error. What was not sent was certainly not done.
 func TestNobodyLeads(t *testing.T) {
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	dead.Close()
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
-	for leader, sent := range map[string]bool{"": false, "http://" + dead.Addr().String(): true} {
+	dies := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer dies.Close()
+	for leader, sent := range map[string]bool{"": false, "http://" + dead.Addr().String(): false, dies.URL: true} {
 		told := 0
-		f := &Follower{s: &Server{log: quiet()}, transport: &http.Transport{}, o: FollowerOptions{
-			Leader: func() (Leader, <-chan struct{}) { return Leader{Address: leader}, nil },
-			Away: func(w http.ResponseWriter, r *http.Request, why string, mayBe bool) bool {
-				if r.URL.Path != "/ui/" {
-					return false
-				}
-				if told++; why == "" || mayBe != sent {
-					t.Errorf("leader %q: %q, sent: %v", leader, why, mayBe)
-				}
-				return true
-			},
-		}}
-		running := t.Context()
-		if leader == "" {
-			running = over // otherwise it would wait for one
+		f := follows(t, func() (Leader, <-chan struct{}) { return Leader{Address: leader}, nil })
+		f.o.Away = func(w http.ResponseWriter, r *http.Request, why string, mayBe bool) bool {
+			if r.URL.Path != "/ui/" {
+				return false
+			}
+			if told++; why == "" || mayBe != sent {
+				t.Errorf("leader %q: %q, sent: %v", leader, why, mayBe)
+			}
+			return true
 		}
 		for path, want := range map[string]int{"/ui/": http.StatusOK, "/v1/stats": http.StatusServiceUnavailable} {
 			w := httptest.NewRecorder()
-			f.sendOn(running).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+			f.sendOn(w, httptest.NewRequest(http.MethodGet, path, nil))
 			if w.Code != want {
 				t.Errorf("leader %q, %s: %d", leader, path, w.Code)
 			}
@@ -104,6 +111,82 @@ func TestNobodyLeads(t *testing.T) {
 		if told != 1 {
 			t.Errorf("leader %q: told %d times", leader, told)
 		}
+	}
+}
+
+// TestARequestDuringAChangeOfTheLeader: a follower keeps a request that the former leader did
+// not process, and gives it to the next leader, which may be itself. It never repeats a request
+// that may have been processed.
+func TestARequestDuringAChangeOfTheLeader(t *testing.T) {
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		fmt.Fprint(w, len(text), " bytes")
+	}
+	next := httptest.NewServer(http.HandlerFunc(answer))
+	defer next.Close()
+	former := httptest.NewServer(http.HandlerFunc(follows(t, nil).sendOn))
+	defer former.Close()
+	dies := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		panic(http.ErrAbortHandler)
+	}))
+	defer dies.Close()
+	for _, test := range []struct {
+		name, first string
+		itself      bool // leads next
+		body        int
+		want        int
+	}{
+		{"the former leader follows", former.URL, false, 1000, http.StatusOK},
+		{"the former leader follows, no body", former.URL, false, 0, http.StatusOK},
+		{"the former leader follows, this relay leads", former.URL, true, keptBody, http.StatusOK},
+		{"the former leader is gone", "http://" + dead.Addr().String(), false, 1000, http.StatusOK},
+		{"the former leader is gone, a large body", "http://" + dead.Addr().String(), false, 5 * keptBody, http.StatusOK},
+		{"the former leader is gone, this relay leads", "http://" + dead.Addr().String(), true, 5 * keptBody, http.StatusOK},
+		{"no relay leads yet", "", false, 1000, http.StatusOK},
+		{"no relay leads yet, then this one", "", true, 5 * keptBody, http.StatusOK},
+		{"the former leader dies with the request", dies.URL, false, 1000, http.StatusServiceUnavailable},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var asked atomic.Int32
+			changed := make(chan struct{})
+			var f *Follower
+			f = follows(t, func() (Leader, <-chan struct{}) {
+				switch {
+				case asked.Add(1) <= 2: // for the request, and to watch it
+					return Leader{Address: test.first, Secret: "s3cr3t"}, changed
+				case test.itself:
+					return Leader{}, make(chan struct{})
+				}
+				return Leader{Address: next.URL, Secret: "s3cr3t"}, make(chan struct{})
+			})
+			f.hold = 10 * time.Second
+			go func() {
+				for asked.Load() < 2 && test.first != "" || asked.Load() < 1 {
+					time.Sleep(time.Millisecond)
+				}
+				if test.itself {
+					f.Lead(http.HandlerFunc(answer))
+				}
+				close(changed)
+			}()
+			r, w := httptest.NewRequest(http.MethodPost, "/v1/events", strings.NewReader(strings.Repeat("x", test.body))), httptest.NewRecorder()
+			f.sendOn(w, r)
+			if want := fmt.Sprint(test.body, " bytes"); w.Code != test.want || w.Code == http.StatusOK && w.Body.String() != want {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if w.Header().Get(followsHeader) != "" {
+				t.Error("a header of the fleet goes on")
+			}
+		})
 	}
 }
 

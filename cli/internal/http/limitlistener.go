@@ -45,7 +45,12 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			<-l.slots
-			return nil, err
+			select {
+			case <-l.closed:
+				return nil, net.ErrClosed // the server would wait after another error
+			default:
+				return nil, err
+			}
 		}
 		conn := &limitConn{Conn: c, l: l, from: connectionFrom(c)}
 		if l.enter(conn) {

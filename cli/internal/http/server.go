@@ -232,10 +232,11 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // Serve serves h on l within the server's limits until ctx ends, then waits for requests in
 // progress. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	return s.serve(ctx, l, s.paced(h))
+	return s.serve(ctx, l, s.paced(h), nil)
 }
 
-func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) error {
+// serve calls free, if it is not nil, when it has closed l and accepts no connection any more.
+func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, free func()) error {
 	tlsConfig := s.certs.listenerConfig()
 	if l.Addr().Network() == "unix" {
 		tlsConfig = nil
@@ -271,6 +272,10 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) erro
 	// Shutdown would cut off a request that is just arriving. Therefore the listener is closed
 	// first, and requests on connections accepted before that are answered.
 	err := limited.Close()
+	served := <-done
+	if free != nil {
+		free()
+	}
 	server.SetKeepAlivesEnabled(false)
 	limited.settle(s.patience.arriving)
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience.shutdown)
@@ -278,7 +283,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) erro
 	if shut := server.Shutdown(bounded); shut != nil {
 		err = errors.Join(err, shut, server.Close())
 	}
-	if served := <-done; !errors.Is(served, http.ErrServerClosed) && !errors.Is(served, net.ErrClosed) {
+	if !errors.Is(served, http.ErrServerClosed) && !errors.Is(served, net.ErrClosed) {
 		err = errors.Join(err, served)
 	}
 	return err

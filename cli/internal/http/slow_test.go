@@ -26,7 +26,7 @@ func (r *relay) listen(p patience) string {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- r.srv.serve(ctx, l, r.srv.handler) }()
+	go func() { done <- r.srv.serve(ctx, l, r.srv.handler, nil) }()
 	r.t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {

@@ -127,15 +127,15 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	switch {
 	case s.socket == nil:
-		return s.serve(ctx, s.listener, s.handler)
+		return s.serve(ctx, s.listener, s.handler, nil)
 	case s.listener == nil:
-		return s.serve(ctx, s.socket, s.handler)
+		return s.serve(ctx, s.socket, s.handler, nil)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 2)
 	for _, l := range []net.Listener{s.listener, s.socket} {
-		go func() { ended <- s.serve(ctx, l, s.handler) }()
+		go func() { ended <- s.serve(ctx, l, s.handler, nil) }()
 	}
 	err := <-ended
 	cancel() // if one fails, both end
