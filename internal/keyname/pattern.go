@@ -100,9 +100,10 @@ func (p *Pattern) matchesWords(text []byte) bool {
 
 // AppendSnake appends the words of a decoded key in lower case, joined by _. A word ends at a
 // separator or control character, and where capitals begin a new one. Letters of any script that
-// differ only in case or width become equal. Characters that nobody sees are left out.
+// differ only in case or width become equal. Characters that nobody sees are left out. A letter
+// that looks like one of ASCII, beside letters of ASCII, becomes that letter.
 func AppendSnake(dst, key []byte) []byte {
-	base := len(dst)
+	base, plain := len(dst), true
 	var before rune // previous character as written
 	for i := 0; i < len(key); {
 		r, size := rune(key[i]), 1
@@ -136,18 +137,24 @@ func AppendSnake(dst, key []byte) []byte {
 		case r < utf8.RuneSelf:
 			dst = append(dst, byte(r))
 		default:
-			dst = utf8.AppendRune(dst, foldCase(r))
+			dst, plain = utf8.AppendRune(dst, foldCase(r)), false
 		}
+	}
+	if !plain {
+		return unmask(dst, base)
 	}
 	return dst
 }
 
-// Visible returns a character as people read it: full-width ASCII as ASCII, and -1 for what shows
-// nothing, such as a byte order mark or a zero-width space.
+// Visible returns a character as people read it: full-width ASCII and letters of formulas as
+// ASCII, and -1 for what shows nothing, such as a byte order mark or a zero-width space.
 func Visible(r rune) rune {
 	switch {
 	case r >= 0xff01 && r <= 0xff5e:
 		return r - 0xff01 + '!'
+	case r >= 0x1d400 && r <= 0x1d6a3: // alphabets in bold, italics and other styles
+		letter := (r - 0x1d400) % 52
+		return letter%26 + 'A' + letter/26*('a'-'A')
 	case unicode.In(r, unicode.Cf, unicode.Variation_Selector) || r == 0x34f: // a grapheme joiner
 		return -1
 	}
