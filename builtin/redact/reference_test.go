@@ -204,7 +204,8 @@ func (r *reference) rule(key string, top, names bool) (best *redact.Rule) {
 	return best
 }
 
-func (r *reference) one(v any, key string, top bool, inherited *redact.Rule, depth int) any {
+// one redacts a value under a key, empty for an element. near is the meaning of its name.
+func (r *reference) one(v any, key string, near detect.Name, top bool, inherited *redact.Rule, depth int) any {
 	rule := inherited
 	text, isText := v.(string)
 	if key != "" {
@@ -242,7 +243,7 @@ func (r *reference) one(v any, key string, top bool, inherited *redact.Rule, dep
 		if isText {
 			depth++
 		}
-		return r.inside(inner, key, rule, depth)
+		return r.inside(inner, near, rule, depth)
 	}
 	begins := strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") || strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "[")
 	meant := begins && (jsonBegins.MatchString(text) || jsonName.MatchString(text))
@@ -251,26 +252,26 @@ func (r *reference) one(v any, key string, top bool, inherited *redact.Rule, dep
 		return "***"
 	}
 	if rule != nil {
-		return truncated(v, rule.Keep, begins, r.detect, key)
+		return truncated(v, rule.Keep, begins, r.detect, near)
 	}
 	switch v := v.(type) {
 	case string:
 		out, last := "", 0
-		for _, f := range r.detect.Append(nil, []byte(v), r.detect.Name([]byte(key))) {
+		for _, f := range r.detect.Append(nil, []byte(v), near) {
 			r.teach(v[f.Start:f.End], nil)
 			out += v[last:f.Start] + "***"
 			last = f.End
 		}
 		return out + v[last:]
 	case json.Number:
-		if r.detect.Detects([]byte(v), r.detect.Name([]byte(key))) {
+		if r.detect.Detects([]byte(v), near) {
 			return "***"
 		}
 	}
 	return v
 }
 
-func truncated(v any, keep int, begins bool, set *detect.Set, near string) any {
+func truncated(v any, keep int, begins bool, set *detect.Set, near detect.Name) any {
 	text, isText := v.(string)
 	if !isText {
 		b, _ := json.Marshal(v)
@@ -279,7 +280,7 @@ func truncated(v any, keep int, begins bool, set *detect.Set, near string) any {
 	switch runes := []rune(text); {
 	case text == "" || text == "***":
 		return text
-	case begins || set.Detects([]byte(text), set.Name([]byte(near))):
+	case begins || set.Detects([]byte(text), near):
 		return "***"
 	default:
 		return string(runes[:min(keep, len(runes))])
@@ -290,7 +291,7 @@ func isDigest(s string) bool {
 	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-func (r *reference) inside(v any, near string, rule *redact.Rule, depth int) any {
+func (r *reference) inside(v any, near detect.Name, rule *redact.Rule, depth int) any {
 	switch v := v.(type) {
 	case []any:
 		out := []any{}
@@ -301,24 +302,21 @@ func (r *reference) inside(v any, near string, rule *redact.Rule, depth int) any
 		}
 		return out
 	case []member:
-		return r.object(v, false, rule, depth)
+		return r.object(v, false, near, rule, depth)
 	}
 	return v
 }
 
-// element handles an element without its own key. near is the key above it.
-func (r *reference) element(v any, near string, rule *redact.Rule, depth int) any {
+// element handles an element without its own key. near is the meaning of the name above it.
+func (r *reference) element(v any, near detect.Name, rule *redact.Rule, depth int) any {
 	bare := *r
 	bare.options.Rules = nil
-	if rule != nil || near == "" {
-		return bare.named(r, v, near, rule, depth)
-	}
-	return bare.named(r, v, near, nil, depth)
+	return bare.named(r, v, near, rule, depth)
 }
 
 // named handles an element: rules by name do not apply to it, but they may apply to names
 // inside it.
-func (r *reference) named(whole *reference, v any, near string, rule *redact.Rule, depth int) any {
+func (r *reference) named(whole *reference, v any, near detect.Name, rule *redact.Rule, depth int) any {
 	switch w := v.(type) {
 	case []member, []any:
 		if rule == nil || rule.Do == redaction.Truncate {
@@ -330,16 +328,18 @@ func (r *reference) named(whole *reference, v any, near string, rule *redact.Rul
 		}
 	}
 	r.options.JSON, r.options.Digests = nil, nil
-	return r.one(v, near, false, rule, depth)
+	return r.one(v, "", near, false, rule, depth)
 }
 
-func (r *reference) object(members []member, top bool, rule *redact.Rule, depth int) any {
+func (r *reference) object(members []member, top bool, above detect.Name, rule *redact.Rule, depth int) any {
 	out, renamed := []member{}, []member{}
 	for _, m := range members {
 		if top {
 			r.field = m.key
 		}
-		v := r.one(m.value, m.key, top, rule, depth)
+		key := []byte(m.key)
+		near := (*detect.Catalogue)(nil).Inside(above, r.detect.Name(key), key, detect.ValueName(key))
+		v := r.one(m.value, m.key, near, top, rule, depth)
 		switch {
 		case v == removed{}:
 		case r.detect.Detects([]byte(m.key), detect.Name{}):
@@ -500,7 +500,7 @@ func check(t *testing.T, seed uint64) {
 		t.Fatalf("seed %d: no JSON: %s", seed, out)
 	}
 	ref := &reference{options: o, detect: set, known: new(taught)}
-	want := ref.again(ref.object(event, true, nil, 0), true, 0)
+	want := ref.again(ref.object(event, true, detect.Name{}, nil, 0), true, 0)
 	if !same(want, got, 0) {
 		t.Fatalf("seed %d: %+v\nof  %s\ngot %s\nnot %s", seed, o, text, out, encode(want))
 	}

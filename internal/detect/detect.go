@@ -21,10 +21,12 @@ type Finding struct {
 // Name is the knowledge about a value from its place: the meaning of its name, and the
 // exceptions that apply there. The zero value means nothing is known.
 type Name struct {
-	kinds kind
-	bound uint64 // the rules bound to names that apply
-	near  uint64 // the rules with a word in the name
-	at    uint64 // the path exceptions that apply
+	kinds     kind
+	inherited kind   // kinds of the names above, if its own name has none
+	used      uint8  // number of words after the meaningful one, here and in names above
+	bound     uint64 // the rules bound to names that apply
+	near      uint64 // the rules with a word in the name
+	at        uint64 // the path exceptions that apply
 }
 
 // At returns the name with the exceptions whose bits are set, by index.
@@ -138,7 +140,8 @@ func (s *Set) Name(key []byte) Name { return s.catalogue.name(key) }
 func (c *Catalogue) Name(key []byte) Name { return c.orShipped().name(key) }
 
 func (c *Catalogue) name(key []byte) Name {
-	n := Name{kinds: c.names.tells(key), near: c.near.tells(key)}
+	kinds, tail := c.names.meaning(key)
+	n := Name{kinds: kinds, used: uint8(tail), near: c.near.tells(key)}
 	for i, r := range c.bound {
 		if matchesAny(r.under, key) {
 			n.bound |= 1 << i
@@ -208,10 +211,11 @@ func (s *Set) DetectsAtPace(text []byte, name Name, look func()) bool {
 
 // under returns the whole text as a finding if its name says that it is a secret.
 func (s *Set) under(name Name, text []byte) (Finding, bool) {
-	if name.kinds == 0 {
+	kinds := name.kinds | name.inherited
+	if kinds == 0 {
 		return Finding{}, false
 	}
-	f, ok := s.named.under(name.kinds, text)
+	f, ok := s.named.under(kinds, text)
 	if ok && s.catalogue.exceptions != nil && s.catalogue.exceptions.spares(f, f.Detector, text, name.at) {
 		return f, false
 	}

@@ -37,6 +37,7 @@ type names struct {
 	trie             []trieNode        // of the vocabulary's words, read backwards
 	others           map[uint32]uint16 // nodes after bytes that are not lower-case letters
 	aside, counting  map[string]bool
+	beside           map[string]bool // see Catalogue.Inside
 	hashing          map[string]bool
 	harmless         map[string]bool
 	wordsBeforeToken map[string]bool
@@ -85,7 +86,7 @@ func matchesAny(patterns []keyname.Pattern, key []byte) bool {
 }
 
 func newNames() *names {
-	n := &names{trie: make([]trieNode, 1), others: map[uint32]uint16{}, aside: aside(), counting: counting(), hashing: hashing(), harmless: harmless(),
+	n := &names{trie: make([]trieNode, 1), others: map[uint32]uint16{}, aside: aside(), beside: wordSet(aboutWords), counting: counting(), hashing: hashing(), harmless: harmless(),
 		wordsBeforeToken: wordSet(`access refresh api auth bearer secret id session user service bot personal private security deploy job invite reset
 			verification vault client csrf xsrf registration push device app application admin master`)}
 	var patterns []pattern
@@ -111,12 +112,18 @@ func newNames() *names {
 // or with spaces, in the plural, with digits after a word, and followed by words that
 // distinguish several values. It checks only the last nameBytes.
 func (n *names) tells(name []byte) kind {
+	k, _ := n.meaning(name)
+	return k
+}
+
+// meaning is tells. It also returns the number of words after the meaningful one.
+func (n *names) meaning(name []byte) (k kind, tail int) {
 	if len(name) < 2 {
-		return 0
+		return 0, 0
 	}
 	name = name[max(0, len(name)-nameBytes):]
 	if n.silent(name) {
-		return 0
+		return 0, 0
 	}
 	var room [2 * nameBytes]byte
 	var ends [nameBytes]int
@@ -132,16 +139,16 @@ func (n *names) tells(name []byte) kind {
 		k := n.ending(letters[:end], words[:last], tail > 0)
 		switch {
 		case k != 0 && hashed && k&password == 0:
-			return 0 // the hash of a key identifies the key
+			return 0, 0 // the hash of a key identifies the key
 		case k != 0:
-			return k
+			return k, tail
 		case n.hashing[string(letters[begin:end])]:
 			hashed = true
 		case n.aside[string(letters[begin:end])]:
-			return 0
+			return 0, 0
 		}
 	}
-	return 0
+	return 0, 0
 }
 
 // silent reports whether name contains no word of the vocabulary. Most names need no other

@@ -113,13 +113,19 @@ func (i *Inspector) members(d *document.Document, n document.Node, in place) err
 		}
 		at.spared |= i.spared[c]
 		at.name = key.Name.At(at.spared)
+		value := key.Value
 		if key.Value || key.Special() {
-			i.keys = i.pairs.Beside(d, n, c, key.Key, i.keys[:base])
-			if len(i.keys) > base {
+			end := len(i.keys)
+			i.keys = i.pairs.Beside(d, n, c, key.Key, i.keys)
+			if len(i.keys) > end {
+				i.keys, value = append(i.keys[:base], i.keys[end:]...), false
 				if pair := i.gate.catalogue.Name(i.keys[base:]); pair.Tells() {
 					at.name = pair.At(at.spared)
 				}
 			}
+		}
+		if in.name.Gives() {
+			at.name = i.gate.catalogue.Inside(in.name, at.name, i.keys[base:], value)
 		}
 		i.keys = i.keys[:base]
 		if in.keyRow && shape.KeyHash(d, c, key.Key) {

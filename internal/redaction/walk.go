@@ -188,7 +188,10 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 		rule = -1 // it is the name of the value next to it
 	}
 	in.spared |= a.sparedAt(n)
-	in.near = named.key.Name.At(in.spared)
+	outer := in.near
+	if in.near = named.key.Name.At(in.spared); outer.Gives() {
+		in.near = p.catalogue.Inside(outer, in.near, a.key[a.nearest:], named.key.Value && a.nearest == from)
+	}
 	in.rule = p.stronger(int(s.rule)-1, in.rule)
 	if s.marks.spare(a.doc, n) || p.keyHashes && in.keyRow && shape.KeyHash(a.doc, n, named.key) ||
 		rule >= 0 && p.rules[rule].vocabulary && named.key.Name.OfDigest() && shape.Digest(a.doc, n) {
@@ -213,11 +216,11 @@ func (a *Applier) member(parent, n document.Node, in place) (secret bool, err er
 	if !arguments {
 		return secret, a.one(n, rule, s, in)
 	}
-	outer, told := a.toldFrom, len(a.told)
+	toldFrom, told := a.toldFrom, len(a.told)
 	a.toldFrom = told
 	a.lineOf(parent, n, in.spared)
 	err = a.one(n, rule, s, in)
-	a.toldFrom, a.told = outer, a.told[:told]
+	a.toldFrom, a.told = toldFrom, a.told[:told]
 	return secret, err
 }
 

@@ -302,8 +302,13 @@ const longestIdentifier = 12 + 64
 var awsPrefixes = []string{"AKIA", "ASIA", "AIDA", "AROA", "AGPA", "ANPA"}
 
 // Name returns the meaning of the name of a node: of the nearest key above it, or of its
-// neighbour in a pair.
+// neighbour in a pair, or of the object that contains it.
 func Name(c *detect.Catalogue, d *document.Document, n document.Node) detect.Name {
+	return nameOf(c, d, n, detect.MaxInside)
+}
+
+// nameOf is Name. levels is the number of objects above that may give their meaning.
+func nameOf(c *detect.Catalogue, d *document.Document, n document.Node, levels int) detect.Name {
 	before := document.None
 	for at := n; at != document.None && at != document.Root; {
 		parent := d.Parent(at)
@@ -311,16 +316,21 @@ func Name(c *detect.Catalogue, d *document.Document, n document.Node) detect.Nam
 			break
 		}
 		if d.Kind(parent) == document.Object || d.Holds(parent) == document.Object {
-			key := KeyOf(c, d.AppendKey(nil, at))
+			text := d.AppendKey(nil, at)
+			key := KeyOf(c, text)
 			if up := d.Parent(parent); key.isToken && at == n && up != document.None && (d.Kind(up) == document.Object || d.Holds(up) == document.Object) {
 				if HoldsKeyRow(d, up, KeyOf(c, d.AppendKey(nil, parent))) && Digest(d, n) {
 					return detect.Name{}
 				}
 			}
-			if pair := Beside(d, parent, at, key, nil); len(pair) > 0 && !key.Name.Tells() {
-				return c.Name(pair)
+			own, value := key.Name, key.Value
+			if pair := Beside(d, parent, at, key, nil); len(pair) > 0 && !own.Tells() {
+				own, text, value = c.Name(pair), pair, false
 			}
-			return key.Name
+			if levels == 0 || own.Tells() {
+				return own
+			}
+			return c.Inside(nameOf(c, d, parent, levels-1), own, text, value)
 		}
 		if at == n {
 			count := 0
