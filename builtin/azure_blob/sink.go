@@ -188,6 +188,8 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	switch {
 	case a.Status < 300:
 		kind, what = auditrelay.Misconfigured, "the response is not from a blob store; is there a proxy or a log-in page?"
+	case what == "Md5Mismatch": // damaged on the way
+		kind = auditrelay.Transient
 	case kind == auditrelay.Refused:
 		kind = auditrelay.Misconfigured
 	}

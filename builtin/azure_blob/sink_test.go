@@ -306,6 +306,18 @@ func TestAnAnswerWithoutEnd(t *testing.T) {
 	}
 }
 
+// A 400 is the options' fault, but for a body that was damaged on the way.
+func TestABodyDamagedOnTheWayIsSentAgain(t *testing.T) {
+	for code, want := range map[string]auditrelay.ErrorKind{"Md5Mismatch": auditrelay.Transient, "InvalidHeaderValue": auditrelay.Misconfigured} {
+		store := faultproxy.Start(t, "http://127.0.0.1:1")
+		store.Always(faultproxy.Answer(http.StatusBadRequest, "", "X-Ms-Error-Code", code))
+		s := newSink(t, options(store.URL+"/"+account, "audit"))
+		if _, err := s.Deliver(t.Context(), render(t, s)); err == nil || auditrelay.KindOf(err) != want || !strings.Contains(err.Error(), code) {
+			t.Errorf("%s: %v, want %v", code, err, want)
+		}
+	}
+}
+
 // A 412 without Azure's code counts if the blob itself has the payload's content.
 func TestA412WithoutACodeIsCompared(t *testing.T) {
 	for length, want := range map[int]auditrelay.ErrorKind{0: 0, 1: auditrelay.Misconfigured} {

@@ -18,7 +18,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -284,6 +283,9 @@ func (s *Sink) connected(ctx context.Context) (*kgo.Client, error) {
 	if err != nil {
 		go client.Close()
 		s.access.Forget()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", errNoAnswer, err)
+		}
 		return nil, err
 	}
 	s.mu.Lock()
@@ -310,53 +312,6 @@ func (s *Sink) clientOptions() []kgo.Opt {
 		// One batch per request, at most as large as Event Hubs accepts.
 		kgo.ProducerBatchMaxBytes(int32(o.MaxRequestBytes)+overhead), kgo.BrokerMaxWriteBytes(int32(o.MaxRequestBytes)+32*overhead),
 		kgo.RequestRetries(2), kgo.RetryTimeout(o.RequestTimeout))
-}
-
-// failure classifies an error. Its text contains nothing of a record.
-func (s *Sink) failure(ctx context.Context, err error) error {
-	if d, ok := errors.AsType[*auditrelay.DeliveryError](err); ok {
-		return d
-	}
-	text := "produce to " + s.options.Brokers[0] + "/" + s.options.Topic + ": "
-	if ctx.Err() != nil {
-		return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%sstopped: %w", text, ctx.Err())}
-	}
-	if refused, ok := errors.AsType[*kerr.Error](err); ok {
-		return &auditrelay.DeliveryError{Kind: kindOf(refused), Reason: auditrelay.ReasonAnswer, Err: fmt.Errorf("%s%s (%d)", text, refused.Message, refused.Code)}
-	}
-	kind, reason := auditrelay.Transient, auditrelay.ReasonConnection
-	switch {
-	case brokers.Inside(err):
-		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAddress,
-			Err: fmt.Errorf("%sa broker's address is internal: add its network to allow_networks", text)}
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
-		return &auditrelay.DeliveryError{Kind: kind, Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%sno acknowledgement within request_timeout (%v)", text, s.options.RequestTimeout)}
-	}
-	if e, ok := errors.AsType[*net.OpError](err); ok {
-		return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%s%w", text, e)}
-	}
-	if brokers.Untrusted(err) {
-		return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: errors.New(text + "a broker's certificate is not trusted")}
-	}
-	return &auditrelay.DeliveryError{Kind: kind, Reason: reason, Err: fmt.Errorf("%sno connection to a broker (%T)", text, err)}
-}
-
-// kindOf returns the kind of a broker's error. An unknown error is retried.
-func kindOf(e *kerr.Error) auditrelay.ErrorKind {
-	switch e {
-	case kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism:
-		return auditrelay.Unauthorized
-	case kerr.MessageTooLarge, kerr.RecordListTooLarge:
-		return auditrelay.TooLarge
-	case kerr.InvalidRecord:
-		return auditrelay.Refused
-	case kerr.ThrottlingQuotaExceeded:
-		return auditrelay.Throttled
-	case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTopicException, kerr.InvalidRequiredAcks, kerr.UnsupportedVersion, kerr.PolicyViolation,
-		kerr.InvalidTimestamp, kerr.UnsupportedCompressionType, kerr.UnsupportedForMessageFormat:
-		return auditrelay.Misconfigured
-	}
-	return auditrelay.Transient
 }
 
 // Probe connects, authenticates and requests the topic's metadata, which creates no topic. Only

@@ -168,6 +168,8 @@ func (s *Sink) outcome(a httpsink.Answer) error {
 		return s.client.Fail(auditrelay.Misconfigured, a, code+": "+ofSetting[code])
 	case err != nil && auditrelay.KindOf(err) == auditrelay.Refused:
 		return s.client.Fail(auditrelay.Refused, a, "the rows were refused")
+	case a.Status == http.StatusNotFound:
+		return s.client.Fail(auditrelay.Misconfigured, a, "the endpoint does not know the rule or its stream: are url, rule and stream right?")
 	case a.Status == http.StatusForbidden:
 		return s.client.Fail(auditrelay.Unauthorized, a, "the application lacks the role Monitoring Metrics Publisher on the rule; a new role takes up to half an hour")
 	}

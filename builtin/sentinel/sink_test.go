@@ -289,6 +289,9 @@ func TestAnswers(t *testing.T) {
 		if d, ok := errors.AsType[*auditrelay.DeliveryError](err); ok && status == 429 && d.RetryAfter != 7*time.Second {
 			t.Errorf("Retry-After: %v", d.RetryAfter)
 		}
+		if status == 404 && !strings.Contains(err.Error(), "are url, rule and stream right?") {
+			t.Errorf("a rule that is not there: %v", err)
+		}
 	}
 	s := start(t)
 	o := options(s.URL)
