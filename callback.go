@@ -242,7 +242,7 @@ func within[T interface {
 		return &OptionError{Path: path, Err: errors.New("it is negative")}
 	}
 	if most > 0 && value > most {
-		return &OptionError{Path: path, Err: fmt.Errorf("%v is more than the engine keeps: at most %v", value, most)}
+		return &OptionError{Path: path, Err: fmt.Errorf("%v, at most %v: the engine stores no more", value, most)}
 	}
 	return nil
 }

@@ -196,7 +196,7 @@ func (a *program) printInspection(i *api.Inspection) error {
 	switch {
 	case i.Asks == nil && len(i.Refusals) > 0: // the manifest may be there, and be the reason
 	case i.Asks == nil:
-		row("manifest", "none: it may look and judge, but neither edit nor emit (auditrelay guest pack adds one)")
+		row("manifest", "none: it may read events and decide, but not edit or emit (auditrelay guest pack adds one)")
 	default:
 		row("reads", strings.Join(i.Asks.Reads, ", "))
 		row("asks to write", strings.Join(i.Asks.Writes, ", "))

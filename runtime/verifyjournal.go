@@ -204,7 +204,7 @@ func (v *journalVerifier) log(name string, signed []byte, known *verify.Keys) {
 	}
 	leaves, err := v.journal.TreeHashes(name, 0, 0, int(c.Size))
 	if err != nil || root != c.Root || verify.Root(leaves) != c.Root {
-		fault(verify.Forged, "its leaves do not have the root that its checkpoint signs, at size %d", c.Size)
+		fault(verify.Forged, "its leaves do not match the root that its checkpoint signs, at size %d", c.Size)
 		return
 	}
 	v.report.ValidCheckpoints++
@@ -223,7 +223,7 @@ func (v *journalVerifier) log(name string, signed []byte, known *verify.Keys) {
 		}
 		v.report.Objects++
 		if proof.LeafHash(entry) != leaves[index] {
-			fault(verify.Altered, "entry %d is not what its leaf says", index)
+			fault(verify.Altered, "entry %d does not match its leaf", index)
 			return nil
 		}
 		v.report.ValidObjects++
@@ -293,7 +293,7 @@ func (v *journalVerifier) follows(name string, entry []byte) {
 			return
 		}
 	}
-	v.report.Fault(verify.Fault{Category: verify.Forged, Object: name, What: fmt.Sprintf("it follows %s at %d leaves, and that had others", begin.Previous, begin.PreviousSize)})
+	v.report.Fault(verify.Fault{Category: verify.Forged, Object: name, What: fmt.Sprintf("it names the first %[2]d leaves of %[1]s as its predecessor, and they differ", begin.Previous, begin.PreviousSize)})
 }
 
 // events compares every stored event with its leaf.
@@ -348,7 +348,7 @@ func (v *journalVerifier) pin(object string, pin []byte, checkpoints map[string]
 		switch {
 		case have.Size < c.Size:
 		case err != nil || root != c.Root:
-			v.report.Fault(verify.Fault{Category: verify.Forged, Object: object, What: fmt.Sprintf("%s was replaced: its first %d leaves are others than they were", c.Origin, c.Size)})
+			v.report.Fault(verify.Fault{Category: verify.Forged, Object: object, What: fmt.Sprintf("%s was replaced: its first %d leaves differ from before", c.Origin, c.Size)})
 			return
 		default:
 			return

@@ -444,7 +444,7 @@ func TestOptions(t *testing.T) {
 	for want, o := range map[string]postgres.Options{
 		"url: it is required":                        {},
 		"url: one of its parameters":                 {URL: "postgres://u:hunter2@h:port/db"},
-		"url: it is no connection string":            {URL: "postgres://u:p@hunter2@h/db"},
+		"url: it is not a connection string":         {URL: "postgres://u:p@hunter2@h/db"},
 		"schema: expected a name of its own":         {URL: "postgres://h/db", Schema: "Public;--"},
 		"schema: expected a name of its own, of a-z": {URL: "postgres://h/db", Schema: "public"},
 		"keep.age: it is negative":                   {URL: "postgres://h/db", Keep: postgres.Keep{Age: -1}},

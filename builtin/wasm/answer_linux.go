@@ -24,7 +24,7 @@ func (i *remote) take(calls []filter.Call, verdicts []auditrelay.Verdict, answer
 	count := int(binary.LittleEndian.Uint32(answer))
 	answer = answer[4:]
 	if count < 1 || count > len(calls) {
-		return 0, nil, fmt.Errorf("results for %d events of %d", count, len(calls))
+		return 0, nil, fmt.Errorf("it has results for %d events, expected 1 to %d", count, len(calls))
 	}
 	limits := i.module.wireLimits()
 	// Parse everything before applying anything, so that nothing is applied twice.
@@ -34,14 +34,14 @@ func (i *remote) take(calls []filter.Call, verdicts []auditrelay.Verdict, answer
 			return k, nil, err
 		}
 		if i.result.Verdict == wire.Failed && k < count-1 {
-			return k, nil, errors.New("results behind a failure")
+			return k, nil, errors.New("it has results after a failure")
 		}
 		if err := i.check(&i.result); err != nil {
 			return k, nil, err
 		}
 	}
 	if len(rest) > 0 {
-		return count - 1, nil, errors.New("more than results")
+		return count - 1, nil, errors.New("it has data after the results")
 	}
 	rest = answer
 	for k := range count {
@@ -81,7 +81,7 @@ func (i *remote) one(call *filter.Call, r *wire.Result) (auditrelay.Verdict, err
 	if len(r.Edits) > 0 {
 		if err := i.replay.Edit(call, r.Edits, m.fuelOf(call)); err != nil {
 			// An honest worker has made the same checks, so this one lies.
-			i.lane.Process.Kill("its edits were not in order")
+			i.lane.Process.Kill("its edits were invalid")
 			return auditrelay.NoVerdict, err
 		}
 		from := len(i.touched)

@@ -30,7 +30,7 @@ func (b *Budget) Resize(size auditrelay.ByteSize) {
 }
 
 // ErrBudget: a new instance would exceed the Budget. This is not the guest's fault.
-var ErrBudget = errors.New("the memory for guests is taken")
+var ErrBudget = errors.New("the memory for guests is in use")
 
 // reserve reserves n bytes. A nil budget is unlimited.
 func (b *Budget) reserve(n auditrelay.ByteSize) error {
@@ -40,7 +40,7 @@ func (b *Budget) reserve(n auditrelay.ByteSize) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n > b.left {
-		return fmt.Errorf("%w: an instance may come to take %v, of %v for all there is %v left (guests.memory)", ErrBudget, n, b.size, b.left)
+		return fmt.Errorf("%w: an instance may need %v, and %[4]v of %[3]v are left (guests.memory)", ErrBudget, n, b.size, b.left)
 	}
 	b.left -= n
 	return nil

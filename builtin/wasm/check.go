@@ -63,7 +63,7 @@ func check(facts *meter.Facts, asked *manifest.Manifest, grants Grants, l Limits
 		}
 	}
 	if size, room := auditrelay.ByteSize(facts.MemoryMin)*pageSize, linear(facts, l); size > room {
-		refuse("memory: starts with %v, limits.memory is %v, of which tables and globals may come to take %v", size, l.Memory, l.Memory-room)
+		refuse("memory: starts with %v, limits.memory is %v, of which tables and globals may need %v", size, l.Memory, l.Memory-room)
 	}
 	if asked != nil && asked.Limits.Memory > l.Memory {
 		refuse("memory: the manifest asks for %v, limits.memory is %v", asked.Limits.Memory, l.Memory)
@@ -125,7 +125,7 @@ func checkImports(facts *meter.Facts, asked *manifest.Manifest, grants Grants) (
 				g.call = hostfuncs.Stub(hostfuncs.WASINoSys)
 			}
 		default:
-			refuse("expected %s or %s, no other module is there to import from", hostfuncs.ModuleV1, hostfuncs.ModuleWASI)
+			refuse("expected %s or %s: guests cannot import from other modules", hostfuncs.ModuleV1, hostfuncs.ModuleWASI)
 			continue
 		}
 		if known {
@@ -151,11 +151,11 @@ func ungranted(n hostfuncs.Need, asked *manifest.Manifest, grants Grants) string
 		return ""
 	}
 	if asked == nil {
-		return "the module has no manifest, so it may look and judge but neither edit nor emit (add one with guest pack)"
+		return "the module has no manifest, so it may read events and decide, but not edit or emit (add one with guest pack)"
 	}
 	switch {
 	case n == hostfuncs.NeedEmit && !asked.Emits:
-		return "the manifest does not say emits"
+		return "the manifest does not set emits"
 	case n == hostfuncs.NeedEmit && len(grants.Emit) == 0:
 		return "grants.emit names no callback"
 	case n == hostfuncs.NeedEmit:

@@ -59,7 +59,7 @@ func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([
 		switch {
 		case err == nil && got.Kind == sayAnswer:
 			if i.answer, err = i.lane.Copy(i.answer[:0], got); err != nil {
-				return nil, end(auditrelay.CauseKilled, "its answer was not in order: "+err.Error())
+				return nil, end(auditrelay.CauseKilled, "its answer was invalid: "+err.Error())
 			}
 			if p.Due(looks) {
 				if why := i.module.workers.grown(p); why != "" {
@@ -69,7 +69,7 @@ func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([
 			return i.answer, nil
 		case err == nil && got.Kind == sayPseudonym:
 			if err := i.pseudonym(got, &x); err != nil {
-				return nil, end(auditrelay.CauseKilled, "its answer was not in order: "+err.Error())
+				return nil, end(auditrelay.CauseKilled, "its answer was invalid: "+err.Error())
 			}
 		case errors.Is(err, process.ErrDead):
 			i.module.workers.lost.Add(1)
@@ -77,10 +77,10 @@ func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([
 		case errors.Is(err, process.ErrTime):
 			next = time.Now().Add(tick)
 		default:
-			return nil, end(auditrelay.CauseKilled, "its answer was not in order")
+			return nil, end(auditrelay.CauseKilled, "its answer was invalid")
 		}
 		if ctx.Err() != nil {
-			g := end(auditrelay.CauseWallTime, "the relay wanted no answer any more")
+			g := end(auditrelay.CauseWallTime, "the relay stopped waiting for its answer")
 			g.ctx = ctx.Err()
 			return nil, g
 		}
@@ -101,9 +101,9 @@ func (i *remote) late(p *process.Process, ran, cpu, limit time.Duration) (auditr
 	allowed := limit + batchTime + grace
 	switch {
 	case ran > allowed && cpu/time.Duration(max(1, p.Used())) >= limit/2:
-		return auditrelay.CauseKilled, fmt.Sprintf("it did not answer in %v (limits.time), and had the processor", limit)
+		return auditrelay.CauseKilled, fmt.Sprintf("it did not answer within %v (limits.time), although it had the processor", limit)
 	case ran > patience*limit+allowed:
-		return auditrelay.CauseWallTime, fmt.Sprintf("it did not answer in %d times %v (limits.time), and did not get the processor", patience, limit)
+		return auditrelay.CauseWallTime, fmt.Sprintf("it did not answer within %d times %v (limits.time), since it did not get the processor", patience, limit)
 	}
 	return "", ""
 }
@@ -116,16 +116,16 @@ func (i *remote) pseudonym(m process.Message, x *exchange) error {
 	}
 	const units = 800
 	if x.fuel -= units + int64(len(i.answer)); x.fuel < 0 || i.replay == nil {
-		return errors.New("more pseudonyms than its events have fuel for")
+		return errors.New("too many pseudonyms for the fuel of its events")
 	}
 	if len(i.answer) == 0 || int(i.answer[0]) >= len(i.answer) {
-		return errors.New("a pseudonym of nothing")
+		return errors.New("a pseudonym of an empty value")
 	}
 	n := 1 + int(i.answer[0])
 	reply, ok := i.replay.Pseudonym(i.reply[:0], string(i.answer[1:n]), i.answer[n:])
 	i.reply = reply
 	if !ok {
-		return errors.New("a key that it does not have")
+		return errors.New("a key that was not granted")
 	}
 	return i.lane.Reply(process.Message{Kind: sayAnswer, Inline: reply})
 }

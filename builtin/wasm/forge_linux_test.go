@@ -79,8 +79,8 @@ func with(change func(*wire.Result)) func() wire.Result {
 // password, n}. Only object_id is granted.
 var forgeries = []forged{
 	{name: "no verdict", result: with(func(r *wire.Result) { r.Verdict = 0 })},
-	{name: "a verdict that there is not", result: with(func(r *wire.Result) { r.Verdict = 200 })},
-	{name: "a cause that there is not", result: with(func(r *wire.Result) { r.Verdict, r.Cause = wire.Failed, 99 })},
+	{name: "an unknown verdict", result: with(func(r *wire.Result) { r.Verdict = 200 })},
+	{name: "an unknown cause", result: with(func(r *wire.Result) { r.Verdict, r.Cause = wire.Failed, 99 })},
 	{name: "a text without end", result: with(func(r *wire.Result) { r.Reason = make([]byte, 1<<20) })},
 	{name: "a record to nobody", result: with(func(r *wire.Result) { r.Emits = []wire.Emit{{Target: 1, Data: []byte(`{}`)}} })},
 	{name: "a record that is no JSON", result: with(func(r *wire.Result) { r.Emits = []wire.Emit{{Data: []byte(`nonsense`)}} })},
@@ -128,7 +128,7 @@ var forgeries = []forged{
 	}},
 
 	{name: "more lines than one event may have", result: with(func(r *wire.Result) { r.Lines = make([]wire.Line, 65) })},
-	{name: "a part that there is not", answer: func(s *process.Side, b []byte) { b[5] = 0xff; send(s, b) }},
+	{name: "an unknown part", answer: func(s *process.Side, b []byte) { b[5] = 0xff; send(s, b) }},
 	{name: "fuel beyond all numbers", answer: func(s *process.Side, _ []byte) {
 		send(s, append([]byte{1, 0, 0, 0, wire.Keep, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, 0))
 	}},
@@ -143,7 +143,7 @@ var forgeries = []forged{
 	{name: "results for no event", answer: func(s *process.Side, b []byte) { send(s, append([]byte{0, 0, 0, 0}, b[4:]...)) }},
 	{name: "results for more events than there are", answer: func(s *process.Side, b []byte) { send(s, append([]byte{2, 0, 0, 0}, append(b[4:], b[4:]...)...)) }},
 	{name: "results for four thousand million events", answer: func(s *process.Side, b []byte) { send(s, append([]byte{255, 255, 255, 255}, b[4:]...)) }},
-	{name: "more than results", answer: func(s *process.Side, b []byte) { send(s, append(b, 0)) }},
+	{name: "it has data after the results", answer: func(s *process.Side, b []byte) { send(s, append(b, 0)) }},
 	{name: "less than results", answer: func(s *process.Side, b []byte) { send(s, b[:len(b)-1]) }},
 	{name: "nothing", answer: func(s *process.Side, b []byte) { send(s, nil) }},
 	{name: "a length beyond the memory", answer: func(s *process.Side, b []byte) { sendAs(s, sayAnswer, process.First, 1<<31, b) }},
@@ -166,7 +166,7 @@ var forgeries = []forged{
 	{name: "a message that nobody knows", answer: func(s *process.Side, b []byte) { sendAs(s, 99, process.First, len(b), b) }},
 	{name: "a message that is cut", answer: func(s *process.Side, _ []byte) { raw(s, []byte{1, 2, 3}) }},
 	{name: "a message that is too long", answer: func(s *process.Side, _ []byte) { raw(s, make([]byte, 4000)) }},
-	{name: "a pseudonym of nothing", answer: func(s *process.Side, _ []byte) { sendAs(s, sayPseudonym, process.First, 0, nil) }},
+	{name: "a pseudonym of an empty value", answer: func(s *process.Side, _ []byte) { sendAs(s, sayPseudonym, process.First, 0, nil) }},
 	{name: "a pseudonym under no key", answer: func(s *process.Side, _ []byte) { sendAs(s, sayPseudonym, process.First, 9, []byte("\x05otherabc")) }},
 	{name: "pseudonyms without end", answer: func(s *process.Side, _ []byte) {
 		for {

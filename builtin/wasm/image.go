@@ -24,7 +24,7 @@ type image struct {
 
 // errNoCode: the cache had an outline but not its code. The outline was then compiled itself,
 // and traps at every call.
-var errNoCode = errors.New("its compiled code is missing in the cache")
+var errNoCode = errors.New("its compiled code is not in the cache")
 
 // cached reports whether compiled code is stored.
 func (o *Options) cached() bool { return o.CacheDir != "" }
@@ -85,7 +85,7 @@ func ownCache(dir string) error {
 		return fmt.Errorf("compile cache: %w", err)
 	}
 	if info.Mode()&fs.ModePerm&0o077 != 0 {
-		return fmt.Errorf("compile cache %s: its mode is %v; it holds native code that is run, so it must be the relay's alone (chmod 700)", dir, info.Mode().Perm())
+		return fmt.Errorf("compile cache %s: its mode is %v; it contains native code that the relay runs, so only the relay may have access (chmod 700)", dir, info.Mode().Perm())
 	}
 	return nil
 }

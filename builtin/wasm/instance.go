@@ -33,7 +33,7 @@ type instance struct {
 	restore api.Function // restores the globals; nil if nothing is restored
 }
 
-var errSpent = errors.New("this instance failed before, or was closed; open a new one")
+var errSpent = errors.New("this instance has failed or is closed; open a new one")
 
 func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 	if err := m.budget.reserve(m.limits.Footprint()); err != nil {
@@ -174,7 +174,7 @@ func (m *Module) failed(f *filter.Error, start int64) {
 		return // the host's fault
 	}
 	if m.breaker.fail(f.Cause, start) {
-		m.log.Error("a guest failed on many events in a row and rests: its callbacks' events stay pending",
+		m.log.Error("a guest failed on many events in a row, so its breaker is open: its callbacks' events stay pending",
 			"filter", m.name, "failures", m.breaker.failures, "cause", f.Cause, "error", f.Err)
 	}
 }
@@ -207,7 +207,7 @@ func decide(answer int32) (auditrelay.Verdict, error) {
 	case 2:
 		return auditrelay.Drop, nil
 	case 0:
-		return auditrelay.NoVerdict, &filter.Error{Cause: auditrelay.CauseProtocol, Err: fmt.Errorf("%s returned 0, which is no verdict: expected 1 (keep) or 2 (drop)", exportEvent)}
+		return auditrelay.NoVerdict, &filter.Error{Cause: auditrelay.CauseProtocol, Err: fmt.Errorf("%s returned 0, which is not a verdict: expected 1 (keep) or 2 (drop)", exportEvent)}
 	}
 	return auditrelay.NoVerdict, &filter.Error{Cause: auditrelay.CauseProtocol, Err: fmt.Errorf("%s returned %d: expected 1 (keep) or 2 (drop)", exportEvent, answer)}
 }
@@ -221,7 +221,7 @@ func (i *instance) failure(err error) *filter.Error {
 	switch {
 	case i.state.GrowthRefused() && (!fromHost || host.Cause == auditrelay.CauseTrap):
 		cause = auditrelay.CauseMemory
-		err = fmt.Errorf("a growth of its memory beyond %v was refused: %w", i.module.limits.Memory, err)
+		err = fmt.Errorf("it could not grow its memory beyond %v: %w", i.module.limits.Memory, err)
 	case fromHost:
 		cause, err = host.Cause, host.Err
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

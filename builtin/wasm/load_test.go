@@ -48,7 +48,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"hostile/start-traps", nil, []string{"start function: wasm error: unreachable", "$0()"}},
 		{"hostile/init-loop", nil, []string{"out_of_fuel", "1000000000 units"}},
 		{"hostile/init-loop", func(o *wasm.Options) { o.Limits.InitFuel, o.Limits.InitTime = 1<<50, 1 }, []string{"out_of_fuel", "on the processor"}},
-		{"hostile/keep", func(o *wasm.Options) { o.SHA256 = strings.Repeat("0", 64) }, []string{"sha256", "not the pinned one"}},
+		{"hostile/keep", func(o *wasm.Options) { o.SHA256 = strings.Repeat("0", 64) }, []string{"sha256", "not the pinned digest"}},
 		{"hostile/keep", func(o *wasm.Options) { o.Config = []byte("[1]") }, []string{"config", "not a JSON object"}},
 		{"hostile/keep", func(o *wasm.Options) { o.Grants.Write = []string{"a..b"} }, []string{"grants", "write[0]", "a..b"}},
 		{"hostile/keep", func(o *wasm.Options) { o.Limits.Module = 10 }, []string{"limits.module"}},

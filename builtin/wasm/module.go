@@ -119,7 +119,7 @@ func (m *Module) load(ctx context.Context, o Options) error {
 		return err
 	}
 	if o.RequireLocks && (len(o.Worker) == 0 || !process.Supported) {
-		return errors.New("a locked worker process is required, and there is none: this system has no worker processes, or Options.Worker is empty")
+		return errors.New("a locked worker process is required, but this system has no worker processes, or Options.Worker is empty")
 	}
 	if len(o.Worker) > 0 && process.Supported {
 		err = m.loadApart(ctx, o, img)
@@ -161,7 +161,7 @@ func (m *Module) loadApart(ctx context.Context, o Options, img image) (err error
 	}
 	m.first = first
 	if l := m.Locks(); o.RequireLocks && !l.Hold {
-		return fmt.Errorf("its worker process could not be locked in, as is required: %s", strings.Join(l.Missing, " "))
+		return fmt.Errorf("its worker process could not be confined as required: %s", strings.Join(l.Missing, " "))
 	}
 	return nil
 }

@@ -174,7 +174,7 @@ func (l Limits) check() error {
 		}
 	}
 	if l.Memory > maxMemory {
-		errs = append(errs, &auditrelay.OptionError{Path: "limits.memory", Err: fmt.Errorf("a guest's memory is at most %v", auditrelay.ByteSize(maxMemory))})
+		errs = append(errs, &auditrelay.OptionError{Path: "limits.memory", Err: fmt.Errorf("at most %v for a guest's memory", auditrelay.ByteSize(maxMemory))})
 	}
 	for _, c := range []struct {
 		name        string
@@ -184,11 +184,11 @@ func (l Limits) check() error {
 		{"edit_bytes", int64(l.EditBytes), int64(auditrelay.MaxEditBytes)},
 	} {
 		if c.value > c.most {
-			errs = append(errs, &auditrelay.OptionError{Path: "limits." + c.name, Err: fmt.Errorf("more than the engine keeps: at most %d", c.most)})
+			errs = append(errs, &auditrelay.OptionError{Path: "limits." + c.name, Err: fmt.Errorf("at most %d: the engine stores no more", c.most)})
 		}
 	}
 	if l.Stack > maxStack {
-		errs = append(errs, &auditrelay.OptionError{Path: "limits.stack", Err: fmt.Errorf("a guest's stack is at most %v", auditrelay.ByteSize(maxStack))})
+		errs = append(errs, &auditrelay.OptionError{Path: "limits.stack", Err: fmt.Errorf("at most %v for a guest's stack", auditrelay.ByteSize(maxStack))})
 	}
 	return errors.Join(errs...)
 }

@@ -62,7 +62,7 @@ func (m *Module) prepare(o Options) (img image, given []grant, err error) {
 	}
 	sum := sha256.Sum256(o.Wasm)
 	if o.SHA256 != "" && !strings.EqualFold(o.SHA256, hex.EncodeToString(sum[:])) {
-		return img, nil, &auditrelay.OptionError{Path: "sha256", Err: fmt.Errorf("the module's digest is %x, not the pinned one: was it rebuilt or replaced?", sum)}
+		return img, nil, &auditrelay.OptionError{Path: "sha256", Err: fmt.Errorf("the module's digest is %x, not the pinned digest: was the module rebuilt or replaced?", sum)}
 	}
 	if img, err = m.image(o, sum); err != nil {
 		return img, nil, err

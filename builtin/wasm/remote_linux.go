@@ -110,9 +110,9 @@ func (i *remote) start(ctx context.Context, p *process.Process) error {
 
 // lie kills a worker that violated the protocol when it started an instance.
 func (i *remote) lie(err error) *filter.Error {
-	i.lane.Process.Kill("its answer was not in order")
+	i.lane.Process.Kill("its answer was invalid")
 	i.drop()
-	return &filter.Error{Cause: auditrelay.CauseInit, Err: fmt.Errorf("its worker process was ended: its answer was not in order: %w", err)}
+	return &filter.Error{Cause: auditrelay.CauseInit, Err: fmt.Errorf("its worker process was ended: its answer was invalid: %w", err)}
 }
 
 // drop releases the lane.
@@ -222,7 +222,7 @@ func (i *remote) alone(ctx context.Context, call *filter.Call) (auditrelay.Verdi
 	}
 	defer func() {
 		i.drop()
-		p.Kill("it was for one event")
+		p.Kill("it was started for one event")
 	}()
 	if err := i.start(ctx, p); err != nil {
 		if f, ok := errors.AsType[*filter.Error](err); ok {
@@ -243,7 +243,7 @@ func (i *remote) alone(ctx context.Context, call *filter.Call) (auditrelay.Verdi
 		return auditrelay.NoVerdict, &filter.Error{Cause: auditrelay.CauseWallTime, Err: g.ctx}
 	}
 	f := g.error()
-	f.Final, f.Err = true, fmt.Errorf("twice, the second time alone in a fresh one: %w", f.Err)
+	f.Final, f.Err = true, fmt.Errorf("twice, the second time alone in a new one: %w", f.Err)
 	return auditrelay.NoVerdict, f
 }
 
@@ -262,7 +262,7 @@ func (i *remote) batch(ctx context.Context, calls []filter.Call, verdicts []audi
 	}
 	request, sent, fuel := i.request(calls)
 	if sent == 0 {
-		return 0, nil, &filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: errors.New("the event, as filters made it, is larger than its worker's memory for it")}
+		return 0, nil, &filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: errors.New("the filtered event is larger than its worker's memory for it")}
 	}
 	x := exchange{limit: i.module.limits.Time, events: sent, fuel: fuel}
 	answer, g := i.exchange(ctx, process.Message{Kind: sayEvents, Length: uint32(request)}, x)
@@ -273,9 +273,9 @@ func (i *remote) batch(ctx context.Context, calls []filter.Call, verdicts []audi
 	decided, err, lie := i.take(calls[:sent], verdicts, answer)
 	i.trim(len(answer))
 	if lie != nil {
-		i.lane.Process.Kill("its answer was not in order")
+		i.lane.Process.Kill("its answer was invalid")
 		i.drop()
-		return 0, &gone{cause: auditrelay.CauseKilled, why: "its answer was not in order: " + lie.Error(), suspect: min(decided, sent-1)}, nil //nolint:nilerr // it says so in gone
+		return 0, &gone{cause: auditrelay.CauseKilled, why: "its answer was invalid: " + lie.Error(), suspect: min(decided, sent-1)}, nil //nolint:nilerr // it says so in gone
 	}
 	return decided, nil, err
 }

@@ -192,7 +192,7 @@ func (l *lane) open(ctx context.Context) error {
 // answer sends out as the answer, if it fits.
 func (l *lane) answer(out []byte) error {
 	if len(out) > len(l.side.Out()) {
-		return errors.New("an answer without room")
+		return errors.New("an answer is too large")
 	}
 	return l.side.Send(process.Message{Kind: sayAnswer, Offset: process.First, Length: uint32(len(out) - process.First)})
 }
@@ -201,7 +201,7 @@ func (l *lane) answer(out []byte) error {
 // too long.
 func (l *lane) judge(ctx context.Context, request []byte) error {
 	if len(request) < 4 {
-		return errors.New("a request that ends too early")
+		return errors.New("a request ends too early")
 	}
 	count := binary.LittleEndian.Uint32(request)
 	request = request[4:]
@@ -223,7 +223,7 @@ func (l *lane) judge(ctx context.Context, request []byte) error {
 			if decided > 0 {
 				break
 			}
-			l.fail(&filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: errors.New("what it made of one event has no room")})
+			l.fail(&filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: errors.New("its result for one event is too large")})
 		}
 		l.answered = len(wire.AppendResult(out[:l.answered], &l.result))
 		decided++
@@ -325,7 +325,7 @@ func (l *lane) say(level slog.Level, text func() string) {
 func (l *lane) pseudonym(dst []byte, key string, value []byte) []byte {
 	out := l.side.Out()
 	if len(key) > 255 || l.answered+1+len(key)+len(value) > len(out) {
-		panic(&filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: errors.New("hmac: the value has no room")})
+		panic(&filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: errors.New("hmac: the value is too large")})
 	}
 	ask := append(append(append(out[:l.answered], byte(len(key))), key...), value...)
 	err := l.side.Send(process.Message{Kind: sayPseudonym, Offset: uint32(l.answered), Length: uint32(len(ask) - l.answered)})

@@ -210,7 +210,7 @@ func (w *workers) grown(p *process.Process) string {
 	base := w.base.Load()
 	most := max(workerMemory, base+workerMemory/2) + int64(max(1, p.Used()))*w.instanceMemory() + 16*max(0, int64(w.module.limits.EventBytes)-1<<20)
 	if has := p.Memory(); has > most {
-		return fmt.Sprintf("it took %v of memory, of %v that its guests and itself may", auditrelay.ByteSize(has), auditrelay.ByteSize(most))
+		return fmt.Sprintf("it used %v of memory; the limit for it and its guests is %v", auditrelay.ByteSize(has), auditrelay.ByteSize(most))
 	}
 	return ""
 }

@@ -140,11 +140,11 @@ func (t *Transit) ask(ctx context.Context, message []byte) ([]byte, error) {
 		} `json:"data"`
 	}
 	if err := json.Unmarshal(answer, &got); err != nil {
-		return nil, errors.New("its answer is no JSON")
+		return nil, errors.New("its answer is not JSON")
 	}
 	signature, err := base64.StdEncoding.DecodeString(got.Data.Signature[strings.LastIndexByte(got.Data.Signature, ':')+1:])
 	if err != nil || !ed25519.Verify(t.key, message, signature) {
-		return nil, errors.New("its signature is not one of public_key: was the key rotated there?")
+		return nil, errors.New("public_key does not verify its signature: was the key rotated there?")
 	}
 	return signature, nil
 }

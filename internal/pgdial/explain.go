@@ -37,9 +37,9 @@ func hint(code string) string {
 	case "40001", "40P01":
 		return ": another transaction was in the way"
 	case "42704":
-		return ": a parameter of the connection string is not known there"
+		return ": the server does not know a parameter of the connection string"
 	case "08P01":
-		return ": it, or a pooler before it, does not take the way the relay connects; for PgBouncer see ignore_startup_parameters"
+		return ": it, or a pooler in front of it, refuses the relay's startup parameters; for PgBouncer see ignore_startup_parameters"
 	case "53100":
 		return ": its disk is full"
 	case "53300":
@@ -153,7 +153,7 @@ func explain(err error) error {
 		return &explained{text: text}
 	}
 	if errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err) {
-		return &explained{text: "the server did not answer in time: it stands still, cannot be reached, or waits for a lock", cause: context.DeadlineExceeded}
+		return &explained{text: "the server did not answer in time: it hangs, cannot be reached, or waits for a lock", cause: context.DeadlineExceeded}
 	}
 	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, pgconn.ErrConnClosed, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, end) {
@@ -175,7 +175,7 @@ func attributes(err error) string {
 		pgconn.ErrStandbyConnection:   "it is a standby",
 	} {
 		if errors.Is(err, known) {
-			return "the server is not one that target_session_attrs asks for: " + text
+			return "the server does not match target_session_attrs: " + text
 		}
 	}
 	return ""
@@ -199,10 +199,10 @@ func tlsFailure(err error) string {
 		return "TLS failed: the server answered " + e.Error()
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "TLS failed: what answers there does not speak it"
+		return "TLS failed: the server does not use it"
 	}
 	if strings.Contains(err.Error(), refusedTLS) {
-		return "TLS failed: the server offers none, and sslmode asks for it"
+		return "TLS failed: the server does not offer TLS, and sslmode requires it"
 	}
 	return ""
 }
@@ -211,16 +211,16 @@ func tlsFailure(err error) string {
 // text.
 func byText(text string) string {
 	for _, known := range []struct{ part, say string }{
-		{"channel binding", "the server cannot bind the log-in to its TLS connection, and channel_binding asks for it"},
+		{"channel binding", "the server does not support channel binding, and channel_binding requires it"},
 		{"tls:", "TLS failed"},
-		{"SCRAM", "the server's proof that it knows the password is wrong, or it asks for a way to log in that is not supported"},
-		{"authentication", "the server asks for a way to log in that is not supported or not allowed"},
-		{"encode", "a column has another type than it should: the tables were altered"},
-		{"scan", "an answer of the server has another type than it should: the tables were altered"},
-		{"unexpected message", "what answers there does not speak Postgres's protocol"},
-		{"message type", "what answers there does not speak Postgres's protocol"},
-		{"message length", "what answers there does not speak Postgres's protocol"},
-		{"body length", "what answers there does not speak Postgres's protocol"},
+		{"SCRAM", "the server's proof that it knows the password is wrong, or it requires an unsupported authentication method"},
+		{"authentication", "the server requires an authentication method that is not supported or not allowed"},
+		{"encode", "a column has an unexpected type: the tables were altered"},
+		{"scan", "an answer of the server has an unexpected type: the tables were altered"},
+		{"unexpected message", "the server does not use Postgres's protocol"},
+		{"message type", "the server does not use Postgres's protocol"},
+		{"message length", "the server does not use Postgres's protocol"},
+		{"body length", "the server does not use Postgres's protocol"},
 		{"bad connection", "the server closed the connection"},
 	} {
 		if strings.Contains(text, known.part) {

@@ -50,7 +50,7 @@ func Parse(url auditrelay.Secret) (c *pgx.ConnConfig, schema string, err error) 
 }
 
 var (
-	errUnescaped = errors.New("it is no connection string: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with what is special in the password escaped (%40 for @, %2F for /, %23 for #, %25 for %)")
+	errUnescaped = errors.New("it is not a connection string: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password escaped (%40 for @, %2F for /, %23 for #, %25 for %)")
 	errFile      = errors.New("a file that it names (sslrootcert, sslcert, sslkey, servicefile) cannot be read or used")
 	errOption    = errors.New("one of its parameters has a value that cannot be used: see sslmode, target_session_attrs, connect_timeout, channel_binding, port")
 )

@@ -62,7 +62,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("LiteLLM's: %q, %v, %v", schema, c, err)
 	}
 	for text, want := range map[string]string{
-		"": "required", "mysql://u:p@h/db": "no connection string", "postgres://u:p@h:port/db": "port",
+		"": "required", "mysql://u:p@h/db": "it is not a connection string", "postgres://u:p@h:port/db": "port",
 		"postgres://u:p@h/db?sslmode=bogus": "sslmode", "postgres://u:p@h/db?target_session_attrs=best": "target_session_attrs",
 		"postgres://u:p@h/db?sslmode=verify-full&sslrootcert=/no/such/file": "sslrootcert",
 		"postgres://u:p@h/db?application_name=a@b":                          "%40",
@@ -114,15 +114,15 @@ func TestExplainSaysWhichFailureItWas(t *testing.T) {
 		"closed":     {tcp(closed, "sslmode=disable"), "closed the connection"},
 		"refused":    {tcp("127.0.0.1:1", "sslmode=disable"), "connection refused"},
 		"hung":       {tcp(hung, "sslmode=disable"), "did not answer in time"},
-		"no TLS":     {tcp(plain, "sslmode=require"), "TLS failed: the server offers none"},
-		"other":      {tcp(web, "sslmode=disable"), "does not speak Postgres's protocol"},
+		"no TLS":     {tcp(plain, "sslmode=require"), "TLS failed: the server does not offer TLS"},
+		"other":      {tcp(web, "sslmode=disable"), "does not use Postgres's protocol"},
 		"reset":      {tcp(refusing, "sslmode=require"), "closed the connection"},
 		"role":       {server.URL("stranger", "postgres") + " password=hunter2", "SQLSTATE 28"},
 		"database":   {server.URL("owner", "nowhere"), "SQLSTATE 3D000"},
 		"full":       {server.URL("limited", "postgres"), "it has no connection left"},
-		"attributes": {server.URL("owner", "postgres") + " target_session_attrs=standby", "target_session_attrs asks for"},
-		"parameter":  {server.URL("owner", "postgres") + " hunter2=1", "a parameter of the connection string is not known"},
-		"several":    {"postgres://u:hunter2@127.0.0.1:1," + plain + "/db?sslmode=require&connect_timeout=1", "offers none"},
+		"attributes": {server.URL("owner", "postgres") + " target_session_attrs=standby", "does not match target_session_attrs"},
+		"parameter":  {server.URL("owner", "postgres") + " hunter2=1", "the server does not know a parameter of the connection string"},
+		"several":    {"postgres://u:hunter2@127.0.0.1:1," + plain + "/db?sslmode=require&connect_timeout=1", "does not offer TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _, err := pgdial.Parse(auditrelay.Secret(tt.url))

@@ -136,7 +136,7 @@ func Read(answer, data []byte) (time.Time, error) {
 	return read(answer, sum[:], nil)
 }
 
-var errAnswer = errors.New("its answer is no time-stamp response")
+var errAnswer = errors.New("its answer is not a time-stamp response")
 
 // read checks which data an answer is for. A nil nonce is not compared.
 func read(answer, digest []byte, nonce *big.Int) (at time.Time, err error) {
@@ -160,7 +160,7 @@ func read(answer, digest []byte, nonce *big.Int) (at time.Time, err error) {
 		return at, errAnswer
 	}
 	if !i.Imprint.Algorithm.Algorithm.Equal(oidSHA256) || !bytes.Equal(i.Imprint.Digest, digest) {
-		return at, errors.New("the token is about something else")
+		return at, errors.New("the token is for other data")
 	}
 	if nonce != nil && (i.Nonce == nil || i.Nonce.Cmp(nonce) != 0) {
 		return at, errors.New("the token answers another request")

@@ -160,7 +160,7 @@ func compareSums(want []expected, got []proof.Hash, open []openLog) []lineFault 
 		case line[i] == 0:
 			gone = append(gone, i)
 		case line[i] < highest[of]:
-			faults = append(faults, lineFault{Reordered, line[i], want[i].sequence, "it stands before what was delivered earlier", i})
+			faults = append(faults, lineFault{Reordered, line[i], want[i].sequence, "it comes before records that were delivered earlier", i})
 		default:
 			highest[of] = line[i]
 		}
@@ -170,18 +170,18 @@ func compareSums(want []expected, got []proof.Hash, open []openLog) []lineFault 
 		case known[got[n-1]]:
 			faults = append(faults, lineFault{Added, n, 0, "it is there twice", -1})
 		case len(gone) > 0:
-			faults = append(faults, lineFault{Altered, n, want[gone[0]].sequence, "it is not what was delivered", gone[0]})
+			faults = append(faults, lineFault{Altered, n, want[gone[0]].sequence, "its content is not what was delivered", gone[0]})
 			gone = gone[1:]
 		case n >= newer:
 			faults = append(faults, lineFault{"", n, 0, "", -1})
 		default:
-			faults = append(faults, lineFault{Added, n, 0, "no log states it", -1})
+			faults = append(faults, lineFault{Added, n, 0, "it is in no log", -1})
 		}
 	}
 	for _, i := range gone {
-		what := "the record is not there"
+		what := "the record is missing"
 		if want[i].tombstone {
-			what = "the tombstone is not there"
+			what = "the tombstone is missing"
 		}
 		faults = append(faults, lineFault{Missing, 0, want[i].sequence, what, i})
 	}

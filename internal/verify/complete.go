@@ -83,7 +83,7 @@ func (r *Report) completeness(l *log, before func(origin string) *log) {
 			continue
 		}
 		if !l.holes && !unknown {
-			r.Fault(Fault{Missing, l.origin, 0, l.complete, fmt.Sprintf("the log says that all before %d is stated, and states nothing of it", l.floor)})
+			r.Fault(Fault{Missing, l.origin, 0, l.complete, fmt.Sprintf("the log claims to cover all events before %d, but does not contain this one", l.floor)})
 			break
 		}
 		if sequences == nil {

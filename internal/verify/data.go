@@ -86,11 +86,11 @@ func (v *verifier) checkObjects(names []string, stated []*payload) {
 		v.Objects++
 		name, ok := place(p.Key)
 		if !ok {
-			v.Fault(Fault{Missing, p.Key, 0, p.first(), fmt.Sprintf("payload %d is not there: %d records", p.Number, p.Records)})
+			v.Fault(Fault{Missing, p.Key, 0, p.first(), fmt.Sprintf("payload %d is missing: %d records", p.Number, p.Records)})
 			continue
 		}
 		if before := taken[name]; before != nil && !before.redelivered(p) {
-			v.Fault(Fault{Altered, name, 0, 0, fmt.Sprintf("payload %d was delivered there as well: it stands in the place of another", p.Number)})
+			v.Fault(Fault{Altered, name, 0, 0, fmt.Sprintf("payload %d was delivered there too: one replaced the other", p.Number)})
 			continue
 		}
 		taken[name] = p
@@ -159,7 +159,7 @@ func (v *verifier) checkObject(name string, p *payload, others ...*payload) {
 	}
 	faults, size := v.checkRecords(o, p, same)
 	if !same && len(faults) == 0 {
-		faults = append(faults, lineFault{category: Altered, what: "its stored bytes are not what was delivered, although its records are"})
+		faults = append(faults, lineFault{category: Altered, what: "its records are what was delivered, but its stored bytes differ"})
 	}
 	for _, f := range faults {
 		v.Fault(Fault{f.category, name, f.line, f.sequence, f.what})
@@ -227,7 +227,7 @@ func (v *verifier) unstated(name string, batches bool) {
 	switch {
 	case m != nil:
 	case batches && partition.MatchString(name):
-		v.Fault(Fault{Added, name, 0, 0, "no log states it, and it is not named as the relay names its objects"})
+		v.Fault(Fault{Added, name, 0, 0, "it is in no log, and its name is not one that the relay uses"})
 		return
 	default:
 		v.Unattested = append(v.Unattested, name)
@@ -236,7 +236,7 @@ func (v *verifier) unstated(name string, batches bool) {
 	from, err := strconv.ParseUint(m[3], 10, 64)
 	to, err2 := strconv.ParseUint(m[4], 10, 64)
 	if err != nil || err2 != nil || from >= to {
-		v.Fault(Fault{Added, name, 0, 0, "no log states it, and the relay names no object like that"})
+		v.Fault(Fault{Added, name, 0, 0, "it is in no log, and its name is not one that the relay uses"})
 		return
 	}
 	ours := false
@@ -246,12 +246,12 @@ func (v *verifier) unstated(name string, batches bool) {
 			continue
 		}
 		if ours = true; l.covers(from) && l.covers(to-1) {
-			v.Fault(Fault{Added, name, 0, 0, "no log states it, and the log is complete there"})
+			v.Fault(Fault{Added, name, 0, 0, "it is in no log, and the log is complete there"})
 			return
 		}
 	}
 	if !ours {
-		v.Fault(Fault{Added, name, 0, 0, fmt.Sprintf("it belongs to journal %s, incarnation %s, which has no signed log here", m[1], m[2])})
+		v.Fault(Fault{Added, name, 0, 0, fmt.Sprintf("it belongs to journal %s, incarnation %s, but that has no signed log here", m[1], m[2])})
 		return
 	}
 	v.Unattested = append(v.Unattested, name)
@@ -396,7 +396,7 @@ func (v *verifier) lines(names []string, ended bool, most int) (out []fileLine, 
 			}
 			v.Fault(Fault{category, name, n, 0, err.Error()})
 		case full:
-			v.Fault(Fault{Added, name, n + 1, 0, fmt.Sprintf("it goes on after %d lines more than logs state: the rest was not looked at", maxStrange)})
+			v.Fault(Fault{Added, name, n + 1, 0, fmt.Sprintf("it has more than %d lines that are in no log: the rest was not checked", maxStrange)})
 			return out, false
 		}
 	}

@@ -99,14 +99,14 @@ func proven(f *proof.File, keys *Keys, o FileOptions) (*Proven, error) {
 	entry, err := proof.ParseEntry(e.Entry)
 	outcome, ok := entry.(proof.Outcome)
 	if err != nil || !ok {
-		return nil, errors.New("the leaf is of no event's outcome")
+		return nil, errors.New("the leaf is not the outcome of an event")
 	}
 	if outcome.Outcome == 0 {
-		return nil, errors.New("the leaf leaves the outcome to another one")
+		return nil, errors.New("the leaf has no outcome: another leaf has it")
 	}
 	journal, incarnation, lane, err := proof.ParseOrigin(c.Origin)
 	if err != nil || lane == "" {
-		return nil, errors.New("the log is not one of what was delivered")
+		return nil, errors.New("the log is not that of a callback")
 	}
 	p := &Proven{Origin: c.Origin, Callback: lane, Sequence: outcome.Sequence, Outcome: outcomeNames[outcome.Outcome],
 		Delivered: deliveredNames[outcome.Delivered]}
@@ -124,7 +124,7 @@ func proven(f *proof.File, keys *Keys, o FileOptions) (*Proven, error) {
 	}
 	if len(e.Statement) > 0 {
 		if proof.Commit(e.ReceiptSalt, sha256.Sum256(e.Statement)) != outcome.Receipt {
-			return nil, errors.New("the receipt is not the one that the log commits to")
+			return nil, errors.New("the receipt does not match the log")
 		}
 		r, err := proof.ParseReceipt(e.Statement, e.Trail)
 		if err != nil {
@@ -144,7 +144,7 @@ func (p *Proven) besides(c proof.Checkpoint, e *proof.Evidence, outcome proof.Ou
 	entry, err := proof.ParseEntry(e.Possible)
 	possible, ok := entry.(proof.Outcome)
 	if err != nil || !ok || possible.Sequence != outcome.Sequence || !possible.IsPossible() {
-		return errors.New("the possible delivery is none of the event")
+		return errors.New("the possible delivery belongs to another event")
 	}
 	if e.PossibleIndex >= c.Size || tlog.CheckRecord(e.PossibleHashes, int64(c.Size), c.Root, int64(e.PossibleIndex), proof.LeafHash(e.Possible)) != nil {
 		return errors.New("the possible delivery is not in the signed log")
@@ -178,15 +178,15 @@ func (p *Proven) accepted(keys *Keys, e *proof.Evidence, outcome proof.Outcome, 
 	entry, err := proof.ParseEntry(e.Accepted)
 	a, ok := entry.(proof.Accepted)
 	if err != nil || !ok || a.Sequence != outcome.Sequence || proof.LeafHash(e.Accepted) != outcome.Accepted {
-		return errors.New("the event as accepted is not the one that the outcome is of")
+		return errors.New("the accepted event does not belong to the outcome")
 	}
 	c, err := keys.Open(e.AcceptedHead)
 	if err != nil {
-		return fmt.Errorf("of what was accepted: %w", err)
+		return fmt.Errorf("the log of accepted events: %w", err)
 	}
 	if c.Origin != origin || e.AcceptedIndex >= c.Size ||
 		tlog.CheckRecord(e.AcceptedHashes, int64(c.Size), c.Root, int64(e.AcceptedIndex), proof.LeafHash(e.Accepted)) != nil {
-		return errors.New("the event is not in the signed log of what was accepted")
+		return errors.New("the event is not in the signed log of accepted events")
 	}
 	p.Accepted = time.Unix(0, a.Received).UTC()
 	for _, data := range [][]byte{document, line(document)} {

@@ -58,10 +58,10 @@ func (k *Keys) Rotate(list []byte) (wrong []error) {
 	}
 	var records []string
 	if err := json.Unmarshal(list, &records); err != nil {
-		return []error{errors.New("its records of the signer's rotations cannot be read")}
+		return []error{errors.New("its records of key rotations cannot be read")}
 	}
 	if again, err := json.Marshal(records); err != nil || !bytes.Equal(again, list) {
-		wrong = append(wrong, errors.New("its records of the signer's rotations were changed"))
+		wrong = append(wrong, errors.New("its records of key rotations were changed"))
 	}
 	var changes [][2]string // from, to
 	for _, record := range records {
@@ -96,7 +96,7 @@ func (k *Keys) Open(signed []byte) (proof.Checkpoint, error) {
 		if _, unknown := errors.AsType[*note.UnverifiedNoteError](err); unknown {
 			return c, errors.New("its checkpoint is not signed by a known key")
 		}
-		return c, errors.New("its checkpoint is not valid, or its signature is not")
+		return c, errors.New("its checkpoint or the checkpoint's signature is not valid")
 	}
 	if _, _, _, err := proof.ParseOrigin(c.Origin); err != nil {
 		return c, err

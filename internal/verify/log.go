@@ -115,7 +115,7 @@ func (v *verifier) readBundle(name, set string) *bundle {
 	}
 	files, err := proof.ReadBundle(content)
 	if err != nil || len(files) == 0 || files[0].Name != proof.CheckpointName {
-		v.Fault(Fault{Altered, name, 0, 0, "it is not a bundle of proofs, or was changed"})
+		v.Fault(Fault{Altered, name, 0, 0, "it is not a bundle of proofs, or it was changed"})
 		return nil
 	}
 	b := &bundle{name: name, set: set, signed: files[0].Data, files: files[1:]}
@@ -205,7 +205,7 @@ func (v *verifier) build(l *log) {
 		if before != nil && before.checkpoint.Size == size {
 			what := "it is there twice, also as " + before.name
 			if before.checkpoint.Root != b.checkpoint.Root {
-				v.Fault(Fault{Forged, b.name, 0, 0, fmt.Sprintf("two checkpoints of size %d contradict each other, the other is in %s", size, before.name)})
+				v.Fault(Fault{Forged, b.name, 0, 0, fmt.Sprintf("two checkpoints of size %d contradict each other; the other is in %s", size, before.name)})
 			} else {
 				v.Fault(Fault{Added, b.name, 0, 0, what})
 			}
@@ -225,7 +225,7 @@ func (v *verifier) build(l *log) {
 			s.push(l.leaves[s.size])
 		}
 		if s.root() != b.checkpoint.Root {
-			v.Fault(Fault{Forged, b.name, 0, 0, fmt.Sprintf("its leaves do not have the root that its checkpoint signs, at size %d", size)})
+			v.Fault(Fault{Forged, b.name, 0, 0, fmt.Sprintf("its leaves do not match the root that its checkpoint signs, at size %d", size)})
 			// Ignore everything unsigned.
 			l.leaves, l.entries = l.leaves[:l.checked], l.entries[:l.checked]
 			s = stack{}
@@ -251,7 +251,7 @@ func (v *verifier) take(l *log, b *bundle) bool {
 	for _, f := range b.files {
 		level, index, width, ok := parseTile(f.Name)
 		if !ok || width == 0 {
-			return bad(Altered, fmt.Sprintf("it has a file %.80q, which is none of a log", f.Name))
+			return bad(Altered, fmt.Sprintf("it has a file %.80q, which is not part of a log", f.Name))
 		}
 		switch {
 		case level < 0:
@@ -263,15 +263,15 @@ func (v *verifier) take(l *log, b *bundle) bool {
 				entries[index*proof.TileWidth+uint64(i)] = e
 			}
 		case len(f.Data) != width*len(zero):
-			return bad(Altered, f.Name+" has another size than its name says")
+			return bad(Altered, f.Name+" does not have the size that its name says")
 		case level == 0:
 			for i := range width {
 				at, h := index*proof.TileWidth+uint64(i), proof.Hash(f.Data[i*len(zero):][:len(zero)])
 				switch have := uint64(len(l.leaves)); {
 				case at >= size:
-					return bad(Altered, f.Name+" reaches beyond the checkpoint")
+					return bad(Altered, f.Name+" extends beyond the checkpoint")
 				case at < have && l.leaves[at] != h:
-					return bad(Altered, fmt.Sprintf("%s has another leaf %d than an earlier bundle", f.Name, at))
+					return bad(Altered, fmt.Sprintf("leaf %[2]d in %[1]s differs from that in an earlier bundle", f.Name, at))
 				case at == have:
 					l.leaves, l.entries = append(l.leaves, h), append(l.entries, nil)
 				case at > have:
@@ -283,7 +283,7 @@ func (v *verifier) take(l *log, b *bundle) bool {
 			for i := range width {
 				at := index*proof.TileWidth + uint64(i)
 				if (at+1)*span > uint64(len(l.leaves)) || rootOf(l.leaves[at*span:(at+1)*span]) != proof.Hash(f.Data[i*len(zero):][:len(zero)]) {
-					return bad(Altered, f.Name+" is not made of the leaves below it")
+					return bad(Altered, f.Name+" does not match the leaves below it")
 				}
 			}
 		}
@@ -293,7 +293,7 @@ func (v *verifier) take(l *log, b *bundle) bool {
 			continue // withheld
 		}
 		if at >= uint64(len(l.leaves)) || proof.LeafHash(e) != l.leaves[at] {
-			return bad(Altered, fmt.Sprintf("entry %d is not what its leaf says", at))
+			return bad(Altered, fmt.Sprintf("entry %d does not match its leaf", at))
 		}
 		l.entries[at] = e
 	}
@@ -414,7 +414,7 @@ func (v *verifier) checkChain() {
 			continue // no predecessor, or its last signed head was never published
 		}
 		if rootOf(before.leaves[:l.begin.PreviousSize]) != l.begin.PreviousRoot {
-			v.Fault(Fault{Forged, l.origin, 0, 0, fmt.Sprintf("it follows %s at %d leaves, and that had others", l.begin.Previous, l.begin.PreviousSize)})
+			v.Fault(Fault{Forged, l.origin, 0, 0, fmt.Sprintf("it names the first %[2]d leaves of %[1]s as its predecessor, and they differ", l.begin.Previous, l.begin.PreviousSize)})
 		}
 	}
 }
@@ -435,9 +435,9 @@ func (v *verifier) checkPins() error {
 			if l != nil {
 				have = l.size()
 			}
-			v.Fault(Fault{Truncated, object, 0, 0, fmt.Sprintf("%s had %d leaves, and has %d now: what followed was taken away", c.Origin, c.Size, have)})
+			v.Fault(Fault{Truncated, object, 0, 0, fmt.Sprintf("%s had %d leaves, and has %d now: the newest were removed", c.Origin, c.Size, have)})
 		case c.Size > 0 && rootOf(l.leaves[:c.Size]) != c.Root:
-			v.Fault(Fault{Forged, object, 0, 0, fmt.Sprintf("%s was replaced: its first %d leaves are others than they were", c.Origin, c.Size)})
+			v.Fault(Fault{Forged, object, 0, 0, fmt.Sprintf("%s was replaced: its first %d leaves differ from before", c.Origin, c.Size)})
 		}
 	})
 }

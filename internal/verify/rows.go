@@ -104,16 +104,16 @@ type statedRecord struct {
 
 // is returns the fault of a row whose document has the digest sum. Empty means no fault.
 func (s *statedRow) is(sum proof.Hash, tombstone bool) (wrong string) {
-	wrong = fmt.Sprintf("its record is not what was delivered until %s; if it was delivered again since then, by a replay, verify again after the next checkpoint", time.Unix(s.until, 0).UTC().Format(time.RFC3339))
+	wrong = fmt.Sprintf("its record is not what was delivered until %s; if a replay has delivered it again since then, verify again after the next checkpoint", time.Unix(s.until, 0).UTC().Format(time.RFC3339))
 	for _, r := range s.records {
 		switch {
 		case r.digest != sum && r.digest != zero:
 		case r.tombstone == tombstone:
 			return ""
 		case tombstone:
-			wrong = "it is a record, and is called a tombstone"
+			wrong = "it is marked as a tombstone, but is a record"
 		default:
-			wrong = "it is a tombstone, and is called a record"
+			wrong = "it is marked as a record, but is a tombstone"
 		}
 	}
 	return wrong
@@ -155,7 +155,7 @@ type storeVerifier struct {
 }
 
 // notStored reports that the row's own digest shows a change.
-const notStored = "it has not the digest that it was stored with"
+const notStored = "its content does not match the digest that was stored with it"
 
 // state collects what the logs state as stored.
 func (v *storeVerifier) state() {
@@ -232,7 +232,7 @@ func (v *storeVerifier) extra(name string, r *Row) {
 	for _, l := range v.logs {
 		journal, incarnation, _, err := proof.ParseOrigin(l.origin)
 		if err == nil && journal+"."+incarnation == r.Journal && l.covers(r.Sequence) {
-			v.Fault(Fault{Added, name, 0, r.Sequence, "only the store has it: no log states it, and the log is complete there"})
+			v.Fault(Fault{Added, name, 0, r.Sequence, "only the store has it: it is in no log, and the log is complete there"})
 			return
 		}
 	}
@@ -303,9 +303,9 @@ func (v *storeVerifier) missing() {
 		for n < len(gone) && gone[n].journal == gone[0].journal && gone[n].sequence == gone[n-1].sequence+1 {
 			n++
 		}
-		what := "its row is not there"
+		what := "its row is missing"
 		if n > 1 {
-			what = fmt.Sprintf("the rows of sequences %d to %d are not there", gone[0].sequence, gone[n-1].sequence)
+			what = fmt.Sprintf("the rows of sequences %d to %d are missing", gone[0].sequence, gone[n-1].sequence)
 		}
 		v.Fault(Fault{Missing, "journal " + gone[0].journal, 0, gone[0].sequence, what + "; if keep deleted them, verify with --from"})
 		gone = gone[n:]

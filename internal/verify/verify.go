@@ -97,7 +97,7 @@ type Log struct {
 // Consistency proves that the log contains its own earlier size, as in RFC 6962, section 2.1.2.
 func (l *Log) Consistency(from uint64) ([]proof.Hash, error) {
 	if from == 0 || from > uint64(len(l.leaves)) {
-		return nil, fmt.Errorf("%s: no proof from size %d: %d leaves are known", l.Origin, from, len(l.leaves))
+		return nil, fmt.Errorf("%s: no consistency proof from size %d: the log has %d leaves", l.Origin, from, len(l.leaves))
 	}
 	return consistency(from, l.leaves, true), nil
 }
@@ -326,7 +326,7 @@ func (v *verifier) finish() {
 		v.Logs = append(v.Logs, out)
 	}
 	if len(v.logs) == 0 {
-		v.Fault(Fault{Missing, "proofs", 0, 0, "there is no valid checkpoint: nothing can be verified; a relay publishes the first within about a minute of its first delivery"})
+		v.Fault(Fault{Missing, "proofs", 0, 0, "there is no valid checkpoint, so nothing can be verified; a relay publishes the first one about a minute after its first delivery"})
 	}
 	slices.SortStableFunc(v.Faults, func(a, b Fault) int { return strings.Compare(a.Object, b.Object) })
 }

@@ -126,12 +126,12 @@ func (w *Witness) Cosign(ctx context.Context, l Log) ([]byte, error) {
 	lines, has, err := w.add(ctx, l, l.Known)
 	if err == nil && lines == nil && has != l.Known {
 		if has > l.Size {
-			return nil, fmt.Errorf("witness %s: %w: it knows %d leaves, there are %d", w.Key.Name(), ErrAhead, has, l.Size)
+			return nil, fmt.Errorf("witness %s: %w: it has seen %d leaves, this log has %d", w.Key.Name(), ErrAhead, has, l.Size)
 		}
 		lines, _, err = w.add(ctx, l, has)
 	}
 	if err == nil && lines == nil {
-		err = errors.New("it knows this log at this size with another root: the log was replaced")
+		err = errors.New("it has seen this log with another root at this size: the log was replaced")
 	}
 	var cosigned []byte
 	if err == nil {
@@ -153,7 +153,7 @@ func (w *Witness) add(ctx context.Context, l Log, from uint64) (lines []byte, ha
 			return nil, 0, err
 		}
 		if len(hashes) > maxProof {
-			return nil, 0, fmt.Errorf("a consistency proof of %d hashes", len(hashes))
+			return nil, 0, fmt.Errorf("the consistency proof has %d hashes", len(hashes))
 		}
 		for _, h := range hashes {
 			body = append(append(body, base64.StdEncoding.EncodeToString(h[:])...), '\n')
@@ -181,7 +181,7 @@ func (w *Witness) add(ctx context.Context, l Log, from uint64) (lines []byte, ha
 	case resp.StatusCode == http.StatusConflict && resp.Header.Get("Content-Type") == "text/x.tlog.size":
 		has, err := strconv.ParseUint(strings.TrimSuffix(string(answer), "\n"), 10, 63)
 		if err != nil {
-			return nil, 0, errors.New("its answer names no size")
+			return nil, 0, errors.New("its answer contains no size")
 		}
 		return nil, has, nil
 	}
@@ -192,13 +192,13 @@ func (w *Witness) add(ctx context.Context, l Log, from uint64) (lines []byte, ha
 func meaning(status int) string {
 	switch status {
 	case http.StatusNotFound:
-		return ": it does not know the log's origin"
+		return ": the log's origin is unknown to it"
 	case http.StatusForbidden:
-		return ": it does not know the key that signed the checkpoint"
+		return ": the key that signed the checkpoint is unknown to it"
 	case http.StatusUnprocessableEntity:
 		return ": the log does not contain what it cosigned before"
 	case http.StatusConflict:
-		return ": it knows this log with another root"
+		return ": it has seen this log with another root"
 	}
 	return ""
 }
@@ -210,7 +210,7 @@ func (w *Witness) join(signed, lines []byte) ([]byte, error) {
 	all := append(bytes.Clone(signed), lines...)
 	n, err := note.Open(all, note.VerifierList(w.Key))
 	if err != nil {
-		return nil, fmt.Errorf("its answer holds no valid cosignature: %w", err)
+		return nil, fmt.Errorf("its answer contains no valid cosignature: %w", err)
 	}
 	own := fmt.Sprintf("— %s %s\n", n.Sigs[0].Name, n.Sigs[0].Base64)
 	if bytes.HasSuffix(signed, []byte(own)) {

@@ -111,7 +111,7 @@ func TestAWitnessCosigns(t *testing.T) {
 	}
 	// Nor is a log with an unknown key. An answer without a valid cosignature does not count.
 	theirs, _ := newSigner(t)
-	if _, err := w.Cosign(t.Context(), logOf(t, theirs, 302, "")); err == nil || !strings.Contains(err.Error(), "does not know the key") {
+	if _, err := w.Cosign(t.Context(), logOf(t, theirs, 302, "")); err == nil || !strings.Contains(err.Error(), "the key that signed the checkpoint is unknown to it") {
 		t.Error(err)
 	}
 	s.NewKey(t)

@@ -24,7 +24,7 @@ func checks(size int, facts *meter.Facts, invalid error, refusals []string) []ap
 	for _, r := range refusals {
 		said[checkOf(r)] = append(said[checkOf(r)], r)
 	}
-	asks := "it has none: it may look and decide, but neither edit nor emit"
+	asks := "it has none: it may read events and decide, but not edit or emit"
 	if m, err := manifest.Of(facts); err == nil && m != nil {
 		asks = fmt.Sprintf("valid; it asks to write %d paths, for %d keys and %d metrics", len(m.Writes), len(m.Keys), len(m.Metrics))
 		if m.Emits {

@@ -67,7 +67,7 @@ func (m *Message) append(dst []byte) []byte {
 // parse parses a message. Inline is a part of b.
 func parse(b []byte) (Message, error) {
 	if len(b) < messageHead || len(b) > messageHead+maxInline {
-		return Message{}, fmt.Errorf("a message of %d bytes", len(b))
+		return Message{}, fmt.Errorf("a message has %d bytes", len(b))
 	}
 	return Message{Kind: binary.LittleEndian.Uint32(b), Offset: binary.LittleEndian.Uint32(b[4:]), Length: binary.LittleEndian.Uint32(b[8:]), Inline: b[messageHead:]}, nil
 }

@@ -111,7 +111,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	}
 	theirs = nil
 	if err := p.setUp(ctx, o); err != nil {
-		p.Kill("it was not ready")
+		p.Kill("it did not get ready")
 		<-p.dead
 		return nil, err
 	}
@@ -342,7 +342,7 @@ func (p *Process) Ended() string {
 	select {
 	case <-p.dead:
 	case <-time.After(endTime):
-		p.Kill("it closed its connection, or read no more from it, and went on")
+		p.Kill("it closed its connection, or stopped reading from it, but continued to run")
 		<-p.dead
 	}
 	if why := p.killed.Load(); why != nil {
@@ -412,7 +412,7 @@ func (l *Lane) Receive(until time.Time) (Message, error) {
 // cannot change it any more.
 func (l *Lane) Copy(dst []byte, m Message) ([]byte, error) {
 	if m.Offset < head || uint64(m.Offset)+uint64(m.Length) > uint64(len(l.out)) {
-		return dst, fmt.Errorf("it names %d bytes at %d of %d", m.Length, m.Offset, len(l.out))
+		return dst, fmt.Errorf("it announces %d bytes at %d of %d", m.Length, m.Offset, len(l.out))
 	}
 	return append(dst, l.out[m.Offset:][:m.Length]...), nil
 }
@@ -449,7 +449,7 @@ func readFramed(r io.Reader, most uint32) ([]byte, error) {
 	}
 	n := binary.LittleEndian.Uint32(size[:])
 	if n > most {
-		return nil, fmt.Errorf("it says that %d bytes follow, at most %d", n, most)
+		return nil, fmt.Errorf("it announces %d bytes, at most %d", n, most)
 	}
 	b := make([]byte, n)
 	_, err := io.ReadFull(r, b)

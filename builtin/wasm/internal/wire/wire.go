@@ -198,7 +198,7 @@ func ReadResult(b []byte, v *Result, l Limits) (rest []byte, err error) {
 	*v = Result{Verdict: r.byte(), Lines: v.Lines[:0], Emits: v.Emits[:0], Counts: v.Counts[:0]}
 	has := r.byte()
 	if has >= parts {
-		r.fail("a part that there is not")
+		r.fail("an unknown part")
 	}
 	v.Fuel, v.Memory = r.long(), r.long()
 	if has&partReason != 0 {
@@ -210,13 +210,13 @@ func ReadResult(b []byte, v *Result, l Limits) (rest []byte, err error) {
 	switch v.Verdict {
 	case Failed:
 		if v.Cause = r.byte(); int(v.Cause) >= l.Causes {
-			r.fail("a cause that there is not")
+			r.fail("an unknown cause")
 		}
 		v.Text = r.bytes(l.Text)
 		return r.b, r.err
 	case Keep, Drop:
 	default:
-		r.fail("a verdict that there is not")
+		r.fail("an unknown verdict")
 	}
 	if has&partEdits != 0 {
 		v.Edits = r.bytes(len(r.b))
@@ -237,7 +237,7 @@ func (r *reader) emits(v *Result, l Limits) {
 	for range r.size(l.Emits) {
 		e := Emit{Target: r.index(l.Targets), Data: r.bytes(l.EmitBytes)}
 		if total += len(e.Data); total > l.EmitBytes {
-			r.fail("too many bytes of records")
+			r.fail("the records have too many bytes")
 		}
 		v.Emits = append(v.Emits, e)
 	}
@@ -265,19 +265,19 @@ func ReadStarted(b []byte, l Limits) (v Started, err error) {
 	failed := r.byte()
 	v = Started{Failed: failed == 1, Cause: r.byte(), Text: r.bytes(l.Text), Fuel: r.long()}
 	if failed > 1 || int(v.Cause) >= l.Causes {
-		r.fail("a cause that there is not")
+		r.fail("an unknown cause")
 	}
 	total := 0
 	for range r.size(l.Paths) {
 		p := r.bytes(l.PathBytes)
 		if total += len(p); total > l.PathBytes {
-			r.fail("too many bytes of paths")
+			r.fail("the paths have too many bytes")
 		}
 		v.Paths = append(v.Paths, p)
 	}
 	v.Lines = r.lines(nil, l)
 	if len(r.b) > 0 {
-		r.fail("more than was asked for")
+		r.fail("unexpected data at the end")
 	}
 	return v, r.err
 }
@@ -358,7 +358,7 @@ func (r *reader) fixed() uint64 {
 func (r *reader) long() int64 {
 	v := r.number()
 	if v > math.MaxInt64 {
-		r.fail("a number that is too large")
+		r.fail("a number is too large")
 		return 0
 	}
 	return int64(v)
@@ -368,7 +368,7 @@ func (r *reader) long() int64 {
 func (r *reader) size(most int) int {
 	v := r.number()
 	if v > uint64(most) {
-		r.fail("more than the limit")
+		r.fail("a number is over its limit")
 		return 0
 	}
 	return int(v)
@@ -378,7 +378,7 @@ func (r *reader) size(most int) int {
 func (r *reader) index(n int) int {
 	v := r.number()
 	if v >= uint64(n) {
-		r.fail("a number that nothing has")
+		r.fail("an unknown number")
 		return 0
 	}
 	return int(v)

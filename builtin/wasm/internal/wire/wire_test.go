@@ -64,7 +64,7 @@ func TestLimitsHold(t *testing.T) {
 	}
 	var got Result
 	if _, err := ReadResult([]byte{Keep, parts, 0, 0}, &got, limits); err == nil {
-		t.Error("a part that there is not")
+		t.Error("an unknown part")
 	}
 	for name, v := range map[string]Started{
 		"paths":      {Paths: make([][]byte, 6)},
