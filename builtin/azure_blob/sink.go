@@ -210,7 +210,7 @@ func statusOf(err error) int {
 // code, since a proxy may quote the request.
 func codeOf(err error) string {
 	refused, ok := errors.AsType[*azcore.ResponseError](err)
-	if !ok || len(refused.ErrorCode) > 64 || strings.ContainsFunc(refused.ErrorCode, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') }) {
+	if !ok || len(refused.ErrorCode) > 64 || strings.ContainsFunc(refused.ErrorCode, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
 		return ""
 	}
 	return refused.ErrorCode
