@@ -319,6 +319,12 @@ func TestAFleetIsEncrypted(t *testing.T) {
 }
 
 func TestAFleetNeedsAnAddress(t *testing.T) {
+	for _, host := range []string{"0.0.0.0", "[::]"} {
+		_, err := Parse("relay.yaml", []byte("journal: {postgres: {url: postgres://h/d, fleet: {address: 'http://"+host+":8787', plaintext: true}}}\n"+minimal), LoadOptions{})
+		if err == nil || !strings.Contains(err.Error(), "at which each machine reaches only itself") {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
 	_, err := Parse("relay.yaml", []byte("listen: none\nsocket: {path: s}\njournal: {postgres: {url: postgres://h/d, fleet: {address: 'http://a:1'}}}\n"+minimal), LoadOptions{})
 	if err == nil || !strings.Contains(err.Error(), "relay.yaml:1:9: listen: a fleet needs an address") {
 		t.Errorf("got %v", err)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -51,6 +52,8 @@ func (c checker) fleet() {
 		c.bad(at("journal", "postgres", "fleet", "address"), "it is required: the URL at which the other relays reach this one")
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		c.bad(at("journal", "postgres", "fleet", "address"), "expected http://HOST:PORT or https://HOST:PORT")
+	case net.ParseIP(u.Hostname()).IsUnspecified():
+		c.bad(at("journal", "postgres", "fleet", "address"), "found %s, at which each machine reaches only itself; give the address at which the other relays reach this one", u.Hostname())
 	case u.Scheme == "http" && !f.Plaintext && !Loopback(u.Hostname()):
 		c.bad(at("journal", "postgres", "fleet", "address"), "found http beyond loopback: the fleet's secret, tokens and events would pass in clear text; set tls and use https, or, where the network itself encrypts, set plaintext: true")
 	case (u.Scheme == "https") != (c.TLS.Cert != ""):

@@ -290,6 +290,9 @@ callbacks: [{name: one, sink: {memory: {}}, chunk: {age: 1ms}}]
 	if status, answer := distrusts.call("POST", "/v1/events", event("e2"), fleetToken); status != 503 {
 		t.Errorf("an event by a relay that does not trust the leader: %d %s", status, answer)
 	}
+	if !strings.Contains(distrusts.log.String(), "unknown authority") {
+		t.Errorf("the log does not say why:\n%s", distrusts.log)
+	}
 }
 
 // TestFleetOnThePage: the page of any relay shows the fleet. Acts on it go to the leader, and a

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"auditrelay/cli/internal/api"
@@ -52,6 +53,7 @@ type Follower struct {
 	leads     chan struct{} // closed by Lead
 	own       http.Handler  // set by Lead
 	hold      time.Duration // leaderWait
+	told      atomic.Int64  // when a failure to forward was last logged, Unix ns
 }
 
 const (

@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"sync/atomic"
+	"time"
 )
 
 // followsHeader is in the response of a relay that does not lead to a forwarded request. It has
@@ -61,7 +62,7 @@ func (f *Follower) sendOn(w http.ResponseWriter, r *http.Request) {
 		case err == nil:
 			return
 		case !unprocessed(err), !body.whole(), hold.Err() != nil:
-			f.s.log.Debug("a request could not be sent on to the relay that leads", "leader", leader.Address, "error", err)
+			f.tell(r, leader, err)
 			f.away(w, r, "the relay that leads the fleet does not answer", !unprocessed(err))
 			return
 		}
@@ -71,6 +72,18 @@ func (f *Follower) sendOn(w http.ResponseWriter, r *http.Request) {
 		case <-hold.Done():
 		}
 	}
+}
+
+// tellAgain is how often failures to forward requests are logged.
+const tellAgain = time.Minute
+
+// tell logs why a request could not be forwarded, unless another failure was logged lately.
+func (f *Follower) tell(r *http.Request, leader Leader, err error) {
+	level := slog.LevelDebug
+	if last, now := f.told.Load(), time.Now().UnixNano(); r.Context().Err() == nil && now-last >= int64(tellAgain) && f.told.CompareAndSwap(last, now) {
+		level = slog.LevelWarn
+	}
+	f.s.log.Log(r.Context(), level, "a request could not be sent on to the relay that leads; more of these are not logged for a minute", "leader", leader.Address, "error", err)
 }
 
 // unprocessed reports whether a failed request certainly had no effect.
