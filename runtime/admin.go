@@ -186,7 +186,7 @@ func (r *Runtime) operate(ctx context.Context, callback string, a laneAct, by By
 		if err := c.append(tx); err != nil {
 			return err
 		}
-		finished, err = r.finishApproved(tx, by, "done")
+		finished, err = r.finishApproved(tx, by, "detached") // no other act on a callback needs approvals
 		return err
 	})
 	if err == nil && finished != nil {

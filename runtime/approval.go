@@ -337,7 +337,7 @@ func (r *Runtime) approve(id string, by By) (Approval, error) {
 	}
 	version, err := r.versionOf(&a.Act)
 	if err == nil && version != a.Act.Version {
-		err = fmt.Errorf("%w: it changed after it was asked for", ErrChanged)
+		err = &actError{"its object changed after it was asked for", ErrChanged}
 	}
 	if err != nil {
 		a.State, a.Ended, a.Result = ApprovalFailed, now.UTC(), err.Error()

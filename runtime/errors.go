@@ -47,13 +47,19 @@ var (
 	ErrNotKept error = notKeptError{}
 )
 
-// conflictError matches ErrConflict. It is about an act, not about an event.
-type conflictError string
+// actError matches another error, and has a text of its own about an act.
+type actError struct {
+	text    string
+	matches error
+}
 
-func (e conflictError) Error() string        { return string(e) }
-func (e conflictError) Is(target error) bool { return target == ErrConflict }
+func (e *actError) Error() string        { return e.text }
+func (e *actError) Is(target error) bool { return target == e.matches }
 
-func conflict(format string, args ...any) error { return conflictError(fmt.Sprintf(format, args...)) }
+// conflict returns an error that matches ErrConflict.
+func conflict(format string, args ...any) error {
+	return &actError{fmt.Sprintf(format, args...), ErrConflict}
+}
 
 // UnavailableError says that nothing was accepted and that a retry may succeed. The disk or the quota is
 // full, a required callback is too far behind, the journal failed, or a filter before the journal cannot
