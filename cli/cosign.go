@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"auditrelay/cli/internal/app"
 	"auditrelay/internal/timestamp"
 	"auditrelay/internal/verify"
 	"auditrelay/internal/witness"
@@ -62,8 +63,8 @@ func (c *verifyCommand) pinnedSize(l *verify.Log) uint64 {
 	return n
 }
 
-// stamp gets a token of the time-stamping authority for a pin, unless the pin exists with one.
-// It writes the token before the pin.
+// stamp gets a token of the time-stamping authority for a pin, unless the pin has one. If that
+// fails, the pin has none.
 func (c *verifyCommand) stamp(ctx context.Context, name string, pin []byte) error {
 	if c.Timestamp == "" {
 		return nil
@@ -76,9 +77,10 @@ func (c *verifyCommand) stamp(ctx context.Context, name string, pin []byte) erro
 	}
 	answer, _, err := (&timestamp.Authority{URL: c.Timestamp}).Stamp(ctx, pin)
 	if err != nil {
+		_ = os.Remove(token) // of an earlier pin
 		return err
 	}
-	if err := os.WriteFile(token, answer, 0o600); err != nil {
+	if err := app.WriteFile(token, answer); err != nil {
 		return fmt.Errorf("write the time stamp: %w", err)
 	}
 	return nil

@@ -63,10 +63,14 @@ func (c *verifyCommand) Run(a *program) error {
 		o.Saved = append(o.Saved, pin)
 	}
 	report, err := c.verifyPlace(a, o)
-	if err != nil {
+	if report == nil {
 		return err
 	}
-	return errors.Join(c.tell(a, report), c.report(a.ctx, report))
+	told := tellReport(a, report, c.Faults, c.JSON)
+	if told == nil && err == nil {
+		err = c.savePins(a.ctx, report)
+	}
+	return errors.Join(told, err, c.report(a.ctx, report))
 }
 
 // options reads the keys and the pins.
@@ -102,7 +106,8 @@ func (c *verifyCommand) options() (verify.Options, error) {
 	return o, nil
 }
 
-// verifyPlace verifies once, and lets the witnesses cosign if there is no fault.
+// verifyPlace verifies once, and lets the witnesses cosign if there is no fault. If a witness
+// fails, the report is valid all the same.
 func (c *verifyCommand) verifyPlace(a *program, o verify.Options) (*verify.Report, error) {
 	report, err := c.verify(a, o)
 	if err != nil {
@@ -185,13 +190,6 @@ func (c *verifyCommand) verify(a *program, o verify.Options) (*verify.Report, er
 	return verify.Verify(files, o)
 }
 
-func (c *verifyCommand) tell(a *program, report *verify.Report) error {
-	if err := tellReport(a, report, c.Faults, c.JSON); err != nil {
-		return err
-	}
-	return c.savePins(a.ctx, report)
-}
-
 // tellReport prints a report with at most most faults and files. If there are faults, it
 // returns a verdictError.
 func tellReport(a *program, report *verify.Report, most int, asJSON bool) error {
@@ -269,7 +267,8 @@ func (c *verifyCommand) savedPins() (map[string][]byte, error) {
 	return pins, nil
 }
 
-// savePins writes the newest verified checkpoints.
+// savePins writes the newest verified checkpoints, each before its time stamp: without a pin the
+// next run would miss nothing.
 func (c *verifyCommand) savePins(ctx context.Context, report *verify.Report) error {
 	if c.SavePin == "" {
 		return nil
@@ -277,19 +276,18 @@ func (c *verifyCommand) savePins(ctx context.Context, report *verify.Report) err
 	if err := os.MkdirAll(c.SavePin, 0o700); err != nil {
 		return fmt.Errorf("write the pins: %w", err)
 	}
+	var failed error
 	for _, l := range report.Logs {
 		if l.Checkpoint == "" {
 			continue
 		}
 		name := c.pinFile(l.Origin)
-		if err := c.stamp(ctx, name, []byte(l.Checkpoint)); err != nil {
-			return err
-		}
-		if err := os.WriteFile(name, []byte(l.Checkpoint), 0o600); err != nil {
+		if err := app.WriteFile(name, []byte(l.Checkpoint)); err != nil {
 			return fmt.Errorf("write the pins: %w", err)
 		}
+		failed = errors.Join(failed, c.stamp(ctx, name, []byte(l.Checkpoint)))
 	}
-	return nil
+	return failed
 }
 
 // keyText returns a public key, or the content of the file of that name.

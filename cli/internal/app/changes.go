@@ -47,7 +47,7 @@ func (t told[V]) keep(now map[string]V) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(t.file, append(text, '\n'))
+	return WriteFile(t.file, append(text, '\n'))
 }
 
 // changes returns own records of every object that was created, changed or removed since the

@@ -48,7 +48,7 @@ func (d dataDir) digestKey() ([]byte, error) {
 	}
 	key = make([]byte, digestKeyBytes)
 	rand.Read(key) // never fails
-	if err := writeFile(name, key); err != nil {
+	if err := WriteFile(name, key); err != nil {
 		return nil, fmt.Errorf("the key of digests: %w", err)
 	}
 	return key, nil
@@ -83,7 +83,7 @@ func (d dataDir) setRedaction(redaction string) error {
 	if redaction != config.RedactionKept {
 		redaction = "preset"
 	}
-	return writeFile(d.file(redactionFile), []byte(redaction+"\n"))
+	return WriteFile(d.file(redactionFile), []byte(redaction+"\n"))
 }
 
 // lastConfig returns the digest of the last configuration, or "" at first.
@@ -96,7 +96,7 @@ func (d dataDir) lastConfig() string {
 }
 
 func (d dataDir) setLastConfig(digest string) error {
-	return writeFile(d.file("config.digest"), []byte(digest+"\n"))
+	return WriteFile(d.file("config.digest"), []byte(digest+"\n"))
 }
 
 // takenBackFile names the rollout that a user rolled back while the journal could not record
@@ -104,7 +104,7 @@ func (d dataDir) setLastConfig(digest string) error {
 const takenBackFile = "rollout.taken-back"
 
 func (d dataDir) setTakenBack(taken *runtime.TakenBackError) error {
-	return writeFile(d.file(takenBackFile), []byte(taken.ID+"\n"+taken.By+"\n"))
+	return WriteFile(d.file(takenBackFile), []byte(taken.ID+"\n"+taken.By+"\n"))
 }
 
 // takenBack returns the rollback of the rollout id, or nil if there is none.
@@ -120,8 +120,8 @@ func (d dataDir) takenBack(id string) *runtime.TakenBackError {
 	return &runtime.TakenBackError{ID: id, By: by, Err: errors.New("the journal failed")}
 }
 
-// writeFile replaces a file as a whole or not at all.
-func writeFile(name string, data []byte) error {
+// WriteFile replaces a file as a whole or not at all.
+func WriteFile(name string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
 	if err != nil {
 		return err

@@ -222,7 +222,7 @@ func (d *daemon) tellListening(address string) {
 	}
 	d.fleet.told = true
 	if d.options.AddressFile != "" {
-		if err := writeFile(d.options.AddressFile, []byte(address+"\n")); err != nil {
+		if err := WriteFile(d.options.AddressFile, []byte(address+"\n")); err != nil {
 			d.log.Error("cannot write the address file", "error", err)
 		}
 	}
@@ -375,7 +375,7 @@ func (d *daemon) fetchFiles(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := writeFile(d.data.file(name), content); err != nil {
+		if err := WriteFile(d.data.file(name), content); err != nil {
 			return err
 		}
 	}

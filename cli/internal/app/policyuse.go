@@ -67,7 +67,7 @@ func (d dataDir) selectPolicies(all selectedPolicies) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(d.file(policiesFile), append(text, '\n'))
+	return WriteFile(d.file(policiesFile), append(text, '\n'))
 }
 
 // copyPolicies copies the selected policies, if there are any, from one directory to another:
@@ -80,7 +80,7 @@ func copyPolicies(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(to, policiesFile), text)
+	return WriteFile(filepath.Join(to, policiesFile), text)
 }
 
 // withSelected returns cfg with the selected policies. lapsed are the filters whose policy in

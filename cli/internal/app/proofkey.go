@@ -33,7 +33,7 @@ func (d *daemon) proofKey() (string, error) {
 		err = os.MkdirAll(d.cfg.DataDir, 0o700)
 	}
 	if err == nil {
-		err = writeFile(name, []byte(key+"\n"))
+		err = WriteFile(name, []byte(key+"\n"))
 	}
 	if err != nil {
 		return "", fmt.Errorf("the signing key of proofs: %w", err)

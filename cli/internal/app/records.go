@@ -101,7 +101,7 @@ const runningFile = "running"
 
 func (d dataDir) setRunning(yes bool) error {
 	if yes {
-		return writeFile(d.file(runningFile), nil)
+		return WriteFile(d.file(runningFile), nil)
 	}
 	if err := os.Remove(d.file(runningFile)); !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -104,7 +104,7 @@ func (d *daemon) changeSearches(ctx context.Context, by runtime.By, act, name st
 	if err != nil {
 		return err
 	}
-	if err := writeFile(d.data.file(searchesFile), append(text, '\n')); err != nil {
+	if err := WriteFile(d.data.file(searchesFile), append(text, '\n')); err != nil {
 		return err
 	}
 	return d.keepFiles()
