@@ -291,7 +291,7 @@ func TestATombstoneIsTooLarge(t *testing.T) {
 	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
 	submit(t, r, tenEvents()...)
 	s := await(t, r, "archive", "misconfigured", inState(runtime.StateMisconfigured))
-	if s.Account.DeadLettered != 1 || s.Account.Pending != 9 || !strings.Contains(s.LastError, "says the destination: it said so of a tombstone") {
+	if s.Account.DeadLettered != 1 || s.Account.Pending != 9 || !strings.Contains(s.LastError, "says the destination: even a tombstone of ") {
 		t.Errorf("status: %+v", s)
 	}
 	sink.set(nil)

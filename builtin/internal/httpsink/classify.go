@@ -189,7 +189,7 @@ func (c *Client) unanswered(err error) error {
 		if errors.Is(err, context.DeadlineExceeded) {
 			what = fmt.Sprintf("did not end within request_timeout (%v)", c.options.RequestTimeout)
 		}
-		return fmt.Errorf("status %d, but its body %s: the destination may have taken the request", cut.status, what)
+		return fmt.Errorf("status %d, but its body %s", cut.status, what)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within request_timeout (%v)", c.options.RequestTimeout)

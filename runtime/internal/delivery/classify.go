@@ -70,7 +70,7 @@ func limitTooLow(p auditrelay.Payload, err error) error {
 		*stalled = *refused
 	}
 	stalled.Kind = auditrelay.Misconfigured
-	stalled.Err = fmt.Errorf("%w: it said so of a tombstone of %d bytes, so its limit is wrong, or that of a proxy in between: correct it, then replay the dead letters", err, len(p.Body))
+	stalled.Err = fmt.Errorf("%w: even a tombstone of %d bytes is too large: correct the destination's limit, or a proxy's, then replay the dead letters", err, len(p.Body))
 	return stalled
 }
 
