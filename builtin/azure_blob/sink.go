@@ -193,6 +193,9 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	case kind == auditrelay.Refused:
 		kind = auditrelay.Misconfigured
 	}
+	if what == "" {
+		what = "the response has no error code of Azure: is there a proxy or a gateway?"
+	}
 	if kind == auditrelay.Unauthorized || kind == auditrelay.Misconfigured {
 		s.secrets.forget()
 	}

@@ -353,8 +353,8 @@ func TestPagesAreNoBlob(t *testing.T) {
 	}))
 	defer page.Close()
 	s := newSink(t, options(page.URL+"/"+account, "audit"))
-	if receipt, err := s.Deliver(t.Context(), render(t, s)); err == nil {
-		t.Errorf("delivered: %v", receipt)
+	if receipt, err := s.Deliver(t.Context(), render(t, s)); err == nil || !strings.Contains(err.Error(), "status 412: the response has no error code of Azure") {
+		t.Errorf("delivered: %v, %v", receipt, err)
 	}
 }
 
