@@ -9,8 +9,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -74,10 +76,8 @@ func Read(name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := new(File)
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(f); err != nil {
+	f, err := decode(text)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	var errs []error
@@ -96,6 +96,34 @@ func Read(name string) (*File, error) {
 		}
 	}
 	return f, errors.Join(errs...)
+}
+
+// decode reads one object, with errors in the words of the file.
+func decode(text []byte) (*File, error) {
+	f := new(File)
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	err := d.Decode(f)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		wanted, ok := map[reflect.Kind]string{reflect.Slice: "a list", reflect.String: "a string", reflect.Bool: "true or false"}[wrong.Type.Kind()]
+		switch {
+		case wrong.Field == "":
+			return nil, fmt.Errorf(`found %s, expected an object, as in {"cases": [...]}`, wrong.Value)
+		case !ok:
+			wanted = "an object"
+		}
+		return nil, fmt.Errorf("%s: found %s, expected %s", wrong.Field, wrong.Value, wanted)
+	}
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errors.New("not JSON: it ends too early")
+	case err != nil:
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("more data after the object: put all cases into its list")
+	}
+	return f, nil
 }
 
 // Profile runs all cases of f a number of times and tells where fuel goes, starts
