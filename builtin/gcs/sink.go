@@ -23,12 +23,15 @@ import (
 	"hash/crc32"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"auditrelay"
 	"auditrelay/builtin/internal/httpsink"
 	"auditrelay/builtin/internal/oauth"
 	"auditrelay/builtin/internal/objects"
+
+	"github.com/tidwall/gjson"
 )
 
 // scope is the OAuth scope that a writer needs.
@@ -180,11 +183,18 @@ func (s *Sink) object(a httpsink.Answer, p auditrelay.Payload) (object, error) {
 	return o, nil
 }
 
+// damaged matches the store's message about content with another checksum. No code says it.
+var damaged = regexp.MustCompile(`^Provided (CRC32C|MD5 hash) .* doesn't match calculated `)
+
 // refusal classifies a response. A 400 is the options' fault, not a record's, since every
 // object would fail.
 func (s *Sink) refusal(a httpsink.Answer) error {
 	err := s.client.Refusal(a)
-	if err != nil && auditrelay.KindOf(err) == auditrelay.Refused {
+	switch {
+	case err == nil || auditrelay.KindOf(err) != auditrelay.Refused:
+	case damaged.MatchString(gjson.GetBytes(a.Body, "error.message").Str):
+		err = s.client.Fail(auditrelay.Transient, a, "the content was damaged on the way")
+	default:
 		err = s.client.Fail(auditrelay.Misconfigured, a, "the request was refused: does the bucket's kind allow all options?")
 	}
 	return s.tokens.ForgetAfter(err)

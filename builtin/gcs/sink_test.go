@@ -204,6 +204,21 @@ func render(t *testing.T, s *gcs.Sink, c auditrelay.Chunk) auditrelay.Payload {
 	return payloads[0]
 }
 
+// A 400 is the options' fault, but for content that was damaged on the way.
+func TestContentDamagedOnTheWayIsSentAgain(t *testing.T) {
+	for message, want := range map[string]auditrelay.ErrorKind{
+		`Provided CRC32C \"AAAAAA==\" doesn't match calculated CRC32C \"2HvlZg==\".`: auditrelay.Transient,
+		"Invalid storage class.": auditrelay.Misconfigured,
+	} {
+		store := faultproxy.Start(t, "http://127.0.0.1:1")
+		store.Always(faultproxy.Answer(http.StatusBadRequest, `{"error":{"code":400,"message":"`+message+`","errors":[{"reason":"invalid"}]}}`))
+		s := newSink(t, options(store.URL, "audit"))
+		if _, err := s.Deliver(t.Context(), render(t, s, chunk(1, 1))); err == nil || auditrelay.KindOf(err) != want {
+			t.Errorf("%s: %v, want %v", message, err, want)
+		}
+	}
+}
+
 func TestProbe(t *testing.T) {
 	at := emulator(t)
 	into := bucket(t, at)
