@@ -183,7 +183,7 @@ func (a *Approval) put(tx *journal.Tx, by By, act string, action auditrelay.Acti
 	for i := range a.Approved {
 		approved = append(approved, a.Approved[i].Name)
 	}
-	c := Change{By: by, Act: act, Action: action, Table: tableApproval, Object: a.ID, MakesRoom: true,
+	c := Change{By: by, Act: act, Action: action, Table: tableApproval, Object: a.ID, MakesRoom: true, Failed: a.State == ApprovalFailed,
 		After: map[string]any{"act": a.Act, "digest": a.Digest, "requested_by": a.By.Name, "approved_by": approved, "need": a.Need, "expires": a.Expires, "state": a.State, "result": a.Result}}
 	return c.append(tx)
 }

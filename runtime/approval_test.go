@@ -165,6 +165,9 @@ func TestApprovedIsWhatRuns(t *testing.T) {
 	if s, _ := rt.Callback("archive"); s.State == runtime.StateDetached {
 		t.Error("it is detached, although it changed")
 	}
+	if all := approvalRecords(t, rt); !strings.Contains(all, `"act":"approve","outcome":"failed"`) {
+		t.Errorf("the failed request is not on record as failed:\n%s", all)
+	}
 }
 
 // TestApprovalsOutliveTheProcess: requests survive a restart. An approved act that was not
