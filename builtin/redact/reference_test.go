@@ -126,8 +126,68 @@ func (r *reference) teachAll(v any, rule *redact.Rule, depth int, top bool) {
 	}
 }
 
+// part is a text of which a part stayed: as it was, and as it is.
+type part struct {
+	text, out string
+	found     []detect.Finding // none: it was shortened
+}
+
+// partOf returns out as a part of text, except in fields whose values are not known secrets.
+func (r *reference) partOf(text, out string, found []detect.Finding) any {
+	if r.field == "changed_by_api_key" || out == text || out == "***" {
+		return out
+	}
+	return part{text, out, found}
+}
+
+// rest redacts the known values in a text of which a part stayed.
+func (r *reference) rest(p part) any {
+	taken, gone, more := make([]bool, len(p.text)), make([]bool, len(p.text)), false
+	for _, f := range p.found {
+		for i := f.Start; i < f.End; i++ {
+			taken[i] = true
+		}
+	}
+	for _, f := range r.known.values.Append(nil, []byte(p.text)) {
+		within := slices.ContainsFunc(p.found, func(g detect.Finding) bool { return g.Start <= f.Start && f.End <= g.End })
+		rule := r.known.does[f.Number]
+		for i := f.Start; i < f.End && !within; i++ {
+			taken[i], more = true, true
+			gone[i] = rule != nil && rule.Do == redaction.Remove
+		}
+	}
+	switch {
+	case !more:
+		return p.out
+	case p.found == nil:
+		return "***"
+	}
+	out := ""
+	for i := 0; i < len(p.text); i++ {
+		if !taken[i] {
+			out += p.text[i : i+1]
+			continue
+		}
+		start, removes := i, false
+		for ; i < len(p.text) && taken[i]; i++ {
+			removes = removes || gone[i]
+		}
+		switch {
+		case !removes:
+			out += "***"
+		case start == 0 && i == len(p.text):
+			return removed{}
+		}
+		i--
+	}
+	return out
+}
+
 // again redacts the known values in the rest.
 func (r *reference) again(v any, top bool, depth int) any {
+	if p, ok := v.(part); ok {
+		v = r.rest(p)
+	}
 	switch v := v.(type) {
 	case string:
 		if inner, ok := held(v, depth); ok {
@@ -252,17 +312,18 @@ func (r *reference) one(v any, key string, near detect.Name, top bool, inherited
 		return "***"
 	}
 	if rule != nil {
-		return truncated(v, rule.Keep, begins, r.detect, near)
+		return r.truncated(v, rule.Keep, begins, near)
 	}
 	switch v := v.(type) {
 	case string:
 		out, last := "", 0
-		for _, f := range r.detect.Append(nil, []byte(v), near) {
+		found := r.detect.Append(nil, []byte(v), near)
+		for _, f := range found {
 			r.teach(v[f.Start:f.End], nil)
 			out += v[last:f.Start] + "***"
 			last = f.End
 		}
-		return out + v[last:]
+		return r.partOf(v, out+v[last:], found)
 	case json.Number:
 		if r.detect.Detects([]byte(v), near) {
 			return "***"
@@ -271,7 +332,7 @@ func (r *reference) one(v any, key string, near detect.Name, top bool, inherited
 	return v
 }
 
-func truncated(v any, keep int, begins bool, set *detect.Set, near detect.Name) any {
+func (r *reference) truncated(v any, keep int, begins bool, near detect.Name) any {
 	text, isText := v.(string)
 	if !isText {
 		b, _ := json.Marshal(v)
@@ -280,10 +341,10 @@ func truncated(v any, keep int, begins bool, set *detect.Set, near detect.Name) 
 	switch runes := []rune(text); {
 	case text == "" || text == "***":
 		return text
-	case begins || set.Detects([]byte(text), near):
+	case begins || r.detect.Detects([]byte(text), near):
 		return "***"
 	default:
-		return string(runes[:min(keep, len(runes))])
+		return r.partOf(text, string(runes[:min(keep, len(runes))]), nil)
 	}
 }
 

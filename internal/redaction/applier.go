@@ -48,6 +48,7 @@ type Applier struct {
 	words    []shape.Argument
 
 	known  knowledge
+	rests  rests
 	spared map[document.Node]uint64 // exceptions by path that apply, by node
 
 	key      []byte // the decoded keys on the path of the walk
@@ -116,6 +117,7 @@ func (a *Applier) Apply(d *document.Document) error {
 	a.columns, a.header, a.headed, a.told = a.columns[:0], document.None, columns{}, a.told[:0]
 	a.toldFrom, a.nearest = 0, 0
 	a.known.reset()
+	a.rests.reset()
 	for _, c := range a.ciphers {
 		c.Reset()
 	}
@@ -288,6 +290,7 @@ func (a *Applier) apply(n document.Node, kind document.Kind, rule int, s standin
 		if a.detects(a.value, near) || shape.Bracketed(a.value) {
 			return a.mask(n)
 		}
+		a.keepRest(n, a.value, nil, near)
 		if r.do == Truncate {
 			a.out = append(a.out[:0], Shorten(a.value, r.keep)...)
 		} else {
@@ -342,9 +345,6 @@ func wrap(err error) error {
 func (a *Applier) maskKey(parent, n document.Node) error {
 	a.count(a.keysTouch())
 	a.text = a.doc.AppendJSON(a.text[:0], n)
-	if err := a.doc.Delete(n); err != nil {
-		return wrap(err)
-	}
 	for a.renamed < maxRenames {
 		a.renamed++
 		a.out = append(a.out[:0], Mask...)
@@ -357,9 +357,13 @@ func (a *Applier) maskKey(parent, n document.Node) error {
 			a.text = append(a.text[:0], `"`+Mask+`"`...)
 			continue
 		}
+		if err == nil {
+			a.moveRests(parent, n)
+			break
+		}
 		if !errors.Is(err, document.ErrKeyExists) {
 			return wrap(err)
 		}
 	}
-	return nil // the member was removed together with its key
+	return wrap(a.doc.Delete(n)) // or the member is removed together with its key
 }

@@ -39,6 +39,7 @@ func (a *Applier) redactFindings(n document.Node, text []byte, near detect.Name,
 	if whole {
 		a.findings = append(a.findings[:0], detect.Finding{End: len(text), Detector: a.findings[0].Detector})
 	}
+	a.keepRest(n, text, a.findings, near)
 	a.out = a.out[:0]
 	last := 0
 	for _, f := range a.findings {

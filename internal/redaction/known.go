@@ -121,8 +121,11 @@ func (a *Applier) fieldOf(rule int) string {
 // again redacts the known values in the rest of the document. It first searches the original
 // document: if no value occurs more often than it was redacted, nothing is left to do.
 func (a *Applier) again() error {
-	if a.known.values.Len() == 0 || !a.stands() {
+	if a.known.values.Len() == 0 {
 		return nil
+	}
+	if err := a.redactRests(); err != nil || !a.stands() {
+		return err
 	}
 	a.key = a.key[:0]
 	a.field = ""

@@ -223,7 +223,7 @@ func New(o Options) (*Policy, error) {
 }
 
 // engineVersion counts the changes of what an unchanged policy does.
-const engineVersion = 8
+const engineVersion = 9
 
 // Names in receipts for operations that belong to no rule.
 const (
