@@ -224,6 +224,9 @@ func (s *Sink) failure(ctx context.Context, err error) error {
 	case errors.Is(err, httpsink.ErrInside):
 		return &auditrelay.DeliveryError{Kind: auditrelay.Misconfigured, Reason: auditrelay.ReasonAddress,
 			Err: errors.New(text + "the address is internal: add its network to allow_networks")}
+	case errors.Is(err, httpsink.ErrHandshake):
+		return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTLS,
+			Err: fmt.Errorf("%s%w within request_timeout (%v): does the receiver use TLS on this port?", text, httpsink.ErrHandshake, s.options.RequestTimeout)}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &auditrelay.DeliveryError{Reason: auditrelay.ReasonTimeout, Err: fmt.Errorf("%snot accepted within request_timeout (%v)", text, s.options.RequestTimeout)}
 	}

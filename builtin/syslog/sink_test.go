@@ -265,6 +265,17 @@ func TestErrors(t *testing.T) {
 }
 
 // A real log store reads the frames and has each complete message.
+// A receiver without TLS waits for more of what it takes for a message. The error names TLS.
+func TestAReceiverWithoutTLS(t *testing.T) {
+	o := options(stuck(t))
+	o.Plaintext, o.RequestTimeout = false, time.Second
+	s := newSink(t, o)
+	_, err := s.Deliver(t.Context(), render(t, s, chunk(1, 1)))
+	if auditrelay.KindOf(err) != auditrelay.Transient || err == nil || !strings.Contains(err.Error(), "the TLS handshake was not answered within request_timeout (1s): does the receiver use TLS") {
+		t.Error(err)
+	}
+}
+
 func TestARealStore(t *testing.T) {
 	store := logstore.Start(t)
 	s := newSink(t, options(store.Syslog))

@@ -49,6 +49,9 @@ func (t *TLS) Relative(path func(string) string) {
 	t.CertFile, t.KeyFile = path(t.CertFile), path(t.KeyFile)
 }
 
+// ErrHandshake is wrapped by the error of a TLS handshake that ran out of time.
+var ErrHandshake = errors.New("the TLS handshake was not answered")
+
 // Handshake performs the TLS handshake on a connection. On failure it closes the connection.
 func Handshake(ctx context.Context, conn net.Conn, t TLS, address string) (net.Conn, error) {
 	c := t.Config()
@@ -62,6 +65,9 @@ func Handshake(ctx context.Context, conn net.Conn, t TLS, address string) (net.C
 	secured := tls.Client(conn, c)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", ErrHandshake, err)
+		}
 		return nil, err
 	}
 	return secured, nil
