@@ -12,7 +12,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"auditrelay/builtin/wasm"
 	"auditrelay/document"
 	"auditrelay/filter"
+	"auditrelay/internal/jsonfault"
 	"auditrelay/internal/manifest"
 	"auditrelay/internal/profile"
 )
@@ -103,22 +103,8 @@ func decode(text []byte) (*File, error) {
 	f := new(File)
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	err := d.Decode(f)
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		wanted, ok := map[reflect.Kind]string{reflect.Slice: "a list", reflect.String: "a string", reflect.Bool: "true or false"}[wrong.Type.Kind()]
-		switch {
-		case wrong.Field == "":
-			return nil, fmt.Errorf(`found %s, expected an object, as in {"cases": [...]}`, wrong.Value)
-		case !ok:
-			wanted = "an object"
-		}
-		return nil, fmt.Errorf("%s: found %s, expected %s", wrong.Field, wrong.Value, wanted)
-	}
-	switch {
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, errors.New("not JSON: it ends too early")
-	case err != nil:
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	if err := d.Decode(f); err != nil {
+		return nil, jsonfault.Explain(err)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("more data after the object: put all cases into its list")

@@ -12,6 +12,7 @@ import (
 
 	"auditrelay"
 	"auditrelay/cli/internal/api"
+	"auditrelay/internal/jsonfault"
 	"auditrelay/runtime"
 )
 
@@ -258,7 +259,7 @@ func decode(r *http.Request, into any) *api.Error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(smallBody)
 	}
-	return badRequest("the body is not the JSON that this path takes: "+err.Error(), "see docs/reference/http.md")
+	return badRequest("the body is not the JSON that this path takes: "+jsonfault.Explain(err).Error(), "see docs/reference/http.md")
 }
 
 func boolParam(s string) (bool, error) {

@@ -249,3 +249,20 @@ func TestDestinationsWordsNeedComply(t *testing.T) {
 		}
 	}
 }
+
+// TestBodiesThatAreNotTheirPaths: the error speaks of the body's own fields, not of Go's types.
+func TestBodiesThatAreNotTheirPaths(t *testing.T) {
+	r := newRelay(t, Options{})
+	for body, want := range map[string]string{
+		`[1]`:                        "found array, expected an object",
+		`{"reason": 5}`:              "reason: found number, expected a string",
+		`{"reason": "x", "from": 1}`: `unknown field \"from\"`,
+		`{"reason": "x"`:             "not JSON: it ends too early",
+		`{"reason": "x"} {}`:         "more than one value",
+	} {
+		status, answer, _ := r.call("POST", "/v1/callbacks/archive/pause", body)
+		if status != 400 || !strings.Contains(answer, "takes: "+want+`"`) {
+			t.Errorf("%s: %d %s", body, status, answer)
+		}
+	}
+}
