@@ -60,9 +60,12 @@ type Options struct {
 
 const defaultTick = 3 * time.Second
 
-// maxStreams limits the number of pages that are updated live. Further pages are not updated
-// after they were loaded.
-const maxStreams = 64
+// maxStreams limits the number of pages that are updated live, and maxStreamsOfOne those of one
+// principal. Further pages are not updated after they were loaded.
+const (
+	maxStreams      = 64
+	maxStreamsOfOne = 32
+)
 
 // maxReports limits the reports created at the same time. Each reads up to 200,000 receipts and
 // stores their events.
@@ -84,7 +87,7 @@ type server struct {
 	sessions  *sessions
 	templates map[string]*template.Template
 	assets    map[string]asset
-	streams   chan struct{}
+	streams   streams
 	reports   chan struct{}
 	history   history
 	asked     asked
@@ -104,7 +107,7 @@ func New(o Options) http.Handler {
 	if o.tick == 0 {
 		o.tick = defaultTick
 	}
-	s := &server{Options: o, sessions: newSessions(o.now), streams: make(chan struct{}, maxStreams), reports: make(chan struct{}, maxReports)}
+	s := &server{Options: o, sessions: newSessions(o.now), reports: make(chan struct{}, maxReports)}
 	s.assets = loadAssets()
 	s.templates = s.loadTemplates()
 	mux := http.NewServeMux()
@@ -362,12 +365,10 @@ func (s *server) bare(w http.ResponseWriter, r *http.Request, status int, title,
 
 // live tells an open page when to reload its parts.
 func (v *visit) live() error {
-	select {
-	case v.streams <- struct{}{}:
-		defer func() { <-v.streams }()
-	default:
+	if !v.streams.take(v.who.Name) {
 		return &api.Error{Status: http.StatusServiceUnavailable, Message: "too many pages are open"}
 	}
+	defer v.streams.free(v.who.Name)
 	control := http.NewResponseController(v.w)
 	v.w.Header().Set("Content-Type", "text/event-stream")
 	ticker := time.NewTicker(v.tick)
