@@ -1,6 +1,9 @@
 package http
 
-import "auditrelay/cli/internal/api"
+import (
+	"auditrelay"
+	"auditrelay/cli/internal/api"
+)
 
 // Fields that a guest, a producer or a destination can fill with event contents are shown only
 // to the role comply. Other roles see only codes from closed sets: causes, outcomes and
@@ -11,6 +14,9 @@ func (p principal) seesTexts() bool { return p.roles[roleComply] }
 func (p principal) explained(e api.Explained) api.Explained {
 	if p.seesTexts() {
 		return e
+	}
+	if e.Action != "" {
+		e.Action = auditrelay.Action(e.Action).Closed()
 	}
 	for i := range e.Callbacks {
 		c := &e.Callbacks[i]
