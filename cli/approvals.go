@@ -10,13 +10,13 @@ import (
 
 type approvalsCommands struct {
 	List    approvalsList    `cmd:"" default:"withargs" help:"List the requests for acts that need several principals (role view; the default)."`
-	Approve approvalsApprove `cmd:"" help:"Approve a request of somebody else; the last approval does the act (role operate; admin for a key)."`
+	Approve approvalsApprove `cmd:"" help:"Approve another principal's request; the last approval starts the act (role operate; admin for a key)."`
 	Reject  approvalsReject  `cmd:"" help:"Reject a request, or withdraw your own (role operate; admin for a key)."`
 }
 
 type approvalsList struct {
 	remote
-	All  bool `help:"Those that have ended, too."`
+	All  bool `help:"Also list requests that have ended."`
 	JSON bool `help:"Print JSON."`
 }
 
@@ -57,7 +57,7 @@ func itemsOf(r *api.Approval) string {
 func stateOf(r *api.Approval) string {
 	switch {
 	case r.Changed:
-		return r.State + ", but its object changed: ask again"
+		return r.State + ", but its object changed: request it again"
 	case r.Result != "":
 		return r.State + ": " + r.Result
 	}
@@ -68,7 +68,7 @@ type approvalsApprove struct {
 	remote
 	Reason string `help:"Why, in your words; the relay's own record contains it." placeholder:"TEXT"`
 	ID     string `arg:"" help:"The request, from approvals list." placeholder:"REQUEST"`
-	Digest string `help:"Approve it only if it has this digest, from approvals list --json." placeholder:"SHA256"`
+	Digest string `help:"Approve it only if it has this digest (see approvals list --json)." placeholder:"SHA256"`
 	JSON   bool   `help:"Print JSON."`
 }
 

@@ -100,7 +100,7 @@ func (c *auditList) Run(a *program) error {
 		return err
 	}
 	if page.NextCursor != "" {
-		fmt.Fprintf(a.stderr, "there are more; go on with: --cursor %s\n", page.NextCursor)
+		fmt.Fprintf(a.stderr, "there are more; continue with: --cursor %s\n", page.NextCursor)
 	}
 	return nil
 }
@@ -126,8 +126,8 @@ type auditExport struct {
 	remote
 	auditFilters
 	Namespace string `help:"Only of this namespace." placeholder:"NAME"`
-	Source    string `help:"Only what came in this way: http, s3, postgres, relay and so on." placeholder:"SOURCE"`
-	Principal string `help:"Only what the token or key of this name sent." placeholder:"NAME"`
+	Source    string `help:"Only events from this kind of source: http, s3, postgres, relay and so on." placeholder:"SOURCE"`
+	Principal string `help:"Only events sent with the token or key of this name." placeholder:"NAME"`
 
 	Format string `help:"csv or ndjson." enum:"csv,ndjson" default:"ndjson"`
 	Output string `help:"Write to this file. It appears only when the export is complete. Default: standard output." short:"o" type:"path" placeholder:"FILE"`
@@ -173,14 +173,14 @@ func (c *auditExport) Run(a *program) error {
 }
 
 type storeCommands struct {
-	Verify  storeVerify  `cmd:"" help:"Check every row of the configuration's stores against the signed proofs, and say what only the store has."`
-	Rebuild storeRebuild `cmd:"" help:"Replay everything that the journal still has into the store (role admin)."`
+	Verify  storeVerify  `cmd:"" help:"Check every row of the configuration's stores against the signed proofs, and report rows that are only in the store."`
+	Rebuild storeRebuild `cmd:"" help:"Replay all events of the journal into the store (role admin)."`
 }
 
 type storeVerify struct {
 	configFlag
 	Key    []string `help:"The public key that signs, or a file with it. Repeatable. Default: the configuration's, or that of the data directory." placeholder:"PUB"`
-	From   uint64   `help:"Rows of earlier sequences may be missing: keep deleted them." placeholder:"SEQUENCE"`
+	From   uint64   `help:"Rows of earlier sequences may be missing, since keep deleted them." placeholder:"SEQUENCE"`
 	Faults int      `help:"How many faults to print, and how many rows that no checkpoint covers." default:"50" placeholder:"N"`
 	JSON   bool     `help:"Print JSON."`
 }
@@ -218,7 +218,7 @@ func (c *storeVerify) Run(a *program) error {
 type storeRebuild struct {
 	remote
 	why
-	DryRun bool `help:"Show how many events it would be, and start nothing."`
+	DryRun bool `help:"Only show the number of events; start nothing."`
 	JSON   bool `help:"Print JSON."`
 }
 
@@ -235,10 +235,10 @@ func (c *storeRebuild) Run(a *program) error {
 		return a.printJSON(started)
 	}
 	if c.DryRun {
-		_, err = fmt.Fprintf(a.stdout, "would give callback %s %d events again, sequences %d to %d\n", started.Callback, started.Events, started.From, started.To)
+		_, err = fmt.Fprintf(a.stdout, "would deliver %[2]d events to callback %[1]s again, sequences %[3]d to %[4]d\n", started.Callback, started.Events, started.From, started.To)
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "rebuilding: replay %s gives callback %s %d events again, sequences %d to %d; auditrelay callbacks shows how far it is\n",
+	_, err = fmt.Fprintf(a.stdout, "rebuilding: replay %[1]s delivers %[3]d events to callback %[2]s again, sequences %[4]d to %[5]d; auditrelay callbacks shows its progress\n",
 		started.ID, started.Callback, started.Events, started.From, started.To)
 	return err
 }

@@ -94,7 +94,7 @@ func (a *program) printCallbacks(all []api.CallbackStatus) error {
 			state += " (" + s.Reason + ")"
 		}
 		if s.Expiring {
-			state += fmt.Sprintf(" (oldest pending is %v old, the destination keeps %v)", s.Lag.Round(time.Minute), s.MaxAge)
+			state += fmt.Sprintf(" (the oldest pending event is %v old; the destination accepts at most %v)", s.Lag.Round(time.Minute), s.MaxAge)
 		}
 		n := s.Account
 		if !n.Balanced {
@@ -109,7 +109,7 @@ func (a *program) printCallbacks(all []api.CallbackStatus) error {
 		return err
 	}
 	if unbalanced > 0 {
-		fmt.Fprintf(a.stderr, "%d accounts do not balance: that is a fault of the relay's, please report it\n", unbalanced)
+		fmt.Fprintf(a.stderr, "%d accounts do not balance: this is a bug in the relay, please report it\n", unbalanced)
 	}
 	return nil
 }
@@ -187,9 +187,9 @@ func callbackRows(s *api.CallbackStatus) [][]string {
 	add("oldest pending", moment(s.Oldest))
 	add("lag", s.Lag.Round(time.Second).String())
 	if s.MaxAge > 0 {
-		limit := s.MaxAge.String() + ", beyond which the destination keeps no event"
+		limit := s.MaxAge.String() + ", beyond which the destination drops events"
 		if s.Expiring {
-			limit += "; the oldest pending event comes near it"
+			limit += "; the oldest pending event is close to it"
 		}
 		add("max age", limit)
 	}
@@ -200,10 +200,10 @@ func callbackRows(s *api.CallbackStatus) [][]string {
 	add("attempts", count(s.Attempts)+" since start")
 	add("failures", counts(s.Failures))
 	if s.Duplicates > 0 {
-		add("duplicate", count(s.Duplicates)+" payloads, which the destination had already")
+		add("duplicate", count(s.Duplicates)+" payloads that the destination already had")
 	}
 	if s.Unverified > 0 {
-		add("unverified", count(s.Unverified)+" payloads, under whose key the destination had something that was not compared")
+		add("unverified", count(s.Unverified)+" payloads whose key the destination already had, without a comparison")
 	}
 	return rows
 }

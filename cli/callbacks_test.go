@@ -43,7 +43,7 @@ func TestShowTellsAll(t *testing.T) {
 	for _, want := range [][]string{
 		{"state", "degraded"}, {"reason", "because"}, {"last error", long}, {"next try", "2026-01-31T12:00:00.000Z"}, {"filters", "a, b"},
 		{"sink", "s3"}, {"assigned", "7"}, {"pending", "3"}, {"attempts", "9 since start"}, {"failures", "transient 2"},
-		{"unverified", "1 payloads, under whose key the destination had something that was not compared"},
+		{"unverified", "1 payloads whose key the destination already had, without a comparison"},
 	} {
 		if !slices.ContainsFunc(rows, func(row []string) bool { return slices.Equal(row, want) }) {
 			t.Errorf("%v is not in %v", want, rows)

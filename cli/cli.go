@@ -65,33 +65,33 @@ type grammar struct {
 	Callbacks  callbackCommands  `cmd:"" aliases:"callback" help:"Show callbacks with their accounts; pause, resume, detach, attach one."`
 	Sink       sinkCommands      `cmd:"" help:"Send a marked test event to a callback's destination."`
 	Deliveries deliveriesCommand `cmd:"" aliases:"delivery" help:"Show payloads with their attempts: bytes sent, the answer, the time of the next try."`
-	DeadLetter deadLetterCommand `cmd:"" help:"Show, replay or discard events that were set aside."`
+	DeadLetter deadLetterCommand `cmd:"" help:"Show, replay or discard dead letters."`
 	Quarantine quarantineCommand `cmd:"" help:"Show, replay or delete invalid input."`
 	Replay     replayCommands    `cmd:"" help:"Deliver a range of events again, or cancel such a replay."`
-	Explain    explainCommand    `cmd:"" help:"Show what became of one event."`
+	Explain    explainCommand    `cmd:"" help:"Show one event's outcome on each callback."`
 	Audit      auditCommands     `cmd:"" help:"Search and export the store (role comply)."`
 	Store      storeCommands     `cmd:"" help:"Verify the store against its proofs, and rebuild it from the journal."`
-	Prove      proveCommand      `cmd:"" help:"Write what proves an event's outcomes to who has the public key (role comply)."`
+	Prove      proveCommand      `cmd:"" help:"Write files that prove an event's outcomes (role comply)."`
 	Proven     provenCommand     `cmd:"" name:"verify-proof" help:"Check a proof that prove wrote, offline."`
-	Report     reportCommand     `cmd:"" help:"Show for a period what came, what left, what was withheld and why, who did what, and how it can be verified."`
-	Complete   completeCommand   `cmd:"" name:"completeness" help:"Show by day whether every event has its outcome, and whether the logs of proofs are as signed."`
-	Receipts   receiptsCommands  `cmd:"" help:"Show what was done to events: filters and versions, edits, outcomes, digests."`
+	Report     reportCommand     `cmd:"" help:"Report on a period: accepted, delivered and withheld events, reasons, operators' acts, and how to verify them."`
+	Complete   completeCommand   `cmd:"" name:"completeness" help:"Show by day whether every event has its outcome, and whether the logs of proofs match their signatures."`
+	Receipts   receiptsCommands  `cmd:"" help:"Show each event's filters, versions, edits, outcomes and digests."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Compare LiteLLM's table with the journal, both ways (role comply)."`
 	Tap        tapCommand        `cmd:"" help:"Show events as they pass (role comply; needs tap in the configuration)."`
-	Test       testCommand       `cmd:"" help:"Run the tests that live beside a configuration, for every callback."`
+	Test       testCommand       `cmd:"" help:"Run a configuration's tests of its callbacks."`
 	Try        tryCommand        `cmd:"" help:"Show what a callback's filters do to sample or stored events."`
 	Guest      guestCommands     `cmd:"" help:"Create, inspect, pack and test WebAssembly guests."`
 	Module     moduleCommands    `cmd:"" help:"Upload WebAssembly modules, and switch filters between them."`
 	Detectors  detectorCommands  `cmd:"" help:"List and show detectors, and try them on a file."`
-	Shadow     shadowCommands    `cmd:"" help:"Run another module or policy beside a filter's own on live events, and compare."`
+	Shadow     shadowCommands    `cmd:"" help:"Try another module or policy on live events without delivering, and compare."`
 	Rollout    rolloutCommands   `cmd:"" help:"Roll a new version of a filter out to a share of the events, with automatic rollback."`
 	Policy     policyCommands    `cmd:"" help:"Show policies, and compare two of them on events."`
-	Decrypt    decryptCommand    `cmd:"" help:"Print a text with the values that a policy encrypted, by the key's holder; offline."`
+	Decrypt    decryptCommand    `cmd:"" help:"Print a text with its encrypted values decrypted; needs the key, works offline."`
 	Pseudonym  pseudonymCommand  `cmd:"" help:"Find a value's pseudonyms; the look-up is recorded (role comply)."`
 	Verify     verifyCommand     `cmd:"" help:"Check delivered data against its signed proofs, offline."`
 	Proof      proofCommands     `cmd:"" help:"Make keys that sign proofs."`
 	Fleet      fleetCommands     `cmd:"" help:"Show the relays that share a journal; drain one before you stop it."`
-	Control    controlCommands   `cmd:"" help:"Read the relay's own records: everything that was done to it."`
+	Control    controlCommands   `cmd:"" help:"Read the relay's own records of all acts."`
 	Approvals  approvalsCommands `cmd:"" help:"Approve or reject acts that need several principals."`
 	Keyring    keyringCommands   `cmd:"" help:"List encryption periods, and erase one by destroying its key."`
 	Reload     reloadCommand     `cmd:"" help:"Make a running relay read its configuration again."`
@@ -206,7 +206,7 @@ func (a *program) untilSignal() (ctx context.Context, stop func()) {
 		}
 		select {
 		case <-signals:
-			a.lastWord("auditrelay: ended at once by a second signal")
+			a.lastWord("auditrelay: a second signal ended it at once")
 			os.Exit(ExitInterrupted)
 		case <-done:
 		}

@@ -44,7 +44,7 @@ func (c *completeCommand) Run(a *program) error {
 		return err
 	}
 	if got.DeadLettersCut {
-		fmt.Fprintln(a.stdout, "there are more dead letters than were counted by day")
+		fmt.Fprintln(a.stdout, "more dead letters exist than were counted by day")
 	}
 	fmt.Fprintln(a.stdout)
 	rows = [][]string{{"LOG", "ENTRIES", "SIGNED", "LAST CHECKPOINT", "CHECK"}}

@@ -19,7 +19,7 @@ const defaultConfig = "auditrelay.yaml"
 // files returns the configuration's files. It returns an error if one does not exist.
 func (c configFile) files() ([]string, error) {
 	if len(c.Path) > 0 && len(c.Config) > 0 && !slices.Equal(c.Path, c.Config) {
-		return nil, usage("two configurations are named, %s and --config %s: give all files alike", c.Path[0], c.Config[0])
+		return nil, usage("%s and --config %s both name a configuration: give all files in one of the two ways", c.Path[0], c.Config[0])
 	}
 	if len(c.Path) > 0 {
 		return readable(c.Path)

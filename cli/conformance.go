@@ -38,7 +38,7 @@ func (c *guestConformance) Run(a *program) error {
 		err = c.print(a, results)
 	}
 	if err == nil && failed > 0 {
-		err = fmt.Errorf("%w: %d of %d cases came out otherwise", errConformance, failed, len(results))
+		err = fmt.Errorf("%w: %d of %d cases had another result", errConformance, failed, len(results))
 	}
 	return err
 }

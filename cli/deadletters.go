@@ -10,7 +10,7 @@ import (
 type deadLetterCommand struct {
 	List    deadLetterList    `cmd:"" help:"List dead letters, without contents."`
 	Show    deadLetterShow    `cmd:"" help:"Show one dead letter with its contents (role comply)."`
-	Discard deadLetterDiscard `cmd:"" help:"Give up dead letters for good."`
+	Discard deadLetterDiscard `cmd:"" help:"Discard dead letters for good."`
 	Replay  deadLetterReplay  `cmd:"" help:"Process dead letters again: named ones, all, or by filter."`
 	Jobs    deadLetterJobs    `cmd:"" help:"List replays by filter."`
 	Cancel  deadLetterCancel  `cmd:"" help:"End a replay by filter."`
@@ -53,7 +53,7 @@ func (c *deadLetterList) Run(a *program) error {
 		}
 		letters = append(letters, some...)
 		if len(some) == c.Limit {
-			fmt.Fprintf(a.stderr, "%s: there may be more; go on with: --after %d\n", name, some[len(some)-1].Sequence)
+			fmt.Fprintf(a.stderr, "%s: there may be more; continue with: --after %d\n", name, some[len(some)-1].Sequence)
 		}
 	}
 	if c.JSON {
@@ -119,7 +119,7 @@ func (c *deadLetterDiscard) Run(a *program) error {
 		return err
 	}
 	if c.All == (len(c.Sequences) > 0) {
-		return usage("name sequences, or say --all")
+		return usage("name sequences, or use --all")
 	}
 	cl, err := c.client()
 	if err != nil {

@@ -18,14 +18,14 @@ type deadLetterReplay struct {
 	All       bool     `help:"All of the callback."`
 
 	Cause  []string `help:"Only those with this cause, such as refused or trap. May be repeated, as all filters." placeholder:"CAUSE"`
-	Filter []string `help:"Only those on which this filter failed." placeholder:"NAME"`
+	Filter []string `help:"Only dead letters on which this filter failed." placeholder:"NAME"`
 	Action []string `help:"Only events with this action." placeholder:"ACTION"`
 	Table  []string `help:"Only events with this table_name." placeholder:"TABLE"`
 	ID     []string `help:"Only the event with this id." placeholder:"ID"`
-	From   string   `help:"Only those set aside from this time on, such as 2026-01-31T14:00:00Z." placeholder:"TIME"`
-	To     string   `help:"Only those set aside before this time." placeholder:"TIME"`
-	Rate   string   `help:"Give at most so many, as 10/s, 600/m or 1000/h." placeholder:"N/s"`
-	DryRun bool     `help:"Show how many it would be, and start nothing."`
+	From   string   `help:"Only dead letters from this time on, such as 2026-01-31T14:00:00Z." placeholder:"TIME"`
+	To     string   `help:"Only dead letters from before this time." placeholder:"TIME"`
+	Rate   string   `help:"At most this many, such as 10/s, 600/m or 1000/h." placeholder:"N/s"`
+	DryRun bool     `help:"Only show the number; start nothing."`
 	JSON   bool     `help:"Print JSON."`
 }
 
@@ -48,7 +48,7 @@ func (c *deadLetterReplay) Run(a *program) error {
 	}
 	filtered := len(c.Cause)+len(c.Filter)+len(c.Action)+len(c.Table)+len(c.ID) > 0 || c.From != "" || c.To != ""
 	if c.All == (filtered || len(c.Sequences) > 0) {
-		return usage("name sequences, give a filter such as --cause, or say --all")
+		return usage("name sequences, give a filter such as --cause, or use --all")
 	}
 	cl, err := c.client()
 	if err != nil {
@@ -69,7 +69,7 @@ func (c *deadLetterReplay) Run(a *program) error {
 	case done.Job.ID == "":
 		_, err = fmt.Fprintf(a.stdout, "no dead letter of %s matches\n", c.Callback)
 	default:
-		_, err = fmt.Fprintf(a.stdout, "replay %s started: %d dead letters of %s; auditrelay dead-letter jobs shows how far it is\n", done.Job.ID, done.Job.Matched, c.Callback)
+		_, err = fmt.Fprintf(a.stdout, "replay %s started: %d dead letters of %s; auditrelay dead-letter jobs shows its progress\n", done.Job.ID, done.Job.Matched, c.Callback)
 	}
 	return err
 }

@@ -79,7 +79,7 @@ func (c *decryptCommand) Run(a *program) error {
 		return err
 	}
 	if others > 0 {
-		return fmt.Errorf("decrypt: %d values are not of this key, or were changed; %s decrypted", others, strings.TrimSpace(fmt.Sprint(opened, " were")))
+		return fmt.Errorf("decrypt: %d values have another key or were changed; %s decrypted", others, strings.TrimSpace(fmt.Sprint(opened, " were")))
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func openerOf(secret []byte) (interface{ Decrypt([]byte) ([]byte, error) }, erro
 	key := auditrelay.Key{Secret: auditrelay.Secret(secret)}
 	switch {
 	case key.Public() && !bytes.Contains(secret, []byte("PRIVATE KEY-----")):
-		return nil, usage("the key file holds the public key: give the private key, which only its holder has")
+		return nil, usage("the key file contains the public key: give the private key")
 	case bytes.Contains(secret, []byte("PRIVATE KEY-----")):
 		o, err := redaction.NewOpener(secret)
 		if err != nil {

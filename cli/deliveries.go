@@ -13,9 +13,9 @@ type deliveriesCommand struct {
 	remote
 	Callback  string `arg:"" optional:"" help:"Only of this callback and its replays, or of one replay (callback@id). Default: all."`
 	State     string `help:"Only in this state: waiting, sending, failing, undelivered (these three), delivered, replaced, given_up, erased." placeholder:"STATE"`
-	Event     string `help:"Only payloads that held the event with this id." placeholder:"ID"`
+	Event     string `help:"Only payloads with the event that has this id." placeholder:"ID"`
 	Namespace string `help:"The event's namespace, such as litellm, emitted, auditrelay." placeholder:"NAME"`
-	After     string `help:"Go on after a page." placeholder:"MARK"`
+	After     string `help:"Continue after a page." placeholder:"MARK"`
 	Limit     int    `help:"Maximum number." default:"20"`
 	Attempts  bool   `help:"Show each attempt."`
 	JSON      bool   `help:"Print JSON."`
@@ -39,7 +39,7 @@ func (c *deliveriesCommand) Run(a *program) error {
 		return err
 	}
 	if page.Next != "" {
-		fmt.Fprintf(a.stderr, "there may be more; go on with: --after %s\n", page.Next)
+		fmt.Fprintf(a.stderr, "there may be more; continue with: --after %s\n", page.Next)
 	}
 	if c.JSON {
 		return a.printJSON(page)

@@ -13,7 +13,7 @@ import (
 )
 
 type detectorCommands struct {
-	List detectorList `cmd:"" help:"List the detectors: the shipped ones, and a configuration's own."`
+	List detectorList `cmd:"" help:"List the built-in detectors and a configuration's own."`
 	Show detectorShow `cmd:"" help:"Print one detector: its form, what it finds, and examples."`
 	Test detectorTest `cmd:"" help:"Show what each detector finds in a file, and where. Values are never printed."`
 }
@@ -68,7 +68,7 @@ func (c *detectorList) Run(a *program) error {
 		return err
 	}
 	if groups := catalogue.Groups(); c.Group != "" && !slices.Contains(groups, c.Group) {
-		return fmt.Errorf("no group is called %q: there are %s", c.Group, strings.Join(groups, ", "))
+		return fmt.Errorf("no group %q: expected one of %s", c.Group, strings.Join(groups, ", "))
 	}
 	all := []detectorInfo{}
 	infos := catalogue.All()
@@ -144,7 +144,7 @@ func (c *detectorShow) Run(a *program) error {
 		if _, err := catalogue.Set(c.Name); err == nil {
 			return fmt.Errorf("%s is a group: see auditrelay detectors list --group %s", c.Name, c.Name)
 		}
-		return fmt.Errorf("no detector is called %q: see auditrelay detectors list", c.Name)
+		return fmt.Errorf("no detector %q: see auditrelay detectors list", c.Name)
 	}
 	d := infoOf(&infos[i])
 	if c.JSON {
@@ -174,7 +174,7 @@ type detectorTest struct {
 	detectorConfig
 
 	File      string   `arg:"" help:"A file of events, one a line, or of text; - for standard input."`
-	Detectors []string `help:"Which detectors or groups look. Default: secrets." placeholder:"NAME"`
+	Detectors []string `help:"Which detectors or groups to use. Default: secrets." placeholder:"NAME"`
 }
 
 // maxTestFile limits the size of a tested file, in bytes.

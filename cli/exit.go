@@ -114,10 +114,10 @@ func exitCode(err error) int {
 // hint suggests what to do about err. It is empty if the error's text says it.
 func hint(err error) string {
 	if _, ok := errors.AsType[*client.UnreachableError](err); ok {
-		return "is the relay running there? say where it is with --server or AUDITRELAY_SERVER"
+		return "is the relay running? give its address with --server or AUDITRELAY_SERVER"
 	}
 	if errors.Is(err, runtime.ErrNoKey) {
-		return "give the configuration that has the key: --config FILE"
+		return "give the configuration with the key: --config FILE"
 	}
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		if e.Hint != "" {
@@ -125,7 +125,7 @@ func hint(err error) string {
 		}
 		switch e.Status {
 		case http.StatusUnauthorized:
-			return "give a token by AUDITRELAY_TOKEN or --token-file"
+			return "give a token with AUDITRELAY_TOKEN or --token-file"
 		case http.StatusForbidden:
 			return "docs/reference/commands.md says which role each command needs"
 		}

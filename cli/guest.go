@@ -22,7 +22,7 @@ import (
 
 type guestCommands struct {
 	New     guestNew     `cmd:"" help:"Create a folder for a new guest: source, cases, SDK, Makefile."`
-	Inspect guestInspect `cmd:"" help:"Show what a module is, what it asks for, and why it would be refused."`
+	Inspect guestInspect `cmd:"" help:"Show a module's contents and requests, and why it would be refused."`
 	Pack    guestPack    `cmd:"" help:"Put a manifest into a module."`
 	Test    guestTest    `cmd:"" help:"Run a guest's cases in the production engine."`
 	Profile guestProfile `cmd:"" help:"Show which functions use a guest's fuel, over its cases."`
@@ -39,7 +39,7 @@ func (c *guestNew) Run(a *program) error {
 	if err := scaffold.New(c.Lang, c.Name); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s is made. Build it and run its cases: make -C %s test\n", c.Name, c.Name)
+	_, err := fmt.Fprintf(a.stdout, "Created %s. Build it and run its cases: make -C %s test\n", c.Name, c.Name)
 	return err
 }
 
@@ -105,7 +105,7 @@ type guestTest struct {
 }
 
 // errCases: a case had another result.
-var errCases = errors.New("a case came out otherwise")
+var errCases = errors.New("a case had another result")
 
 func (c *guestTest) Run(a *program) error {
 	code, err := readModule(c.File)
@@ -195,10 +195,10 @@ func (c *guestTest) print(a *program, all []cases.Result) error {
 		}
 	}
 	if c.Update {
-		_, err := fmt.Fprintf(a.stdout, "%d of %d cases were as wanted, %d are set anew; verdicts seen: %d keep, %d drop, %d fail\n", passed, len(all), len(all)-passed, seen["keep"], seen["drop"], seen["fail"])
+		_, err := fmt.Fprintf(a.stdout, "%d of %d cases passed, %d were updated; verdicts: %d keep, %d drop, %d fail\n", passed, len(all), len(all)-passed, seen["keep"], seen["drop"], seen["fail"])
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "%d of %d cases as wanted; verdicts seen: %d keep, %d drop, %d fail\n", passed, len(all), seen["keep"], seen["drop"], seen["fail"])
+	_, err := fmt.Fprintf(a.stdout, "%d of %d cases passed; verdicts: %d keep, %d drop, %d fail\n", passed, len(all), seen["keep"], seen["drop"], seen["fail"])
 	return err
 }
 

@@ -29,16 +29,16 @@ type initCommand struct {
 	Path     string `help:"Of file: the file." placeholder:"FILE"`
 	Bucket   string `help:"Of s3 and gcs: the bucket." placeholder:"NAME"`
 	Region   string `help:"Of s3: the bucket's region. Default: from the AWS chain." placeholder:"REGION"`
-	Prefix   string `help:"Of s3, gcs and azure_blob: what keys begin with." placeholder:"TEXT"`
+	Prefix   string `help:"Of s3, gcs and azure_blob: the prefix of keys." placeholder:"TEXT"`
 	Endpoint string `help:"Of s3: the URL of a store that is not AWS." placeholder:"URL"`
 	URL      string `help:"Of splunk, elastic, otlp, sentinel and webhook: the URL." placeholder:"URL"`
 	Index    string `help:"Of splunk and elastic: the index. Default for splunk: the token's." placeholder:"NAME"`
 	Site     string `help:"Of datadog: the site. Default: datadoghq.com." placeholder:"SITE"`
 
-	Set map[string]string `help:"An option of the sink without a flag of its own, as in topic=audit; repeat it." placeholder:"OPTION=VALUE"`
+	Set map[string]string `help:"A sink option without its own flag, such as topic=audit. Repeatable." placeholder:"OPTION=VALUE"`
 
-	Force bool `help:"Replace a file that is there."`
-	Yes   bool `help:"Ask nothing: use the default of every flag that is not given."`
+	Force bool `help:"Replace an existing file."`
+	Yes   bool `help:"Ask nothing: use the defaults of missing flags."`
 
 	set map[string]*string // the options of --set, with the user's answers
 }
@@ -79,7 +79,7 @@ var (
 		"s3": {
 			{"bucket", "Which bucket", "", true, settingBucket},
 			{"region", "Its region (empty: from the AWS chain)", "", false, func(c *initCommand) *string { return &c.Region }},
-			{"prefix", "What keys begin with (empty: nothing)", "", false, settingPrefix},
+			{"prefix", "Prefix of keys (may be empty)", "", false, settingPrefix},
 			{"endpoint", "The store's URL (empty: AWS)", "", false, func(c *initCommand) *string { return &c.Endpoint }},
 		},
 		"splunk": {
@@ -90,12 +90,12 @@ var (
 		"webhook": {{"url", "Which URL", "", true, settingURL}},
 		"gcs": {
 			{"bucket", "Which bucket", "", true, settingBucket},
-			{"prefix", "What keys begin with (empty: nothing)", "", false, settingPrefix},
+			{"prefix", "Prefix of keys (may be empty)", "", false, settingPrefix},
 		},
 		"azure_blob": {
 			{"account_url", "The storage account's URL, as https://ACCOUNT.blob.core.windows.net", "", true, nil},
 			{"container", "Which container", "", true, nil},
-			{"prefix", "What names begin with (empty: nothing)", "", false, settingPrefix},
+			{"prefix", "Prefix of names (may be empty)", "", false, settingPrefix},
 		},
 		"kafka": {
 			{"brokers", "Which brokers, as broker-1.example:9093,broker-2.example:9093", "", true, nil},
@@ -198,7 +198,7 @@ func (c *initCommand) complete(a *program) error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Set)) {
 		if !slices.ContainsFunc(settings[c.Sink], func(s setting) bool { return s.key == key && s.value == nil }) {
-			return usage("--set %s: init asks for no such option of %s; write it into the configuration", key, c.Sink)
+			return usage("--set %s: init does not know this option of %s; write it into the configuration", key, c.Sink)
 		}
 	}
 	policies := append(app.Presets(), "none")
@@ -223,7 +223,7 @@ func (q *questions) answer(value *string, flag, question, preset string, require
 	for *value == "" {
 		if !q.ask {
 			if required {
-				return usage("give --%s, or run it on a terminal to be asked", flag)
+				return usage("give --%s, or run it on a terminal to enter it", flag)
 			}
 			*value = preset
 			return nil
@@ -329,7 +329,7 @@ func (c *initCommand) text() string {
 		line("# tokens: [{name: litellm, token: file:./litellm.token, roles: [ingest]}]")
 	}
 	line("")
-	line("# Accepted events stay here until every callback has dealt with them.")
+	line("# Accepted events stay here until every callback has an outcome for them.")
 	line("data_dir: ./data")
 	line("# journal: {quota: 20GiB, retention: {age: 30d}}   # room for outages, and time for replays")
 	if c.Policy != "none" {
@@ -341,12 +341,12 @@ func (c *initCommand) text() string {
 	}
 	line("")
 	line("callbacks:")
-	line("  # The name is for good: the position in the journal hangs on it.")
+	line("  # Keep the name: the position in the journal is stored under it.")
 	line("  - name: %s", c.Sink)
 	line("    # when: {action: [created, updated, deleted]}   # default: every event")
 	if c.Policy != "none" {
 		line("    filters: [redact]")
-		line("    # The last check of everything that leaves. An event with a secret is set aside.")
+		line("    # The last check of every outgoing event. An event with a secret becomes a dead letter.")
 		line("    must_not_leave: {detectors: [secrets]}")
 	}
 	line("    sink:")

@@ -49,7 +49,7 @@ func (a *program) printIntake(cl *client.Client, silentAfter time.Duration) erro
 		if !s.Silent || time.Since(s.Since) < silentAfter {
 			continue // a source may need time after a start
 		}
-		fmt.Fprintf(a.stdout, "\n%s (%s): no events seen. It may be that\n", printable(s.Name), printable(s.Kind))
+		fmt.Fprintf(a.stdout, "\n%s (%s): no events seen. Possible causes:\n", printable(s.Name), printable(s.Kind))
 		for _, cause := range s.Causes {
 			fmt.Fprintf(a.stdout, "  - %s\n", printable(cause))
 		}
@@ -70,7 +70,7 @@ func (a *program) printIntake(cl *client.Client, silentAfter time.Duration) erro
 func consuming(t *api.Topic) string {
 	text := fmt.Sprintf("%s since %s, group %s, %d partitions, %d messages behind", t.State, moment(t.Since), t.Group, t.Partitions, t.Lag)
 	if t.Deleted > 0 {
-		text += fmt.Sprintf("; the brokers deleted %d messages before they were read", t.Deleted)
+		text += fmt.Sprintf("; the brokers deleted %d unread messages", t.Deleted)
 	}
 	if t.Error != "" {
 		text += ": " + t.Error
@@ -87,7 +87,7 @@ func tailing(t *api.Tail) string {
 		text += ", complete up to " + moment(t.Complete)
 	}
 	if n := t.Rows.Unreadable; n > 0 {
-		text += fmt.Sprintf("; %d rows that the server cannot give are in quarantine (reason unreadable)", n)
+		text += fmt.Sprintf("; %d rows that the server cannot read are in quarantine (reason unreadable)", n)
 	}
 	if t.Error != "" {
 		text += ": " + t.Error

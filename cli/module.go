@@ -18,7 +18,7 @@ import (
 type moduleCommands struct {
 	Push    modulePush    `cmd:"" help:"Upload a module to a running relay."`
 	List    moduleList    `cmd:"" help:"Show uploaded modules."`
-	Inspect moduleInspect `cmd:"" help:"Show what a module is and asks for: an uploaded one, or one that a receipt names."`
+	Inspect moduleInspect `cmd:"" help:"Show the contents and requests of a module: an uploaded one, or one that a receipt names."`
 	Check   moduleCheck   `cmd:"" help:"Check an uploaded module: each check with its reason; with --filter also as that filter, on its recorded cases (role admin)."`
 	Get     moduleGet     `cmd:"" help:"Download a module."`
 	Delete  moduleDelete  `cmd:"" help:"Delete an uploaded module that no filter uses."`

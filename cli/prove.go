@@ -165,7 +165,7 @@ func filterText(f *proof.FilterText) string {
 }
 
 type receiptsCommands struct {
-	List  receiptsCommand      `cmd:"" default:"withargs" help:"Show what was done to events: filters and versions, edits, outcomes, digests."`
+	List  receiptsCommand      `cmd:"" default:"withargs" help:"Show each event's filters, versions, edits, outcomes and digests."`
 	Check receiptsCheckCommand `cmd:"" help:"Say whether a document is what came in, or what went out, and by which filters (role comply)."`
 }
 

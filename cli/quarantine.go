@@ -43,7 +43,7 @@ func (c *quarantineList) Run(a *program) error {
 		return err
 	}
 	if len(items) == c.Limit {
-		fmt.Fprintf(a.stderr, "there may be more; go on with: --after %d\n", items[len(items)-1].Number)
+		fmt.Fprintf(a.stderr, "there may be more; continue with: --after %d\n", items[len(items)-1].Number)
 	}
 	if c.JSON {
 		return a.printJSON(items)
@@ -135,7 +135,7 @@ type whichItems struct {
 
 func (c *whichItems) check() error {
 	if c.All == (len(c.Numbers) > 0) {
-		return usage("name numbers, or say --all")
+		return usage("name numbers, or use --all")
 	}
 	if !c.All && c.Cause+c.Source != "" {
 		return usage("--cause and --source go with --all")

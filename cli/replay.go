@@ -47,7 +47,7 @@ type replayCommand struct {
 	Callback string `help:"The callback." required:""`
 	From     string `help:"The first event: a sequence, or a time of receipt such as 2026-01-31T00:00:00Z." required:"" placeholder:"SEQUENCE|TIME"`
 	To       string `help:"The end, exclusive: a sequence or a time. Default: now." placeholder:"SEQUENCE|TIME"`
-	DryRun   bool   `help:"Show how many events it would be, and start nothing."`
+	DryRun   bool   `help:"Only show the number of events; start nothing."`
 	Emit     bool   `help:"Let filters emit again. By default their records are dropped, since they were emitted before."`
 	JSON     bool   `help:"Print JSON."`
 }
@@ -81,7 +81,7 @@ func (c *replayCommand) Run(a *program) error {
 		_, err = fmt.Fprintf(a.stdout, "would replay %d events of %s, sequences %d to %d\n", started.Events, c.Callback, started.From, started.To)
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "replay %s started: %d events of %s, sequences %d to %d; auditrelay callbacks shows how far it is\n",
+	_, err = fmt.Fprintf(a.stdout, "replay %s started: %d events of %s, sequences %d to %d; auditrelay callbacks shows its progress\n",
 		started.ID, started.Events, c.Callback, started.From, started.To)
 	return err
 }

@@ -15,7 +15,7 @@ type Completeness struct {
 	Logs []CompleteLog `json:"logs"`
 	// Verified lists the last reported run of auditrelay verify for each place, newest first.
 	Verified []Verified `json:"verified"`
-	// DeadLettersCut: there are more dead letters than were counted by day.
+	// DeadLettersCut: more dead letters exist than were counted by day.
 	DeadLettersCut bool `json:"dead_letters_cut,omitempty"`
 }
 

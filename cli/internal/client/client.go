@@ -85,7 +85,7 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("the server is not an address such as http://127.0.0.1:8787")
 	}
 	if base.User != nil {
-		return nil, errors.New("the server's address holds a name or password; give a token by AUDITRELAY_TOKEN or --token-file")
+		return nil, errors.New("the server's address holds a name or password; give a token with AUDITRELAY_TOKEN or --token-file")
 	}
 	if o.Token != "" && base.Scheme == "http" && !local(base.Hostname()) {
 		return nil, fmt.Errorf("a token would go to %s in the clear; use https", base.Host)
