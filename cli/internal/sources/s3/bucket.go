@@ -71,7 +71,7 @@ func (h *Handler) serveBucket(w http.ResponseWriter, r *request) *Error {
 	case http.MethodDelete:
 		return fail("AccessDenied", "the relay deletes nothing")
 	case http.MethodPost:
-		return fail("NotImplemented", "the relay deletes nothing, and takes no forms")
+		return fail("NotImplemented", "deletions and forms are not supported")
 	default:
 		return fail("MethodNotAllowed", "the specified method is not allowed against this resource")
 	}

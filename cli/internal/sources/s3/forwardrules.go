@@ -70,7 +70,7 @@ func (f *forwarder) allowed(r *request) *Error {
 	}
 	for name := range r.signed.query {
 		if !slices.Contains(queries, name) {
-			return notTaken("of an object the relay passes on plain puts, reads and deletions alone: no parts, tags, versions to delete or access lists")
+			return notTaken("the relay forwards only plain writes, reads and deletions: no parts, tags, versions to delete or access lists")
 		}
 	}
 	return nil

@@ -83,7 +83,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *request) *Error {
 }
 
 // hintPathStyle is the hint for an invalid bucket name.
-const hintPathStyle = "; the relay takes path-style requests alone, /BUCKET/KEY: leave s3_use_virtual_hosted_style out"
+const hintPathStyle = "; the relay accepts only path-style requests, /BUCKET/KEY: leave s3_use_virtual_hosted_style out"
 
 func (h *Handler) checkBucket(r *request) *Error {
 	host := r.Host

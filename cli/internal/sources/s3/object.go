@@ -56,7 +56,7 @@ func (h *Handler) serveObject(w http.ResponseWriter, r *request) *Error {
 	case http.MethodDelete:
 		return fail("AccessDenied", "the relay deletes nothing")
 	case http.MethodPost:
-		return notTaken("of an object the relay takes PutObject alone: no multipart uploads, no forms")
+		return notTaken("the relay supports only PutObject: no multipart uploads, no forms")
 	}
 	return fail("MethodNotAllowed", "the specified method is not allowed against this resource")
 }
@@ -65,7 +65,7 @@ func (h *Handler) serveObject(w http.ResponseWriter, r *request) *Error {
 func checkPut(r *request) *Error {
 	for name := range r.signed.query {
 		if name != "x-id" { // the SDK adds this name of the operation
-			return notTaken("of an object the relay takes PutObject alone: no parts, tags or access lists")
+			return notTaken("the relay supports only PutObject: no parts, tags or access lists")
 		}
 	}
 	if r.Header.Get("X-Amz-Copy-Source") != "" {
@@ -212,7 +212,7 @@ func (h *Handler) other(w http.ResponseWriter, p *payload) *Error {
 // refuseOther is a rejection after which current versions of LiteLLM may drop an object. It
 // will never be accepted, and retries would delay the audit events after it.
 func refuseOther() *Error {
-	return fail("InvalidRequest", "this object is no audit event by its name, and the relay takes audit events alone. "+
+	return fail("InvalidRequest", "by its name this object is not an audit event, and the relay accepts only audit events. "+
 		"In LiteLLM's configuration put its endpoint under s3_audit_callback_params, which is for audit events, and not under s3_callback_params, which carries request logs too; "+
 		"or let the relay pass other objects on with ingest.s3.forward_to, or drop them with ingest.s3.discard_other_objects: true")
 }

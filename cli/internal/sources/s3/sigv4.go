@@ -111,7 +111,7 @@ func (v *verifier) verify(r *http.Request) (*signed, *Error) {
 	header := r.Header.Values("Authorization")
 	switch {
 	case len(header) == 0 && (query.Has("X-Amz-Signature") || query.Has("Signature")):
-		return nil, fail("AccessDenied", "presigned URLs are not taken here; sign the request's headers")
+		return nil, fail("AccessDenied", "presigned URLs are not supported; sign the request's headers")
 	case len(header) == 0:
 		return nil, fail("AccessDenied", "the request is not signed")
 	case len(header) > 1:
