@@ -32,10 +32,10 @@ func (d *daemon) LookUp(ctx context.Context, want api.LookUp, by runtime.By) (ap
 		Object: keyedDigest(digestKey, "look-up", want.Value), After: lookedUpWith(cfg, uses),
 	})
 	if err != nil {
-		d.log.Error("a look-up could not be recorded, and was not answered", "by", by.Principal, "error", err)
+		d.log.Error("a look-up was refused, since it could not be recorded", "by", by.Principal, "error", err)
 		return api.LookedUp{}, &api.Error{
 			Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,
-			Message: "the look-up cannot be recorded, and so is not answered", RetryAfter: time.Second,
+			Message: "the look-up was refused, since it cannot be recorded", RetryAfter: time.Second,
 		}
 	}
 	answer := api.LookedUp{Pseudonyms: []api.Pseudonym{}}

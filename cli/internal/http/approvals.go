@@ -65,7 +65,7 @@ func (p principal) approval(a *runtime.Approval) api.Approval {
 func approvalFailure(err error) *api.Error {
 	if needs, ok := errors.AsType[*runtime.NeedsApprovalError](err); ok {
 		return &api.Error{Status: http.StatusConflict, Reason: api.ReasonApproval, Message: needs.Error(),
-			Hint: "another principal looks at it and approves it: auditrelay approvals approve " + needs.Approval.ID}
+			Hint: "another principal checks and approves it: auditrelay approvals approve " + needs.Approval.ID}
 	}
 	switch {
 	case errors.Is(err, runtime.ErrSamePrincipal):

@@ -48,7 +48,7 @@ func (s *Server) audited(slots chan struct{}, handle auditHandler) func(http.Res
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
 		case <-timer.C:
-			respondAuditError(w, &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: "too many others search the store", RetryAfter: retrySoon})
+			respondAuditError(w, &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: "too many searches of the store are running", RetryAfter: retrySoon})
 			return
 		case <-r.Context().Done():
 			respondAuditError(w, s.failure(r, r.Context().Err()))
@@ -123,9 +123,9 @@ func (s *Server) auditFailure(r *http.Request, err error) *api.Error {
 	case errors.Is(err, auditstore.ErrEarlier):
 		return &api.Error{Status: http.StatusNotImplemented, Reason: api.ReasonBadRequest, Message: err.Error(), Hint: "without object_team_id, object_team and object_key_hash the search works"}
 	case filling(err):
-		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: err.Error(), Hint: "retry in some seconds, or search without object_team_id, object_team and object_key_hash", RetryAfter: 5 * time.Second}
+		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: err.Error(), Hint: "retry in a few seconds, or search without object_team_id, object_team and object_key_hash", RetryAfter: 5 * time.Second}
 	case errors.Is(err, auditstore.ErrGone):
-		return badRequest("cursor: the record that it goes on from has been deleted", "begin anew without it")
+		return badRequest("cursor: its record has been deleted", "start again without it")
 	case errors.Is(err, context.DeadlineExceeded):
 		return &api.Error{
 			Status: http.StatusServiceUnavailable, Reason: api.ReasonTooSlow, RetryAfter: retrySoon,
@@ -160,7 +160,7 @@ func (s *Server) readRow(ctx context.Context, from *auditstore.Store, position i
 
 func (s *Server) tellDamage(row *auditstore.Row) {
 	if row.Integrity == auditstore.Damaged {
-		s.log.Error("a record of the store is damaged: it is not what was stored; auditrelay store rebuild replaces it, as far back as the journal reaches", "journal", row.Journal, "sequence", row.Sequence, "position", row.Position)
+		s.log.Error("a record of the store is damaged; auditrelay store rebuild replaces it, as far back as the journal reaches", "journal", row.Journal, "sequence", row.Sequence, "position", row.Position)
 	}
 }
 
@@ -261,7 +261,7 @@ func writeAuditHead(out *bufio.Writer, q *auditQuery, total int64, exact bool, n
 func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, _ Store, from *auditstore.Store) error {
 	id := r.PathValue("id")
 	if len(id) > maxAuditValue {
-		return badRequest("the id is longer than any", "")
+		return badRequest("the id is too long", "")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), auditTime)
 	defer cancel()
@@ -273,7 +273,7 @@ func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, _ S
 	if !ok {
 		return &api.Error{
 			Status: http.StatusNotFound, Reason: api.ReasonNotFound,
-			Message: "Audit log with ID " + brief(id) + " not found", Hint: "GET /v1/events/ID says what became of an event",
+			Message: "Audit log with ID " + brief(id) + " not found", Hint: "GET /v1/events/ID shows the event's outcomes",
 		}
 	}
 	s.tellDamage(row)

@@ -57,8 +57,8 @@ func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, 
 	wanted := exportOf(&q)
 	act, err := s.rt.Begin(runtime.Change{By: who.as(r, ""), Act: "export", Action: auditrelay.ActionCreated, Table: tableExport, Object: l.Callback(), After: wanted})
 	if err != nil {
-		s.log.Error("an export could not be recorded, and was not answered", "by", who.by(), "error", err)
-		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: "the export cannot be recorded, and so is not answered", RetryAfter: retrySoon}
+		s.log.Error("an export was refused, since it could not be recorded", "by", who.by(), "error", err)
+		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: "the export was refused, since it cannot be recorded", RetryAfter: retrySoon}
 	}
 	head := w.w.Header()
 	var format exportFormat = ndjsonExport{w}

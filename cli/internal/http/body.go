@@ -79,7 +79,7 @@ func (s *Server) paced(h http.Handler) http.Handler {
 func tooLarge(limit int64) *api.Error {
 	return &api.Error{
 		Status: http.StatusRequestEntityTooLarge, Reason: api.ReasonTooLarge,
-		Message: "the body is larger than is taken in one request",
+		Message: "the body is larger than one request may be",
 		Hint:    "at most " + byteCount(limit) + ", once decompressed; send it in parts",
 	}
 }

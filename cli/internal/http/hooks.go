@@ -97,7 +97,7 @@ func (h *hook) signed(r *http.Request, body []byte) bool {
 }
 
 func errHook(h *hook) *api.Error {
-	what := "shows none of the hook's secrets"
+	what := "has none of the hook's secrets"
 	if h.auth.HMAC != "" {
 		what = "has no signature of the body by one of the hook's secrets"
 	}
@@ -137,7 +137,7 @@ func (s *Server) getHook(w http.ResponseWriter, r *http.Request, _ principal) {
 	case h.auth.HMAC == "" && !h.shows(r), h.auth.HMAC != "" && !h.signed(r, nil):
 		s.denyHook(w, r, h)
 	case h.auth.Challenge == "" || challenge == "" || len(challenge) > maxChallenge:
-		respondError(w, badRequest("the request asks nothing that this hook answers", "send events by POST"))
+		respondError(w, badRequest("the request is not a challenge for this hook", "send events by POST"))
 	default:
 		respondJSON(w, map[string]string{h.auth.Answer: challenge})
 	}
@@ -230,7 +230,7 @@ func (s *Server) hookBody(w http.ResponseWriter, r *http.Request, held *holding)
 	case errors.Is(err, errTooSlow):
 		return nil, &api.Error{Status: http.StatusRequestTimeout, Reason: api.ReasonTooSlow, Message: errTooSlow.Error()}
 	case err != nil:
-		return nil, badRequest("the body did not come whole", "")
+		return nil, badRequest("the body was incomplete", "")
 	case int64(len(body)) > most:
 		return nil, s.bodyTooLarge()
 	}

@@ -39,7 +39,7 @@ func keyringFailure(err error) *api.Error {
 	case errors.Is(err, runtime.ErrErased):
 		return &api.Error{
 			Status: http.StatusGone, Reason: api.ReasonErased,
-			Message: err.Error(), Hint: "it cannot be read any more, here or in a copy made since",
+			Message: err.Error(), Hint: "it can no longer be read, here or in copies made since then",
 		}
 	case errors.Is(err, runtime.ErrNoPeriod):
 		return &api.Error{

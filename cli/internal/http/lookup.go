@@ -36,7 +36,7 @@ func readLookUp(r *http.Request) (want api.LookUp, refused *api.Error) {
 		return want, tooLarge(smallBody)
 	}
 	if err != nil {
-		return want, badRequest("the body did not come whole", "")
+		return want, badRequest("the body was incomplete", "")
 	}
 	const hint = `expected {"value": "...", "callback": "...", "key": "..."}, the last two where wanted`
 	d := json.NewDecoder(bytes.NewReader(body))

@@ -95,7 +95,7 @@ func (s *Server) postModule(w http.ResponseWriter, r *http.Request, who principa
 			respondError(w, tooLarge(maxPush))
 			return
 		}
-		respondError(w, &api.Error{Status: http.StatusRequestTimeout, Reason: api.ReasonTooSlow, Message: "the body did not come whole, or too slowly"})
+		respondError(w, &api.Error{Status: http.StatusRequestTimeout, Reason: api.ReasonTooSlow, Message: "the body was incomplete or too slow"})
 		return
 	}
 	if in.Check {

@@ -141,7 +141,7 @@ func (s *Server) postReplacement(w http.ResponseWriter, r *http.Request, who pri
 	body, err := io.ReadAll(io.LimitReader(newPacedReader(w, r, s.patience.body), int64(s.limits.BodyBytes)+1))
 	switch {
 	case err != nil:
-		respondError(w, badRequest("the body did not come whole", ""))
+		respondError(w, badRequest("the body was incomplete", ""))
 		return
 	case int64(len(body)) > int64(s.limits.BodyBytes):
 		respondError(w, s.bodyTooLarge())

@@ -62,7 +62,7 @@ func (s *Server) record(r *http.Request, who principal, what, object string) (to
 	if err != nil {
 		s.log.Error("a reading of contents was refused: it cannot be recorded", "by", who.by(), "error", err)
 		return nil, &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,
-			Message: "the reading cannot be recorded, and so is not answered", Hint: err.Error(), RetryAfter: retrySoon}
+			Message: "the request was refused, since it cannot be recorded", Hint: err.Error(), RetryAfter: retrySoon}
 	}
 	return told, nil
 }

@@ -114,12 +114,12 @@ func (s *Server) failure(r *http.Request, err error) *api.Error {
 	case errors.Is(err, runtime.ErrNotSeen):
 		return &api.Error{
 			Status: http.StatusNotFound, Reason: api.ReasonNotSeen,
-			Message: err.Error(), Hint: "it was never accepted here, or retention has forgotten it",
+			Message: err.Error(), Hint: "it was never accepted here, or retention has deleted it",
 		}
 	case errors.Is(err, runtime.ErrBadPage):
-		return badRequest("after: "+err.Error(), "give the next of the page before")
+		return badRequest("after: "+err.Error(), "use the value of next from the previous page")
 	case errors.Is(err, runtime.ErrReplayRange):
-		return badRequest(err.Error(), "give sequences, or times, that the journal holds")
+		return badRequest(err.Error(), "give sequences or times within the journal")
 	case absent(err) != "":
 		return &api.Error{Status: http.StatusNotFound, Reason: api.ReasonNotFound, Message: err.Error(), Hint: absent(err)}
 	case errors.Is(err, runtime.ErrRollout):

@@ -50,10 +50,10 @@ func (s *Server) getTap(w http.ResponseWriter, r *http.Request, who principal) {
 	defer tap.Close()
 	err = s.rt.Record(r.Context(), runtime.Change{By: who.as(r, ""), Act: "tap", Action: auditrelay.ActionCreated, Table: tableTap, Object: "tap", After: q})
 	if err != nil {
-		s.log.Error("a tap could not be recorded, and was not opened", "by", who.by(), "error", err)
+		s.log.Error("a tap was not opened, since it could not be recorded", "by", who.by(), "error", err)
 		respondError(w, &api.Error{
 			Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable,
-			Message: "the tap cannot be recorded, and so is not opened", RetryAfter: retrySoon,
+			Message: "the tap was not opened, since it cannot be recorded", RetryAfter: retrySoon,
 		})
 		return
 	}
