@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -59,6 +60,29 @@ func TestSchemasAndHooks(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), "a-secret-of-enough") {
 			t.Errorf("a secret is told: %v", err)
+		}
+	}
+}
+
+// TestConditionsOnOtherProducersEvents: their actions and types are not held against LiteLLM's. A
+// field that no event has is still named.
+func TestConditionsOnOtherProducersEvents(t *testing.T) {
+	for name, in := range map[string]string{
+		"a hook":        "ingest: {hooks: {kubernetes: {secrets: [a-secret-of-enough-bytes]}}}",
+		"a socket":      "ingest: {sockets: {vault: {listen: 'unix:/run/vault.sock'}}}",
+		"a schema":      "ingest: {schemas: {shop: {action: verb}}}",
+		"ingest.tokens": "ingest: {tokens: [{name: k, token: 3f9a61c0d7e24b58a1b0, schema: kubernetes}]}",
+		"tokens":        "tokens: [{name: k, token: 3f9a61c0d7e24b58a1b0, roles: [ingest], schema: kubernetes}]",
+		"LiteLLM alone": "ingest: {tokens: [{name: k, token: 3f9a61c0d7e24b58a1b0}]}",
+	} {
+		c, err := Parse("a.yaml", []byte(in+"\ncallbacks: [{name: a, when: {action: [delete, db.drop], tablename: secrets, table_name: LiteLLM_TeamTabel}, sink: {stdout: {}}}]\n"), testOptions(""))
+		if c == nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		notes := fmt.Sprint(c.Notes)
+		if got, want := strings.Contains(notes, "no event of LiteLLM's has the"), name == "LiteLLM alone"; got != want || !strings.Contains(notes, "did you mean table_name?") {
+			t.Errorf("%s: %s", name, notes)
 		}
 	}
 }

@@ -69,12 +69,13 @@ func (c checker) conditions(steps []any) {
 	}
 	for i, k := range when.keys {
 		var known []string
-		switch k.text {
-		case "query":
+		switch {
+		case k.text == "query":
 			continue
-		case "action":
+		case c.otherProducers():
+		case k.text == "action":
 			known = actions
-		case "table_name":
+		case k.text == "table_name":
 			known = tableNames
 		}
 		at := pathOf(append(steps, k.text)...)
@@ -100,6 +101,14 @@ func (c checker) conditions(steps []any) {
 			}
 		}
 	}
+}
+
+// otherProducers reports whether events of producers other than LiteLLM come in. Their actions
+// and types of objects can be anything.
+func (c checker) otherProducers() bool {
+	in := c.Ingest
+	return len(in.Schemas)+len(in.Hooks)+len(in.Sockets)+len(in.SenderSchemas) > 0 ||
+		slices.ContainsFunc(c.Tokens, func(t Token) bool { return t.Schema != "" })
 }
 
 // paths checks a list of paths.
