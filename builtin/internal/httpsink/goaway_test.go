@@ -6,45 +6,33 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/http2"
 )
 
-// goingAway is a server of HTTP/2 that is about to restart: on its first connection it refuses the
-// request unread (GOAWAY with stream 0).
-func goingAway(t *testing.T, bodies *atomic.Int64) string {
-	certificate := httptest.NewTLSServer(nil)
-	t.Cleanup(certificate.Close)
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: certificate.TLS.Certificates, NextProtos: []string{"h2"}})
+// goingAway is the listener of a server of HTTP/2 that is about to restart: on its first
+// connection it refuses the request unread (GOAWAY with stream 0).
+type goingAway struct {
+	net.Listener
+	server *httptest.Server
+	once   sync.Once
+}
+
+func (l *goingAway) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() { l.Close() })
-	serve := func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		bodies.Add(int64(len(body)))
-		w.WriteHeader(http.StatusNoContent)
+	first := false
+	l.once.Do(func() { first = true })
+	if !first {
+		return conn, nil
 	}
-	go func() {
-		for first := true; ; first = false {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if first {
-				go refuseFirst(conn)
-				continue
-			}
-			go func() {
-				if conn.(*tls.Conn).HandshakeContext(t.Context()) == nil {
-					new(http2.Server).ServeConn(conn, &http2.ServeConnOpts{Handler: http.HandlerFunc(serve)})
-				}
-			}()
-		}
-	}()
-	return "https://" + l.Addr().String()
+	go refuseFirst(tls.Server(conn, l.server.TLS))
+	return l.Accept()
 }
 
 func refuseFirst(conn net.Conn) {
@@ -72,7 +60,16 @@ func refuseFirst(conn net.Conn) {
 // A request that a server refused unread is sent again at once, and is no failure.
 func TestAServerThatGoesAway(t *testing.T) {
 	var bodies atomic.Int64
-	c := client(t, Options{TLS: TLS{InsecureSkipVerify: true}}, goingAway(t, &bodies))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		bodies.Add(int64(len(body)))
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	server.EnableHTTP2 = true
+	server.Listener = &goingAway{Listener: server.Listener, server: server}
+	server.StartTLS()
+	defer server.Close()
+	c := client(t, Options{TLS: TLS{InsecureSkipVerify: true}}, server.URL)
 	a, err := c.Send(t.Context(), Request{Header: http.Header{}, Body: []byte("0123456789")})
 	if err != nil {
 		t.Fatalf("%v: %v", err, c.Failure(t.Context(), err))

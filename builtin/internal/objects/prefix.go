@@ -23,7 +23,7 @@ func CheckPrefix(prefix string) error {
 	}
 	for part := range strings.SplitSeq(strings.TrimSuffix(prefix, "/"), "/") {
 		if part == "." || part == ".." {
-			return errors.New("a part between slashes must not be . or ..")
+			return errors.New("a part between slashes is . or .., which is not allowed")
 		}
 	}
 	return nil
