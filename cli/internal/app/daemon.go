@@ -291,8 +291,8 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	host.Runtime, host.Door = d.rt, d.server
 	change.Apply()
 	d.ways = d.server.Sources()
-	if former := d.fleet.former; former != nil {
-		former.Lead(d.server.Handler())
+	if err := d.relieve(ctx); err != nil {
+		return errors.Join(err, d.rt.Close())
 	}
 	d.tellOpened(time.Since(start))
 	return nil

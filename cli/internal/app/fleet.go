@@ -32,6 +32,7 @@ type fleet struct {
 	listener, socket *retained
 	told             bool           // whether its listening was logged
 	former           *http.Follower // of before this relay led; it may still have requests; nil if there is none
+	unserve          func() error   // makes former accept nothing more; nil if it does not accept
 
 	kept map[string][]byte // the small files as stored in the database
 }
@@ -125,8 +126,36 @@ func (f *fleet) listeners() (all []*retained) {
 	return all
 }
 
+// release frees the listeners, on which the follower serves until the journal is open.
+func (f *fleet) release() error {
+	if f.unserve == nil {
+		return nil
+	}
+	err := f.unserve()
+	f.unserve = nil
+	return err
+}
+
+// relieve makes the server, which is ready, take over from the follower: its listeners, and the
+// requests that wait for a leader.
+func (d *daemon) relieve(ctx context.Context) error {
+	former := d.fleet.former
+	if former == nil {
+		return nil
+	}
+	if err := d.fleet.release(); err != nil {
+		return err
+	}
+	if _, _, err := d.listen(ctx); err != nil {
+		return err
+	}
+	former.Lead(d.server.Handler())
+	return nil
+}
+
 // closeFormer ends the requests that still wait for a leader.
 func (f *fleet) closeFormer() {
+	_ = f.release() // the former follower's requests end anyway
 	if f.former != nil {
 		f.former.Close()
 	}
@@ -164,10 +193,13 @@ func fleetDigest(cfg *config.Config, v api.Version) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// follow serves requests while this relay does not lead, and returns when it may lead. If ctx
-// ended, it returns its error.
+// follow serves requests while this relay does not lead, and returns when it may lead. The
+// follower goes on until release. If ctx ended, follow returns its error.
 func (d *daemon) follow(ctx context.Context) error {
 	if err := d.join(); err != nil {
+		return err
+	}
+	if err := d.fleet.release(); err != nil {
 		return err
 	}
 	listener, socket, err := d.listen(ctx)
@@ -180,7 +212,6 @@ func (d *daemon) follow(ctx context.Context) error {
 		return err
 	}
 	serving, stop := context.WithCancel(ctx)
-	defer stop()
 	served := make(chan error, 1)
 	go func() { served <- follower.Run(serving) }()
 	d.log.Info("waiting for the journal; requests go to the relay that leads the fleet", "relay", d.fleet.name, "address", follower.Address())
@@ -195,10 +226,11 @@ func (d *daemon) follow(ctx context.Context) error {
 			follower.Close()
 			return cmp.Or(err, ctx.Err())
 		case err := <-awaited:
-			stop()
-			err = errors.Join(err, <-served)
 			d.fleet.closeFormer()
-			d.fleet.former = follower
+			d.fleet.former, d.fleet.unserve = follower, func() error {
+				stop()
+				return <-served
+			}
 			return err
 		case <-d.options.Reload:
 			cfg, err := d.load()

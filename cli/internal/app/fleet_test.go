@@ -403,6 +403,36 @@ callbacks: [{name: one, filters: [secrets], sink: {memory: {}}, chunk: {age: 1ms
 	}
 }
 
+// TestARelayThatTakesOver answers for itself until it leads, however long that takes.
+func TestARelayThatTakesOver(t *testing.T) {
+	server := pgtest.Start(t, "fsync = on", "wal_sync_method = fdatasync")
+	rest := "callbacks: [{name: one, sink: {memory: {}}, chunk: {age: 1ms}}]\n"
+	a := fleetOn(t, server, rest, "a")["a"]
+	fleetOf(t, a, "a leads", ledBy("a"))
+	b := fleetOn(t, server, rest, "b")["b"]
+	fleetOf(t, b, "b sees both", func(f api.Fleet) bool { return f.Leader == "a" && len(f.Relays) == 2 })
+	db := server.Connect(t, "owner", "postgres")
+	db.Exec("BEGIN; LOCK TABLE auditrelay.files") // which the next leader reads first
+	if err := a.stop(); err != nil {
+		t.Fatal(err)
+	}
+	waiting := "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'auditrelay.files'::regclass"
+	look := server.Connect(t, "owner", "postgres")
+	for until := time.Now().Add(20 * time.Second); look.Exec(waiting)[0] == "0"; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("b does not take over:\n%s", b.log)
+		}
+	}
+	client := &http.Client{Timeout: 5 * time.Second}
+	if resp, err := client.Get("http://" + b.address + "/healthz"); err != nil {
+		t.Errorf("while it takes over: %v", err)
+	} else if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Errorf("while it takes over: %d", resp.StatusCode)
+	}
+	db.Exec("COMMIT")
+	fleetOf(t, b, "b leads", ledBy("b"))
+}
+
 // TestAPlannedChangeOfTheLeader: a sender to a relay that hands over, takes over or does
 // neither waits, and gets no error about the stop or the missing leader.
 func TestAPlannedChangeOfTheLeader(t *testing.T) {

@@ -33,6 +33,7 @@ func (f *Follower) sendOn(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Header.Get(fleetHeader) != "":
 		w.Header().Set(followsHeader, "true")
+		w.Header().Set("Connection", "close") // the next request goes to the server that follows
 		respondError(w, away("this relay does not lead its fleet any more"))
 		return
 	case r.Context().Value(peerKey{}) != nil && r.Header.Get("Authorization") == "":
