@@ -2,6 +2,8 @@ package pgstore
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -53,7 +55,14 @@ func (s *Store) place() string {
 
 // The name of a relay's session says what the session does. The next owner ends the sessions
 // that write and read, but not those that wait for the lock.
-func (s *Store) sessionName(what string) string { return "auditrelay " + what + " " + s.options.Schema }
+func (s *Store) sessionName(what string) string {
+	schema := s.options.Schema
+	if strings.ContainsFunc(schema, func(r rune) bool { return r < ' ' || r > '~' }) {
+		sum := sha256.Sum256([]byte(schema)) // the server replaces what is not printable ASCII
+		schema = hex.EncodeToString(sum[:8])
+	}
+	return "auditrelay " + what + " " + schema
+}
 
 // connect opens a session.
 func (s *Store) connect(ctx context.Context, what string) (*pgx.Conn, error) {

@@ -345,3 +345,27 @@ func TestAPromotedStandbyThatLacksCommits(t *testing.T) {
 		t.Log(err)
 	}
 }
+
+// TestTheNextOwnerEndsSessions of the former one, whatever the schema's name is.
+func TestTheNextOwnerEndsSessions(t *testing.T) {
+	server := pgtest.Start(t, safe...)
+	db := server.Connect(t, "owner", "postgres")
+	for _, schema := range []string{"plain", "schéma ünïcode", "O'Brien \"%s\""} {
+		t.Run(schema, func(t *testing.T) {
+			po := options(server)
+			po.Schema, po.LockWait = schema, 5*time.Second
+			former := open(t, po)
+			if _, err := add(former, "e1"); err != nil {
+				t.Fatal(err)
+			}
+			sessions := "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'auditrelay journal %'"
+			before := strings.Join(db.Exec(sessions), ",")
+			if before == "" {
+				t.Fatal("the former owner has no session")
+			}
+			db.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'auditrelay lock %'")
+			open(t, po)
+			eventually(t, "its sessions end", func() bool { return len(db.Exec(sessions+" AND pid IN ("+before+")")) == 0 })
+		})
+	}
+}
