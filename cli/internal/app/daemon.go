@@ -139,11 +139,15 @@ func runTerm(ctx context.Context, o Options, f *fleet) (err error) {
 			}
 			return err
 		}
+		whole := ctx
 		var end context.CancelFunc
 		ctx, end = d.term(ctx)
 		defer end()
 		if err := d.fetchFiles(ctx); err != nil {
-			return err
+			if whole.Err() != nil {
+				return nil // it was stopped
+			}
+			return d.notOpened(ctx, err)
 		}
 	}
 	lapsed, err := d.applySelected()
@@ -291,9 +295,6 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	host.Runtime, host.Door = d.rt, d.server
 	change.Apply()
 	d.ways = d.server.Sources()
-	if err := d.relieve(ctx); err != nil {
-		return errors.Join(err, d.rt.Close())
-	}
 	d.tellOpened(time.Since(start))
 	return nil
 }
@@ -336,6 +337,9 @@ func (d *daemon) tellOpened(took time.Duration) {
 // serve serves requests until ctx ends, then drains. During the drain it still answers requests
 // for its progress.
 func (d *daemon) serve(ctx context.Context) error {
+	if err := d.relieve(ctx); err != nil {
+		return err
+	}
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	var wg sync.WaitGroup

@@ -411,6 +411,9 @@ func TestARelayThatTakesOver(t *testing.T) {
 	fleetOf(t, a, "a leads", ledBy("a"))
 	b := fleetOn(t, server, rest, "b")["b"]
 	fleetOf(t, b, "b sees both", func(f api.Fleet) bool { return f.Leader == "a" && len(f.Relays) == 2 })
+	if status, answer := a.call("POST", "/v1/events", event("e1"), fleetToken); status != 200 { // it is done with its start
+		t.Fatal(status, answer)
+	}
 	db := server.Connect(t, "owner", "postgres")
 	db.Exec("BEGIN; LOCK TABLE auditrelay.files") // which the next leader reads first
 	if err := a.stop(); err != nil {
