@@ -27,10 +27,10 @@ func (c *Catalogue) Inside(above, own Name, key []byte, value bool) Name {
 	if !value {
 		words = c.orShipped().names.about(key)
 	}
-	if words > int(above.left()) {
+	if words > above.left() {
 		return own
 	}
-	own.inherited, own.used = k&(password|token|awsKey|azureKey), uint8(tailWords-int(above.left())+words)
+	own.inherited, own.used = k&(password|token|awsKey|azureKey), uint8(tailWords-above.left()+words)
 	return own
 }
 
@@ -52,7 +52,7 @@ func (n *names) about(name []byte) int {
 	letters, words := splitWords(room[:0], ends[:0], name[max(0, len(name)-nameBytes):])
 	begin := 0
 	for _, end := range words {
-		if word := string(letters[begin:end]); n.aside[word] || n.hashing[word] || n.beside[word] {
+		if word := letters[begin:end]; n.aside[string(word)] || n.hashing[string(word)] || n.beside[string(word)] {
 			return tailWords + 1
 		}
 		begin = end

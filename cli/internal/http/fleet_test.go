@@ -158,8 +158,7 @@ func TestARequestDuringAChangeOfTheLeader(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var asked atomic.Int32
 			changed := make(chan struct{})
-			var f *Follower
-			f = follows(t, func() (Leader, <-chan struct{}) {
+			f := follows(t, func() (Leader, <-chan struct{}) {
 				switch {
 				case asked.Add(1) <= 2: // for the request, and to watch it
 					return Leader{Address: test.first, Secret: "s3cr3t"}, changed
@@ -170,8 +169,7 @@ func TestARequestDuringAChangeOfTheLeader(t *testing.T) {
 			})
 			f.hold = 10 * time.Second
 			go func() {
-				for asked.Load() < 2 && test.first != "" || asked.Load() < 1 {
-					time.Sleep(time.Millisecond)
+				for tick := time.NewTicker(time.Millisecond); asked.Load() < 2 && test.first != "" || asked.Load() < 1; <-tick.C {
 				}
 				if test.itself {
 					f.Lead(http.HandlerFunc(answer))

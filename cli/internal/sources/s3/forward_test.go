@@ -122,7 +122,7 @@ func TestNamesOfMetadataComeBackAsWritten(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	req.RequestURI = req.URL.RequestURI()
 	r.h.ServeHTTP(recorder, req)
-	if got := recorder.Header()["x-amz-meta-team-name"]; recorder.Code != http.StatusOK || !slices.Equal(got, []string{"Blue"}) {
+	if got := recorder.Header()[strings.ToLower("X-Amz-Meta-Team-Name")]; recorder.Code != http.StatusOK || !slices.Equal(got, []string{"Blue"}) {
 		t.Errorf("%d, %v", recorder.Code, recorder.Header())
 	}
 }
