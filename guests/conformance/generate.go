@@ -191,7 +191,7 @@ func generated() []Case {
 		{Name: "signature-reserved", What: "exports a reserved name", Refused: "reserved", Wasm: signature("auditrelay_meter_fuel", 0)},
 		{Name: "import-wrong", What: "imports find as another type", Refused: "expected (i32) -> (i32)", Wasm: built{event: kept, module: hostfuncs.ModuleV1, name: "find", params: []byte{typeI64}, result: []byte{typeI32}}.wasm()},
 		{Name: "import-unknown", What: "imports what this host has not", Refused: "no such function", Wasm: built{event: kept, module: hostfuncs.ModuleV1, name: "open_socket", result: []byte{typeI32}}.wasm()},
-		{Name: "import-foreign", What: "imports from somebody else", Refused: "no other module", Wasm: built{event: kept, module: "env", name: "abort"}.wasm()},
+		{Name: "import-foreign", What: "imports from somebody else", Refused: "cannot import from other modules", Wasm: built{event: kept, module: "env", name: "abort"}.wasm()},
 		{Name: "import-meter", What: "imports the meter's own", Refused: "reserved", Wasm: built{event: kept, module: "auditrelay_meter", name: "exhausted"}.wasm()},
 		{Name: "import-ungranted", What: "edits without a manifest", Refused: "not granted", Wasm: built{event: kept, module: hostfuncs.ModuleV1, name: "mask", params: []byte{typeI32}, result: []byte{typeI32}}.wasm()},
 		{Name: "manifest-broken", What: "a manifest that is no JSON", Refused: "manifest", Wasm: built{event: kept, asks: "{"}.wasm()},
