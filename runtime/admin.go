@@ -67,7 +67,7 @@ func (r *Runtime) Detach(ctx context.Context, callback string, by By) error {
 	}
 	return r.operate(ctx, callback, laneAct{"detach", auditrelay.ActionBlocked}, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		if s := m.State(); s.Replay != nil && s.Replay.Own {
-			return fmt.Errorf("replay %s: %w", callback, ErrControl)
+			return refusal{fmt.Errorf("replay %s: %w", callback, ErrControl)}
 		}
 		return m.SetDetached(tx, now, "detached by "+orNobody(by))
 	})
@@ -118,11 +118,18 @@ func (r *Runtime) startReplays(callback string) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range states {
-		if s.Callback != callback || s.Replay == nil || s.Removed {
+	for _, listed := range states {
+		if listed.Callback != callback || listed.Replay == nil || listed.Removed {
 			continue
 		}
-		if _, err := r.pump(s.LaneName()); err == nil {
+		if _, err := r.pump(listed.LaneName()); err == nil {
+			continue
+		}
+		s, err := delivery.LoadState(r.journal, listed.LaneName()) // it may have ended since it was listed
+		if err != nil {
+			return err
+		}
+		if s == nil {
 			continue
 		}
 		p, err := r.newPump(main.callback, s)
@@ -175,7 +182,7 @@ func (r *Runtime) operate(ctx context.Context, callback string, a laneAct, by By
 	var finished func()
 	err := r.set(ctx, callback, func(m *delivery.Lane, tx *journal.Tx, now time.Time) (err error) {
 		if err := by.Check(laneVersion(m.State())); err != nil {
-			return fmt.Errorf("callback %s: %w", callback, err)
+			return refusal{fmt.Errorf("callback %s: %w", callback, err)}
 		}
 		before := recordLane(m)
 		if err := fn(m, tx, now); err != nil {
@@ -453,7 +460,7 @@ func (r *Runtime) CancelReplay(ctx context.Context, callback, id string, by By) 
 	}
 	err = r.operate(ctx, name, laneAct{"cancel", auditrelay.ActionDeleted}, by, func(m *delivery.Lane, tx *journal.Tx, now time.Time) error {
 		if m.State().Replay.Own {
-			return fmt.Errorf("replay %s: %w", name, ErrControl)
+			return refusal{fmt.Errorf("replay %s: %w", name, ErrControl)}
 		}
 		return m.SetDetached(tx, now, "cancelled by "+orNobody(by))
 	})

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 
@@ -72,5 +73,35 @@ func TestAKMSSigns(t *testing.T) {
 	report, err := runtime.VerifyJournal(dir, runtime.Encryption{}, verify.Options{Keys: []string{formerPublic}})
 	if err != nil || report.FaultCount > 0 || report.ValidCheckpoints == 0 {
 		t.Errorf("%s %v, %v", report.Verdict(), report.Faults, err)
+	}
+}
+
+// TestAFailingKMSIsNotAskedWithoutPause: the last outcomes of a replay are signed at once. If that
+// fails, the replay waits before it asks again.
+func TestAFailingKMSIsNotAskedWithoutPause(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kmsKey{private: private}
+	if k.public, err = note.NewEd25519VerifierKey("relay.example", public); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, runtime.Options{Proofs: runtime.ProofOptions{Signer: k}, Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: &memorySink{}})}})
+	submit(t, r, event("e1", "created"))
+	settle(t, r)
+	k.fails.Store(true)
+	replay, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "archive", By: runtime.By{Principal: "ops"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, r, "archive@"+replay.ID, "delivered", func(s runtime.CallbackStatus) bool { return s.Account.Delivered > 0 })
+	before := k.asked.Load()
+	for i := range 100 { // each takes longer than an attempt to sign
+		submit(t, r, event(fmt.Sprint("f", i), "created"))
+		settle(t, r)
+	}
+	if n := k.asked.Load() - before; n > 5 {
+		t.Errorf("asked %d times", n)
 	}
 }

@@ -398,3 +398,34 @@ func TestDetachFreesWhatIsSealedAndSkipsWhatComes(t *testing.T) {
 		t.Errorf("delivered: %v", writes)
 	}
 }
+
+// TestARefusedActInterruptsNothing: an operator who saw an older version is refused at once, and a
+// delivery in progress counts when it ends.
+func TestARefusedActInterruptsNothing(t *testing.T) {
+	arrived, release := make(chan struct{}, 10), make(chan struct{})
+	sink := &memorySink{deliver: func(auditrelay.Payload) error {
+		arrived <- struct{}{}
+		<-release
+		return nil
+	}}
+	r := start(t, runtime.Options{Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: sink})}})
+	submit(t, r, event("e1", "created"))
+	<-arrived
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	refused := make(chan error, 1)
+	go func() { refused <- r.Pause(ctx, "archive", runtime.By{Principal: "ops", Seen: "an older version"}) }()
+	select {
+	case err := <-refused:
+		if !errors.Is(err, runtime.ErrChanged) {
+			t.Error(err)
+		}
+	case <-ctx.Done():
+		t.Error("the refusal waits for the delivery")
+	}
+	close(release)
+	settle(t, r)
+	if n := len(arrived); n != 0 || len(sink.lines()) != 1 {
+		t.Errorf("%d further deliveries; arrived: %v", n, sink.lines())
+	}
+}

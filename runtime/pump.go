@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -37,6 +38,7 @@ type pump struct {
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when run has returned
 	state      string        // the last logged state
+	unsigned   bool          // signing the log failed the last time
 }
 
 // ask is a request to the state machine between two steps: to call fn or, if fn is nil, to sign the lane's
@@ -93,6 +95,10 @@ func (p *pump) poke() {
 	default:
 	}
 }
+
+// refusal is the error of a request that was refused before it changed the state machine or wrote anything.
+// It is no failure of the lane.
+type refusal struct{ error }
 
 // errStopped: the pump stopped before it handled the request.
 var errStopped = errors.New("the callback is being configured anew")
@@ -206,10 +212,16 @@ func (p *pump) attest(ctx context.Context, now time.Time) {
 	_ = p.commit(ctx, func(tx *journal.Tx) error { // commit logs its failure
 		err := p.machine.Attest(tx, now, p.place, p.r.signing.sign)
 		if err != nil {
-			p.r.log.Error("cannot sign the log of a callback; the next checkpoint includes it", "callback", p.name, "error", err)
 			*tx = journal.Tx{}
 			p.machine.Unattest(now)
 		}
+		switch {
+		case err != nil && !p.unsigned:
+			p.r.log.Error("cannot sign the log of a callback; the next checkpoint includes it", "callback", p.name, "error", err)
+		case err == nil && p.unsigned:
+			p.r.log.Info("the log of a callback is signed again", "callback", p.name)
+		}
+		p.unsigned = err != nil
 		return nil
 	})
 }
@@ -277,7 +289,16 @@ func (p *pump) answer(ctx context.Context, a ask) {
 	if a.fn == nil {
 		p.attest(ctx, time.Now())
 	} else {
-		err = p.commit(ctx, func(tx *journal.Tx) error { return a.fn(p.machine, tx, time.Now()) })
+		var refused error
+		err = p.commit(ctx, func(tx *journal.Tx) error {
+			err := a.fn(p.machine, tx, time.Now())
+			if r, ok := errors.AsType[refusal](err); ok {
+				refused = r.error
+				return nil
+			}
+			return err
+		})
+		err = cmp.Or(refused, err)
 	}
 	p.publish()
 	if errors.Is(err, journal.ErrFull) {

@@ -30,11 +30,17 @@ const (
 	// idleRounds is the number of checkpoints without new outcomes after which one is
 	// published.
 	idleRounds = 60
+	// signPause is the pause after a failure to sign, at most the time between two checkpoints.
+	signPause = time.Second
 )
 
 // attests reports whether a checkpoint is due.
 func (l *Lane) attests(s *step) bool {
 	if l.opts.Attest <= 0 || l.attesting {
+		return false
+	}
+	if s.now.Before(l.signAfter) {
+		s.at(l.signAfter)
 		return false
 	}
 	a := &l.state.Attested
@@ -81,9 +87,16 @@ func (l *Lane) Clock(tx *journal.Tx, now time.Time, accepted journal.AcceptedHea
 }
 
 // Attest signs the log and stores the checkpoint in tx. If the sink keeps proofs, it also seals
-// a bundle of the new leaves. The whole log must be durable.
-func (l *Lane) Attest(tx *journal.Tx, now time.Time, at Place, sign func(proof.Checkpoint) ([]byte, error)) error {
-	l.attesting = false
+// a bundle of the new leaves. The whole log must be durable. After an error, the caller must discard tx and
+// call Unattest.
+func (l *Lane) Attest(tx *journal.Tx, now time.Time, at Place, sign func(proof.Checkpoint) ([]byte, error)) (err error) {
+	before := l.state.Attested
+	defer func() {
+		if err != nil {
+			l.state.Attested = before
+		}
+	}()
+	l.attesting, l.signAfter = false, time.Time{}
 	id := l.journal.Identity()
 	name := journal.DeliveredName(id.Incarnation, l.state.ID)
 	a := &l.state.Attested
@@ -121,8 +134,11 @@ func (l *Lane) Attest(tx *journal.Tx, now time.Time, at Place, sign func(proof.C
 	return l.state.put(tx)
 }
 
-// Unattest reports that Attest failed. The next round signs the log.
-func (l *Lane) Unattest(now time.Time) { l.attesting, l.state.Attested.At = false, now }
+// Unattest reports that Attest failed. A later round signs the log.
+func (l *Lane) Unattest(now time.Time) {
+	l.attesting, l.state.Attested.At = false, now
+	l.signAfter = now.Add(min(l.opts.Attest, signPause))
+}
 
 // tells reports whether the log up to size has new leaves, other than times, since it was
 // published.

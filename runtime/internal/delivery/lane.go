@@ -52,9 +52,10 @@ type Lane struct {
 
 	retained time.Time // when retain last dead-lettered events
 
-	attesting bool // between Clock and Attest
-	hurried   bool // see Hurry
-	news      bool // the log has new leaves, other than times, since it was signed
+	attesting bool      // between Clock and Attest
+	signAfter time.Time // after a failure to sign
+	hurried   bool      // see Hurry
+	news      bool      // the log has new leaves, other than times, since it was signed
 
 	tree     *journal.Tree                 // the log of delivered records; nil until it is needed
 	resolved map[uint64]auditrelay.Outcome // dead letters resolved since Next, which may not be durable yet
