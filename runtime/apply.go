@@ -142,21 +142,18 @@ func (r *Runtime) apply(callbacks []Callback, removed []string, changes []Change
 		}
 		fresh = append(fresh, started...)
 	}
-	pumps := map[string]*pump{}
-	for _, p := range append(keep, fresh...) {
-		pumps[p.name] = p
-	}
 	for _, c := range next {
 		if !plan.keep[c.Name] {
 			r.retain(c.Callback)
 		}
 	}
 	r.mu.Lock()
-	r.callbacks, r.pumps = next, pumps
-	lanes := map[string]bool{}
-	for _, p := range pumps {
-		lanes[p.laneID] = true
+	keep = slices.DeleteFunc(keep, func(p *pump) bool { return r.pumps[p.name] != p }) // replays that ended meanwhile
+	pumps, lanes := map[string]*pump{}, map[string]bool{}
+	for _, p := range append(keep, fresh...) {
+		pumps[p.name], lanes[p.laneID] = p, true
 	}
+	r.callbacks, r.pumps = next, pumps
 	maps.DeleteFunc(r.histories, func(lane string, _ *attempts) bool { return !lanes[lane] })
 	r.mu.Unlock()
 	inForce()

@@ -1,7 +1,9 @@
 package runtime_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -322,5 +324,34 @@ func TestCancelledReplay(t *testing.T) {
 	}
 	if _, err := r.CancelReplay(t.Context(), "archive", started.ID, runtime.By{}); !errors.Is(err, runtime.ErrNoCallback) {
 		t.Errorf("one that is done: %v", err)
+	}
+}
+
+// TestAReplayThatEndsWhileOthersChange: a replay that ends while Apply changes another callback is
+// done for everybody.
+func TestAReplayThatEndsWhileOthersChange(t *testing.T) {
+	sink := &memorySink{}
+	of := func(i int) []runtime.Callback {
+		archive := quick(runtime.Callback{Name: "archive", Sink: sink, Digest: "same"})
+		other := quick(runtime.Callback{Name: "other", Sink: &memorySink{}, Digest: fmt.Sprint(i)})
+		return []runtime.Callback{archive, other}
+	}
+	r := start(t, runtime.Options{Callbacks: of(0)})
+	submit(t, r, event("e1", "created"))
+	settle(t, r)
+	for i := range 300 {
+		started, err := r.Replay(t.Context(), runtime.ReplayRequest{Callback: "archive", From: 1, To: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Apply(t.Context(), of(i+1), nil); err != nil {
+			t.Fatal(err)
+		}
+		settle(t, r)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		if _, err := r.CancelReplay(ctx, "archive", started.ID, runtime.By{}); !errors.Is(err, runtime.ErrNoCallback) {
+			t.Fatalf("round %d: cancelling an ended replay: %v", i, err)
+		}
+		cancel()
 	}
 }
