@@ -30,7 +30,8 @@ const (
 	// idleRounds is the number of checkpoints without new outcomes after which one is
 	// published.
 	idleRounds = 60
-	// signPause is the pause after a failure to sign, at most the time between two checkpoints.
+	// signPause is the pause after the first failure to sign. It doubles with each further one, up to
+	// the time between two checkpoints.
 	signPause = time.Second
 )
 
@@ -129,6 +130,7 @@ func (l *Lane) Attest(tx *journal.Tx, now time.Time, at Place, sign func(proof.C
 			return err
 		}
 	}
+	l.signTries = 0
 	tx.Set(CheckpointKey(name), signed)
 	l.news = l.news && c.Size < l.tree.Size()
 	return l.state.put(tx)
@@ -137,7 +139,8 @@ func (l *Lane) Attest(tx *journal.Tx, now time.Time, at Place, sign func(proof.C
 // Unattest reports that Attest failed. A later round signs the log.
 func (l *Lane) Unattest(now time.Time) {
 	l.attesting, l.state.Attested.At = false, now
-	l.signAfter = now.Add(min(l.opts.Attest, signPause))
+	l.signAfter = now.Add(min(l.opts.Attest, signPause<<min(l.signTries, 10)))
+	l.signTries++
 }
 
 // tells reports whether the log up to size has new leaves, other than times, since it was

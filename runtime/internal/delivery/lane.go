@@ -54,6 +54,7 @@ type Lane struct {
 
 	attesting bool      // between Clock and Attest
 	signAfter time.Time // after a failure to sign
+	signTries int       // number of consecutive failures to sign
 	hurried   bool      // see Hurry
 	news      bool      // the log has new leaves, other than times, since it was signed
 
