@@ -23,6 +23,19 @@ type kmsKey struct {
 	asked   atomic.Int64
 }
 
+func newKMSKey(t *testing.T) *kmsKey {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kmsKey{private: private}
+	if k.public, err = note.NewEd25519VerifierKey("relay.example", public); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 func (k *kmsKey) PublicKey() string { return k.public }
 
 func (k *kmsKey) Sign(_ context.Context, message []byte) ([]byte, error) {
@@ -35,14 +48,7 @@ func (k *kmsKey) Sign(_ context.Context, message []byte) ([]byte, error) {
 // TestAKMSSigns: a key of a KMS replaces the previous signing key, and the change of keys is
 // recorded. While it fails, deliveries continue.
 func TestAKMSSigns(t *testing.T) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &kmsKey{private: private}
-	if k.public, err = note.NewEd25519VerifierKey("relay.example", public); err != nil {
-		t.Fatal(err)
-	}
+	k := newKMSKey(t)
 	former, formerPublic, err := note.GenerateKey(rand.Reader, "relay.example")
 	if err != nil {
 		t.Fatal(err)
@@ -79,14 +85,7 @@ func TestAKMSSigns(t *testing.T) {
 // TestAFailingKMSIsNotAskedWithoutPause: the last outcomes of a replay are signed at once. If that
 // fails, the replay waits before it asks again.
 func TestAFailingKMSIsNotAskedWithoutPause(t *testing.T) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &kmsKey{private: private}
-	if k.public, err = note.NewEd25519VerifierKey("relay.example", public); err != nil {
-		t.Fatal(err)
-	}
+	k := newKMSKey(t)
 	r := start(t, runtime.Options{Proofs: runtime.ProofOptions{Signer: k}, Callbacks: []runtime.Callback{quick(runtime.Callback{Name: "archive", Sink: &memorySink{}})}})
 	submit(t, r, event("e1", "created"))
 	settle(t, r)
