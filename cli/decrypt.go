@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"strings"
 
 	"auditrelay"
 	"auditrelay/internal/keyform"
@@ -79,7 +78,7 @@ func (c *decryptCommand) Run(a *program) error {
 		return err
 	}
 	if others > 0 {
-		return fmt.Errorf("decrypt: %d values have another key or were changed; %s decrypted", others, strings.TrimSpace(fmt.Sprint(opened, " were")))
+		return fmt.Errorf("decrypt: %d values have another key or were changed; %d were decrypted", others, opened)
 	}
 	return nil
 }

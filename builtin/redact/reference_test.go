@@ -126,7 +126,7 @@ func (r *reference) teachAll(v any, rule *redact.Rule, depth int, top bool) {
 	}
 }
 
-// part is a text of which a part stayed: as it was, and as it is.
+// part is a partly redacted text: as it was, and as it is.
 type part struct {
 	text, out string
 	found     []detect.Finding // none: it was shortened
@@ -140,7 +140,7 @@ func (r *reference) partOf(text, out string, found []detect.Finding) any {
 	return part{text, out, found}
 }
 
-// rest redacts the known values in a text of which a part stayed.
+// rest redacts the known values in a partly redacted text.
 func (r *reference) rest(p part) any {
 	taken, gone, more := make([]bool, len(p.text)), make([]bool, len(p.text)), false
 	for _, f := range p.found {

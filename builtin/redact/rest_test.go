@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Of a known secret nothing stays in a text of which a detector takes only the beginning, or of
-// which an operation keeps a part, wherever the secret becomes known.
+// TestNoRestOfAKnownSecretStays: a detector may take only the beginning of a known secret, or an
+// operation may keep a part of the text. Nothing of the secret stays, wherever it becomes known.
 func TestNoRestOfAKnownSecretStays(t *testing.T) {
 	const masking = `{rules: [{secret_names: true, do: mask}, {detect: [secrets], do: mask}, {names: [note], do: truncate, keep: 15}, {names: [tail], do: partial, keep: 6}]}`
 	for name, tc := range map[string]struct{ policy, event, want string }{

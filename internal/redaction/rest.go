@@ -9,10 +9,10 @@ import (
 
 // A detector may take only a part of a known secret, since a text does not say where a value ends:
 // of "pw is a&b" it takes a. The rest would stay, and the known secret would no longer be found. So
-// texts of which a part stayed are kept as they were, and redacted again once all known secrets
-// are known. The same goes for values that partial or truncate shortened.
+// the applier keeps the original of each partly redacted text, and redacts it again once it knows
+// all secrets. It does the same for values that partial or truncate shortened.
 
-// rest is a text of which a part stayed.
+// rest is a partly redacted text.
 type rest struct {
 	node  document.Node
 	text  piece

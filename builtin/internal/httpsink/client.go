@@ -292,7 +292,7 @@ func (c *Client) Send(ctx context.Context, r Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	// For a request that the server refused unread (HTTP/2), or of which no byte was sent.
+	// The transport repeats a request that the server refused unread (HTTP/2) or that was not sent.
 	request.GetBody = func() (io.ReadCloser, error) {
 		again := Lend(r.Body)
 		lent = append(lent, again)
