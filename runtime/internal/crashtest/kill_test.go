@@ -254,7 +254,7 @@ func s3Options(g *s3test.Server) string {
 		g.Endpoint, s3test.Region, s3test.AccessKey, g.SecretKey)
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -43,7 +43,7 @@ type relay struct {
 }
 
 // address picks a free port for the whole test.
-func address(t *testing.T) string {
+func address(t testing.TB) string {
 	t.Helper()
 	host := "127.0.0.1"
 	if goruntime.GOOS == "linux" {
@@ -76,7 +76,7 @@ func spawnRelay(t *testing.T, listen, config string, env ...string) *relay {
 }
 
 // spawn starts a build of the program.
-func spawn(t *testing.T, path, listen, config string, env ...string) *relay {
+func spawn(t testing.TB, path, listen, config string, env ...string) *relay {
 	t.Helper()
 	r := &relay{url: "http://" + listen, log: new(bytes.Buffer), done: make(chan struct{})}
 	r.cmd = exec.Command(path, "serve", "--config", config, "--listen", listen)
@@ -101,7 +101,7 @@ func spawn(t *testing.T, path, listen, config string, env ...string) *relay {
 }
 
 // await waits until a path answers 200.
-func (r *relay) await(t *testing.T, path string) {
+func (r *relay) await(t testing.TB, path string) {
 	t.Helper()
 	deadline := time.Now().Add(60 * time.Second)
 	for time.Now().Before(deadline) {
