@@ -80,8 +80,9 @@ test: $(SERVERS) ## all tests but soak and bench; installs what they need
 	$(GO) test -timeout 20m -count=1 ./runtime/internal/journal
 	$(GO) test -timeout 20m -count=1 -run 'TestHostFunctionsPayFirst|TestTheWorstCallsAreBounded|TestLargeCallsLookAtTheClock' ./hostfuncs
 	$(GO) test -timeout 20m -count=1 -run 'TestAnOpenPageCostsLittle' ./cli/internal/ui
-	GOGC=800 $(GO) test -timeout 20m -count=1 -run 'TestHistories' ./runtime/internal/delivery -histories $(HISTORIES)
-	AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 45m -count=1 ./runtime/internal/crashtest
+	@scripts/side-by-side \
+	  "AUDITRELAY_KILLS=$(KILLS) $(GO) test -timeout 45m -count=1 ./runtime/internal/crashtest" \
+	  "GOGC=800 $(GO) test -timeout 45m -count=1 -run TestHistories ./runtime/internal/delivery -histories $(HISTORIES)"
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 	cd internal/testservers/packaging && $(GO) vet ./... && $(GO) test ./...
 	@scripts/test-guests
