@@ -114,7 +114,7 @@ func (c checker) oidc() {
 	}
 	if o.CA != "" {
 		o.CA = relative(c.options.Dir, o.CA)
-		if err := checkFile(o.CA); err != nil {
+		if err := checkCertificates(o.CA); err != nil {
 			c.bad(at("oidc", "ca"), "%w", err)
 		}
 	}

@@ -1,8 +1,11 @@
 package config
 
 import (
+	"crypto/x509"
+	"errors"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 )
@@ -38,6 +41,21 @@ func (c checker) journalOnPostgres() {
 // localSinks store their data on the relay's machine.
 var localSinks = []string{"file", "sqlite"}
 
+// checkCertificates returns an error if a file holds no certificate in PEM.
+func checkCertificates(name string) error {
+	if err := checkFile(name); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return pathless(err)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(text) {
+		return errors.New("found a file without a certificate in PEM")
+	}
+	return nil
+}
+
 // fleet rejects options that do not work in a fleet, since everything must be the same on
 // whichever relay leads.
 func (c checker) fleet() {
@@ -58,6 +76,12 @@ func (c checker) fleet() {
 		c.bad(at("journal", "postgres", "fleet", "address"), "found http beyond loopback: the fleet's secret, tokens and events would pass in clear text; set tls and use https, or, where the network itself encrypts, set plaintext: true")
 	case (u.Scheme == "https") != (c.TLS.Cert != ""):
 		c.bad(at("journal", "postgres", "fleet", "address"), "expected https with tls, and http without: it is the address of this relay's listener")
+	}
+	if f.CA != "" {
+		f.CA = relative(c.options.Dir, f.CA)
+		if err := checkCertificates(f.CA); err != nil {
+			c.bad(at("journal", "postgres", "fleet", "ca"), "%w", err)
+		}
 	}
 	if c.Listen == NoAddress {
 		c.bad(at("listen"), "a fleet needs an address: the other relays send requests on to it")
