@@ -114,6 +114,10 @@ func TestMalformed(t *testing.T) {
 // Limits apply, and refusals are fast.
 func TestLimits(t *testing.T) {
 	body := func(code string) []byte { return wat(t, `(module (memory 1) (func `+code+`))`) }
+	wide := func(code string) []byte { // $wide takes and returns 128 values
+		values := strings.Repeat(" i64", 128) + ")"
+		return wat(t, `(module (type $wide (func (param`+values+` (result`+values+`)) (func $wide (type $wide) unreachable) (func unreachable `+code+` unreachable))`)
+	}
 	for _, c := range []struct {
 		name string
 		wasm []byte
@@ -123,6 +127,10 @@ func TestLimits(t *testing.T) {
 		{"locals times loops", body("(local " + strings.Repeat("i32 ", 4_000) + ")" + strings.Repeat("(loop (br_if 0 (i32.load (i32.const 0))))", 2_000) + gets(4_000)), "too dear to compile"},
 		{"branches times locals", body("(local " + strings.Repeat("i32 ", 1_000) + ")" + strings.Repeat("(if (local.get 0) (then (nop)))", 20_000)), "too dear to compile"},
 		{"labels", body(strings.Repeat("(block (br_table "+strings.Repeat("0 ", 65_536)+"(i32.const 0)))", 15)), "too dear to compile"},
+		{"values of calls", wide(strings.Repeat("call $wide ", 400_000)), "too dear to compile"},
+		{"values of blocks", wide(strings.Repeat("loop (type $wide) end ", 250_000)), "too dear to compile"},
+		{"values of branches", wide("block (type $wide) " + strings.Repeat("i32.const 0 br_if 0 ", 200_000) + "end"), "too dear to compile"},
+		{"values of labels", wide("block (type $wide) " + strings.Repeat("i32.const 0 br_table"+strings.Repeat(" 0", 50_000)+" ", 2) + "end"), "too dear to compile"},
 		{"locals", body("(local " + strings.Repeat("i32 ", 6_000) + ")"), "locals, the limit is 5000"},
 		{"br_table", body("(block (br_table " + strings.Repeat("0 ", 70_000) + "(i32.const 0)))"), "labels of br_table"},
 		{"body", body(strings.Repeat("(drop (i64.const 0x7fffffffffffffff))", 100_000)), "the limit is 1048576"},

@@ -1,6 +1,6 @@
 package meter
 
-const tooDear = "too dear to compile: blocks and branches times locals are %d up to here, more than %d and %d for each byte of the module"
+const tooDear = "too dear to compile: blocks and branches times locals, and values of calls and branches, are %d up to here, more than %d and %d for each byte of the module"
 
 // labelPlaces is the cost of a br_table label to the compiler, in branches.
 const labelPlaces = 16
@@ -17,7 +17,6 @@ type validator struct {
 	vector bool // some value is a v128
 	spills int  // values for which the compiler may reserve a place in the frame
 	low    int  // the stack's minimum height since the last call
-
 }
 
 type frame struct {
@@ -146,11 +145,26 @@ func (v *validator) run(r *reader, b *body) {
 	if r.left() > 0 {
 		r.fail(r.at, "%d bytes behind the end of the function", r.left())
 	}
-	l := &v.m.limits
-	if v.m.crossings += places * (len(v.locals) + 1); v.m.crossings > l.Crossings+l.CrossingsPerByte*len(r.module) {
-		r.fail(b.start, tooDear, v.m.crossings, l.Crossings, l.CrossingsPerByte)
-	}
+	v.cross(b.start, places*(len(v.locals)+1))
 	b.slots = v.slots(b)
+}
+
+// cross adds to the estimated cost of the module, and refuses the module if the limit is passed.
+func (v *validator) cross(at, n int) {
+	l := &v.m.limits
+	if v.m.crossings += n; v.m.crossings > l.Crossings+l.CrossingsPerByte*len(v.r.module) {
+		v.r.fail(at, tooDear, v.m.crossings, l.Crossings, l.CrossingsPerByte)
+	}
+}
+
+// carry counts the values that a call, block or branch takes and returns before the validator
+// goes through them. An instruction of two bytes can have 256 of them.
+func (v *validator) carry(in *instruction, lists ...[]valueType) {
+	n := 0
+	for _, values := range lists {
+		n += len(values)
+	}
+	v.cross(in.at, n)
 }
 
 // places returns the number of blocks or branches of an instruction that a compiler must

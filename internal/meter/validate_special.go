@@ -64,10 +64,12 @@ func (v *validator) control(in *instruction, b *body) {
 			v.pop(in, i32)
 		}
 		params, results := v.blockTypes(in)
+		v.carry(in, params, results)
 		v.popAll(in, params)
 		v.open(in, params, results)
 	case opElse:
 		f := v.close(in)
+		v.carry(in, f.params, f.results)
 		if f.op != opIf {
 			v.fail(in, "without if")
 			return
@@ -75,6 +77,7 @@ func (v *validator) control(in *instruction, b *body) {
 		v.open(in, f.params, f.results)
 	case opEnd:
 		f := v.close(in)
+		v.carry(in, f.results)
 		if f.op == opIf && !slices.Equal(f.params, f.results) {
 			v.fail(in, "type mismatch: if without else gives %s for %s", typeNames(f.params), typeNames(f.results))
 		}
@@ -82,16 +85,20 @@ func (v *validator) control(in *instruction, b *body) {
 			v.pushAll(f.results)
 		}
 	case opBr:
-		v.popAll(in, v.frame(in, in.x).label())
+		label := v.frame(in, in.x).label()
+		v.carry(in, label)
+		v.popAll(in, label)
 		v.jump()
 	case opBrIf:
 		v.pop(in, i32)
 		label := v.frame(in, in.x).label()
+		v.carry(in, label)
 		v.popAll(in, label)
 		v.pushAll(label)
 	case opBrTable:
 		v.brTable(in)
 	case opReturn:
+		v.carry(in, v.frames[0].results)
 		v.popAll(in, v.frames[0].results)
 		v.jump()
 	}
@@ -109,6 +116,7 @@ func (v *validator) brTable(in *instruction) {
 		if len(label) != len(first) {
 			v.fail(in, "type mismatch: labels carry %d and %d values", len(first), len(label))
 		}
+		v.carry(in, label)
 		if v.r.err != nil {
 			return
 		}
@@ -150,6 +158,7 @@ func (v *validator) blockTypes(in *instruction) (params, results []valueType) {
 }
 
 func (v *validator) call(in *instruction, t funcType) {
+	v.carry(in, t.params, t.results)
 	v.popAll(in, t.params)
 	v.spills += len(v.stack) - v.low // they outlive the call
 	v.low = len(v.stack)
