@@ -132,6 +132,7 @@ func runTerm(ctx context.Context, o Options, f *fleet) (err error) {
 	d.build.log = d.log
 	d.tellNotes(d.cfg)
 	d.data = dataDir(d.cfg.DataDir)
+	defer d.stores.close()
 	if d.inFleet() {
 		if err := d.follow(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -169,7 +170,6 @@ func runTerm(ctx context.Context, o Options, f *fleet) (err error) {
 	}
 	// Close does nothing after a drain.
 	defer func() { err = errors.Join(err, d.rt.Close()) }()
-	defer d.stores.close()
 	d.forgetPolicies(lapsed)
 
 	if err := errors.Join(d.data.setRedaction(d.cfg.Redaction), d.keepFiles()); err != nil {

@@ -206,8 +206,11 @@ func (d *daemon) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.readStores(d.cfg); err != nil {
+		return err
+	}
 	follower, err := http.NewFollower(http.FollowerOptions{Config: d.cfg, Listener: listener, Socket: socket, Limits: limitsOf(d.cfg), Logger: d.log,
-		Fleet: d, Leader: d.leader, Lives: d.lives, Away: ui.Away})
+		Fleet: d, Leader: d.leader, Lives: d.lives, Away: ui.Away, Stores: &d.stores})
 	if err != nil {
 		return err
 	}
@@ -237,6 +240,9 @@ func (d *daemon) follow(ctx context.Context) error {
 			if err == nil {
 				err = follower.Use(cfg) // a revoked token must not work here either
 			}
+			if err == nil {
+				err = d.readStores(cfg)
+			}
 			if err != nil {
 				d.log.Error("the configuration was not reloaded; the old one stays in force", "error", err)
 			} else {
@@ -245,6 +251,15 @@ func (d *daemon) follow(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// readStores makes the stores of a configuration those that this relay reads while it follows.
+func (d *daemon) readStores(cfg *config.Config) error {
+	all, serves, err := d.build.storesOf(cfg)
+	if err == nil {
+		d.stores.set(all, serves)
+	}
+	return err
 }
 
 // tellListening logs once that the relay listens.
@@ -283,10 +298,12 @@ func (d *daemon) term(ctx context.Context) (context.Context, context.CancelFunc)
 func (d *daemon) leader() (http.Leader, <-chan struct{}) {
 	changed := d.fleet.member.Changed()
 	v := d.fleet.member.View()
-	if v.Leader == nil || v.Leader.Instance == d.fleet.member.Instance() {
+	own := d.fleet.member.Instance()
+	if v.Leader == nil || v.Leader.Instance == own {
 		return http.Leader{}, changed
 	}
-	return http.Leader{Address: v.Leader.Address, Secret: v.Secret}, changed
+	alike := slices.ContainsFunc(v.Relays, func(r runtime.FleetRelay) bool { return r.Instance == own && r.Digest == v.Leader.Digest })
+	return http.Leader{Address: v.Leader.Address, Secret: v.Secret, Alike: alike}, changed
 }
 
 // lives reports whether the relay at an address was heard of lately.

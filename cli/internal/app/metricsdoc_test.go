@@ -77,5 +77,5 @@ func describedMetrics(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return server.Describe()
+	return append(server.Describe(), http.DescribeFollower()...)
 }

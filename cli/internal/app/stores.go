@@ -238,6 +238,9 @@ func (s *stores) Serving() (http.Store, error) {
 // Callback returns the name of the store's callback.
 func (l *liveStore) Callback() string { return l.callback }
 
+// Place returns the store's database without secrets.
+func (l *liveStore) Place() string { return l.place }
+
 // Read returns the store, open for reading.
 func (l *liveStore) Read(ctx context.Context) (*auditstore.Store, error) {
 	l.mu.Lock()

@@ -32,9 +32,9 @@ func newAuditSlots() auditSlots {
 
 // auditHandler responds from an open store. If it returns an error before any response was
 // sent, the error is the response. Otherwise the response breaks off.
-type auditHandler func(w *auditWriter, r *http.Request, who principal, l Store, from *auditstore.Store) error
+type auditHandler func(w *auditWriter, r *http.Request, who principal, rec recorder, from *auditstore.Store) error
 
-// audited calls a handler with its store and a slot.
+// audited calls a handler with its store and a slot, unless a follower reads the store itself.
 func (s *Server) audited(slots chan struct{}, handle auditHandler) func(http.ResponseWriter, *http.Request, principal) {
 	return func(w http.ResponseWriter, r *http.Request, who principal) {
 		l, err := s.serving()
@@ -42,38 +42,48 @@ func (s *Server) audited(slots chan struct{}, handle auditHandler) func(http.Res
 			respondAuditError(w, noStore())
 			return
 		}
-		timer := time.NewTimer(auditTime)
-		defer timer.Stop()
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		case <-timer.C:
-			respondAuditError(w, &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: "too many searches of the store are running", RetryAfter: retrySoon})
-			return
-		case <-r.Context().Done():
-			respondAuditError(w, s.failure(r, r.Context().Err()))
+		rec := journalRecorder{s, r, who, l.Callback()}
+		if s.asksGrant(r, l) {
+			s.grant(w, r, who, rec)
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), auditTime)
-		from, err := l.Read(ctx)
-		err = timedOut(ctx, err)
-		cancel()
-		w.Header().Set("Content-Type", "application/json") // an export sets its own
-		out := &auditWriter{w: w, out: bufio.NewWriterSize(patientWriter{w, s.patience.write}, 64<<10)}
-		if err == nil {
-			err = handle(out, r, who, l, from)
-		}
-		if err == nil {
-			err = out.out.Flush()
-		}
-		if err == nil {
-			return
-		}
-		if out.begun() {
-			panic(http.ErrAbortHandler) // so that nobody takes the part for the whole
-		}
-		respondAuditError(w, s.auditFailure(r, err))
+		s.search(w, r, slots, l, func(out *auditWriter, from *auditstore.Store) error { return handle(out, r, who, rec, from) })
 	}
+}
+
+// search calls a handler with the open store and a slot, and responds.
+func (s *Server) search(w http.ResponseWriter, r *http.Request, slots chan struct{}, l Store, handle func(out *auditWriter, from *auditstore.Store) error) {
+	timer := time.NewTimer(auditTime)
+	defer timer.Stop()
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-timer.C:
+		respondAuditError(w, &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonBusy, Message: "too many searches of the store are running", RetryAfter: retrySoon})
+		return
+	case <-r.Context().Done():
+		respondAuditError(w, s.auditFailure(r, r.Context().Err()))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), auditTime)
+	from, err := l.Read(ctx)
+	err = timedOut(ctx, err)
+	cancel()
+	w.Header().Set("Content-Type", "application/json") // an export sets its own
+	out := &auditWriter{w: w, out: bufio.NewWriterSize(patientWriter{w, s.patience.write}, 64<<10)}
+	if err == nil {
+		err = handle(out, from)
+	}
+	if err == nil {
+		err = out.out.Flush()
+	}
+	if err == nil {
+		return
+	}
+	if out.begun() {
+		panic(http.ErrAbortHandler) // so that nobody takes the part for the whole
+	}
+	respondAuditError(w, s.auditFailure(r, err))
 }
 
 // respondAuditError also writes an error in LiteLLM's form, for its dashboard.
@@ -118,6 +128,8 @@ func (s *Server) auditFailure(r *http.Request, err error) *api.Error {
 		return refused
 	}
 	switch {
+	case errors.Is(context.Cause(r.Context()), errLeaderGone):
+		return away("the relay that leads the fleet does not answer")
 	case errors.Is(err, ErrNoStore):
 		return noStore()
 	case errors.Is(err, auditstore.ErrEarlier):
@@ -165,7 +177,7 @@ func (s *Server) tellDamage(row *auditstore.Row) {
 }
 
 // getAudit lists a page of stored records.
-func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, _ Store, from *auditstore.Store) error {
+func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, rec recorder, from *auditstore.Store) error {
 	q, refused := readAuditQuery(r.URL.RawQuery, listParams, who.namespace)
 	if refused != nil {
 		return refused
@@ -174,7 +186,7 @@ func (s *Server) getAudit(w *auditWriter, r *http.Request, who principal, _ Stor
 	if err != nil {
 		return err
 	}
-	told, refused := s.record(r, who, "store", "")
+	told, refused := rec.reading("")
 	if refused != nil {
 		return refused
 	}
@@ -258,7 +270,7 @@ func writeAuditHead(out *bufio.Writer, q *auditQuery, total int64, exact bool, n
 }
 
 // getAuditLog returns one stored event by its id.
-func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, _ Store, from *auditstore.Store) error {
+func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, rec recorder, from *auditstore.Store) error {
 	id := r.PathValue("id")
 	if len(id) > maxAuditValue {
 		return badRequest("the id is too long", "")
@@ -277,7 +289,7 @@ func (s *Server) getAuditLog(w *auditWriter, r *http.Request, who principal, _ S
 		}
 	}
 	s.tellDamage(row)
-	if _, refused := s.record(r, who, "store", fmt.Sprintf("%s/%d", row.Journal, row.Sequence)); refused != nil {
+	if _, refused := rec.reading(fmt.Sprintf("%s/%d", row.Journal, row.Sequence)); refused != nil {
 		return refused
 	}
 	if _, err := w.out.Write(auditLog(row, otherRecords(found.Others)...)); err != nil {

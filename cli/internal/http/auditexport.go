@@ -18,10 +18,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"auditrelay"
-	"auditrelay/cli/internal/api"
 	"auditrelay/internal/auditstore"
-	"auditrelay/runtime"
 
 	"github.com/tidwall/gjson"
 )
@@ -49,16 +46,15 @@ type exportRecord struct {
 
 // getAuditExport streams all records that a search finds. It first records the export durably;
 // if that fails, it sends nothing. It needs the memory of one record, whatever the number.
-func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, l Store, from *auditstore.Store) error {
+func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, rec recorder, from *auditstore.Store) error {
 	q, refused := readAuditQuery(r.URL.RawQuery, exportParams, who.namespace)
 	if refused != nil {
 		return refused
 	}
 	wanted := exportOf(&q)
-	act, err := s.rt.Begin(runtime.Change{By: who.as(r, ""), Act: "export", Action: auditrelay.ActionCreated, Table: tableExport, Object: l.Callback(), After: wanted})
-	if err != nil {
-		s.log.Error("an export was refused, since it could not be recorded", "by", who.by(), "error", err)
-		return &api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonUnavailable, Message: "the export was refused, since it cannot be recorded", RetryAfter: retrySoon}
+	end, refused := rec.export(wanted)
+	if refused != nil {
+		return refused
 	}
 	head := w.w.Header()
 	var format exportFormat = ndjsonExport{w}
@@ -72,7 +68,7 @@ func (s *Server) getAuditExport(w *auditWriter, r *http.Request, who principal, 
 	n, err := s.exportAll(r.Context(), from, &q, format)
 	defer func() {
 		wanted.Records = &n.records
-		if err := act.End(wanted, err); err != nil {
+		if err := end(wanted, err); err != nil {
 			s.log.Error("the end of an export is recorded at the next start", "by", who.by(), "error", err)
 		}
 	}()

@@ -32,6 +32,7 @@ type sqliteStore struct {
 
 func (s sqliteStore) Serving() (Store, error) { return s, nil }
 func (s sqliteStore) Callback() string        { return "archive" }
+func (s sqliteStore) Place() string           { return s.o.Path }
 
 func (s sqliteStore) Read(ctx context.Context) (*auditstore.Store, error) {
 	reader, err := sqlite.Open(ctx, s.o)
@@ -82,7 +83,7 @@ func TestAnExportThatFailsIsCutOff(t *testing.T) {
 		}
 	}
 	r.settle()
-	handle := func(w *auditWriter, req *http.Request, _ principal, _ Store, from *auditstore.Store) error {
+	handle := func(w *auditWriter, req *http.Request, _ principal, _ recorder, from *auditstore.Store) error {
 		_, err := r.srv.exportAll(req.Context(), from, &auditQuery{}, &failingFormat{ndjsonExport{w}, 5})
 		return err
 	}
@@ -97,7 +98,7 @@ func TestAnExportThatFailsIsCutOff(t *testing.T) {
 		t.Errorf("%d bytes came, and the end of them as if all were well: %v", len(body), err)
 	}
 	// If nothing was sent before, it is a normal error response.
-	handle = func(*auditWriter, *http.Request, principal, Store, *auditstore.Store) error { return errPlanted }
+	handle = func(*auditWriter, *http.Request, principal, recorder, *auditstore.Store) error { return errPlanted }
 	r.http.Config.Handler = r.srv.wrap(route{method: "GET", path: "/", role: noRole, handle: r.srv.audited(r.srv.audit.exports, handle)})
 	if status, answer, _ := r.call("GET", "/", ""); status != http.StatusServiceUnavailable || strings.Contains(answer, "planted") {
 		t.Errorf("at once: %d %s", status, answer)

@@ -118,6 +118,8 @@ type Stores interface {
 // Store is a callback whose sink can be searched.
 type Store interface {
 	Callback() string
+	// Place returns the database without secrets. Relays of a fleet compare it.
+	Place() string
 	// Read returns the store, open for reading. The owner closes it.
 	Read(ctx context.Context) (*auditstore.Store, error)
 }

@@ -3,8 +3,10 @@ package http
 import (
 	"context"
 	"crypto/subtle"
+	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"auditrelay/cli/internal/api"
 	"auditrelay/runtime"
@@ -56,24 +58,49 @@ func (s *Server) where(statuses ...api.CallbackStatus) []api.CallbackStatus {
 }
 
 // The headers of a request that one relay of a fleet forwards to the leader: a proof that it
-// belongs to the fleet, and the request's origin. From other clients they are ignored.
+// belongs to the fleet, the request's origin, and for a search of a store that the relay reads
+// itself, the request for a grant. From other clients they are ignored.
 const (
 	fleetHeader = "Auditrelay-Fleet"
 	peerHeader  = "Auditrelay-Peer"
+	grantHeader = "Auditrelay-Grant"
 )
 
 // sentOn reads the headers of a request that another relay of the fleet forwarded, and removes
 // them from every other request.
 func sentOn(secret func() string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		given, peer := r.Header.Get(fleetHeader), r.Header.Get(peerHeader)
-		if given != "" || peer != "" {
-			r.Header.Del(fleetHeader)
-			r.Header.Del(peerHeader)
+		given, peer, grant := r.Header.Get(fleetHeader), r.Header.Get(peerHeader), r.Header.Get(grantHeader)
+		if given != "" || peer != "" || grant != "" {
+			for _, name := range []string{fleetHeader, peerHeader, grantHeader} {
+				r.Header.Del(name)
+			}
+			if grant != "" {
+				defer wholeBody(w, r.Body)()
+			}
 			if want := secret(); want != "" && subtle.ConstantTimeCompare([]byte(given), []byte(want)) == 1 && peer != "" {
 				r.RemoteAddr = net.JoinHostPort(peer, "0")
+				if grant != "" {
+					r = r.WithContext(context.WithValue(r.Context(), grantKey{}, grant))
+				}
 			}
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// endOfGrant is how long a follower may take to end the body of its request for a grant.
+const endOfGrant = 2 * time.Second
+
+// wholeBody lets a response begin before the request's body has ended; otherwise a refusal
+// would wait for it. The returned function reads the rest, without which the connection cannot
+// be used again.
+func wholeBody(w http.ResponseWriter, body io.Reader) func() {
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex() // if it fails, the server's ReadTimeout ends the request
+	return func() {
+		_ = control.Flush()
+		_ = control.SetReadDeadline(time.Now().Add(endOfGrant))
+		_, _ = io.Copy(io.Discard, io.LimitReader(body, smallBody)) // if it fails, the connection is closed
+	}
 }

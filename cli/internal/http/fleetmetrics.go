@@ -49,16 +49,16 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 
 // followerMetrics are the metrics of a relay that does not lead: its process and its fleet. The
 // leader has those of the journal and the callbacks.
-func followerMetrics(f Fleet) http.Handler {
+func followerMetrics(f Fleet, reads *ownReads) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newFleetCollector(f), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(newFleetCollector(f), reads.answered, reads.took, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
 // metrics serves GET /metrics of a follower itself. If it were forwarded, the leader's figures
 // would be scraped once for each relay.
 func (f *Follower) metrics() http.HandlerFunc {
-	handler := followerMetrics(f.o.Fleet)
+	handler := followerMetrics(f.o.Fleet, f.reads)
 	return func(w http.ResponseWriter, r *http.Request) {
 		if f.o.Config.Metrics.Public || f.allow(w, r) {
 			handler.ServeHTTP(w, r)

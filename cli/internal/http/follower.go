@@ -22,9 +22,10 @@ import (
 type Leader struct {
 	Address string // its URL; empty if no relay leads
 	Secret  string
+	Alike   bool // it has this relay's configuration and version
 }
 
-// FollowerOptions configure a Follower. All but Socket and Away are required.
+// FollowerOptions configure a Follower. All but Socket, Stores and Away are required.
 type FollowerOptions struct {
 	Config           *config.Config
 	Listener, Socket net.Listener
@@ -33,6 +34,8 @@ type FollowerOptions struct {
 	Fleet            Fleet
 	// Leader returns the leader, and a channel that is closed when it may have changed.
 	Leader func() (Leader, <-chan struct{})
+	// Stores are the stores that the follower may read itself. Nil: it forwards all searches.
+	Stores Stores
 	// Lives reports whether the relay at an address was heard of lately. It then answers
 	// requests even if it does not lead any more.
 	Lives func(address string) bool
@@ -42,9 +45,10 @@ type FollowerOptions struct {
 }
 
 // Follower serves requests for a relay of a fleet that does not lead. It forwards all requests
-// to the leader, except those about itself.
+// to the leader, except those about itself, and searches of a store that it can read.
 type Follower struct {
-	s         *Server // only for its limits; it has no runtime
+	s         *Server // only for its limits and to search the store; it has no runtime
+	reads     *ownReads
 	o         FollowerOptions
 	transport *http.Transport
 	serving   sync.WaitGroup
@@ -80,7 +84,7 @@ func NewFollower(o FollowerOptions) (*Follower, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{limits: o.Limits.WithDefaults(), certs: door.certs, log: o.Logger, patience: defaultPatience(), ending: make(chan struct{}), failures: failures{delay: failureDelay}}
+	s := &Server{limits: o.Limits.WithDefaults(), certs: door.certs, log: o.Logger, patience: defaultPatience(), ending: make(chan struct{}), failures: failures{delay: failureDelay}, audit: newAuditSlots()}
 	s.patience.shutdown = 2 * leaderWait // Close ends it
 	s.auth.Store(door.auth)
 	f := &Follower{s: s, o: o, leads: make(chan struct{}), hold: leaderWait, transport: &http.Transport{
@@ -89,6 +93,7 @@ func NewFollower(o FollowerOptions) (*Follower, error) {
 		MaxConnsPerHost: leaderConnections, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true,
 	}}
 	f.over, f.end = context.WithCancel(context.Background())
+	f.reads = newOwnReads(f, o.Stores)
 	return f, nil
 }
 
@@ -127,6 +132,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	mux.HandleFunc("GET "+api.GetHealth.Path, func(w http.ResponseWriter, _ *http.Request) { respondJSON(w, api.Health{Status: "ok"}) })
 	mux.HandleFunc("GET "+api.GetFleet.Path, f.fleet)
 	mux.HandleFunc("GET "+api.GetMetrics.Path, f.metrics())
+	f.reads.routes(mux)
 	mux.HandleFunc("/", f.sendOn)
 	handler := f.s.paced(mux)
 	ctx, cancel := context.WithCancel(ctx)

@@ -29,7 +29,10 @@ func (f *Follower) away(w http.ResponseWriter, r *http.Request, why string, sent
 
 // sendOn forwards a request to the leader. It waits for one if there is none, and repeats a
 // request that no relay has processed.
-func (f *Follower) sendOn(w http.ResponseWriter, r *http.Request) {
+func (f *Follower) sendOn(w http.ResponseWriter, r *http.Request) { f.handOn(w, r, f.forward) }
+
+// handOn is sendOn with another function in the place of forward.
+func (f *Follower) handOn(w http.ResponseWriter, r *http.Request, forward func(http.ResponseWriter, *http.Request, *keptReader, Leader, *url.URL) error) {
 	switch {
 	case r.Header.Get(fleetHeader) != "":
 		w.Header().Set(followsHeader, "true")
@@ -58,7 +61,7 @@ func (f *Follower) sendOn(w http.ResponseWriter, r *http.Request) {
 			f.away(w, r, "no relay of the fleet leads", false)
 			return
 		}
-		err = f.forward(w, r, body, leader, target)
+		err = forward(w, r, body, leader, target)
 		switch {
 		case err == nil:
 			return
@@ -100,12 +103,24 @@ func (f *Follower) forward(w http.ResponseWriter, r *http.Request, body *keptRea
 	defer cancel()
 	defer context.AfterFunc(f.over, cancel)()
 	go f.watch(ctx, cancel, leader)
-	proxy := httputil.ReverseProxy{
+	proxy := f.proxy(body, leader, target, &failed)
+	again := r.WithContext(ctx)
+	again.Body = body.reader()
+	proxy.ServeHTTP(w, again)
+	return failed
+}
+
+type proxyRequest = httputil.ProxyRequest
+
+// proxy returns a proxy to the leader. It sets failed if the client has no response.
+func (f *Follower) proxy(body *keptReader, leader Leader, target *url.URL, failed *error) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
 		Transport: f.transport, FlushInterval: -1, ErrorLog: slog.NewLogLogger(f.s.log.Handler(), slog.LevelDebug),
-		Rewrite: func(p *httputil.ProxyRequest) {
+		Rewrite: func(p *proxyRequest) {
 			p.SetURL(target)
 			p.Out.Host = p.In.Host
 			p.Out.Header.Set(fleetHeader, leader.Secret)
+			p.Out.Header.Del(grantHeader)
 			p.Out.Header.Set(peerHeader, peerAddress(p.In))
 			if body.kept {
 				p.Out.GetBody = func() (io.ReadCloser, error) { return body.reader(), nil }
@@ -117,17 +132,13 @@ func (f *Follower) forward(w http.ResponseWriter, r *http.Request, body *keptRea
 			}
 			return nil
 		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { *failed = err },
 	}
-	again := r.WithContext(ctx)
-	again.Body = body.reader()
-	proxy.ServeHTTP(w, again)
-	return failed
 }
 
 // watch cancels a request if another relay leads and the former leader is gone, which may stand
 // still.
-func (f *Follower) watch(ctx context.Context, cancel context.CancelFunc, leader Leader) {
+func (f *Follower) watch(ctx context.Context, cancel func(), leader Leader) {
 	for {
 		now, changed := f.o.Leader()
 		if now.Address != leader.Address && !f.o.Lives(leader.Address) {

@@ -290,14 +290,7 @@ func (s *Server) wrap(rt route) http.Handler {
 		rec := &statusRecorder{ResponseWriter: w, patience: s.patience.write}
 		defer func() {
 			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
-					panic(p)
-				}
-				// The value of a panic may contain part of the request. The stack does not.
-				s.log.Error("request panicked", "method", rt.method, "route", rt.path, "stack", string(debug.Stack()))
-				if rec.status == 0 {
-					respondError(rec, internalError())
-				}
+				s.panicked(rec, rt.method, rt.path, p)
 			}
 			s.metrics.request(rt, rec.status, time.Since(start))
 		}()
@@ -348,6 +341,18 @@ func (s *Server) wrap(rt route) http.Handler {
 			s.deny(r, api.ReasonForbidden, who.name)
 		}
 	})
+}
+
+// panicked responds after a handler's panic.
+func (s *Server) panicked(rec *statusRecorder, method, route string, p any) {
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	// The value of a panic may contain part of the request. The stack does not.
+	s.log.Error("request panicked", "method", method, "route", route, "stack", string(debug.Stack()))
+	if rec.status == 0 {
+		respondError(rec, internalError())
+	}
 }
 
 // statusRecorder stores the status that was sent and sets a deadline for the client to read the

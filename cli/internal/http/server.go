@@ -119,6 +119,7 @@ type Server struct {
 	log         *slog.Logger
 	control     Control
 	fleet       Fleet         // nil: the relay belongs to no fleet
+	secret      func() string // the fleet's; nil if fleet is
 	pushing     chan struct{} // limits uploads so that only one module is in memory at a time
 	stores      Stores
 	audit       auditSlots
@@ -147,7 +148,7 @@ func New(o Options) (*Server, error) {
 		large: newBudget(int64(limits.Memory)), small: newBudget(int64(limits.Memory) / 3),
 		inflated: newBudget(int64(limits.Memory)), unknown: newBudget(int64(limits.Memory)),
 		patience: defaultPatience(), silentAfter: sources.SilentAfter, public: o.Config.Metrics.Public,
-		control: o.Control, fleet: o.Fleet, pushing: make(chan struct{}, 1), listener: o.Listener, socket: o.Socket, socketPath: o.Config.Socket.Path,
+		control: o.Control, fleet: o.Fleet, secret: o.Secret, pushing: make(chan struct{}, 1), listener: o.Listener, socket: o.Socket, socketPath: o.Config.Socket.Path,
 		ending: make(chan struct{}),
 		stores: o.Stores, audit: newAuditSlots(), pages: o.Pages, readings: newReadings(o.Runtime, readingWindow),
 		denials:  denials{rt: o.Runtime, log: o.Logger, window: denialWindow},
