@@ -386,10 +386,19 @@ func (d *daemon) Drain(ctx context.Context, name string, undo bool, by runtime.B
 	return d.Fleet(), nil
 }
 
-// drained reports whether no living relay with a name is still to be drained or, with undo, to
-// be allowed to lead.
+// drained reports whether all living relays with a name are to be drained or, with undo, are
+// allowed to lead. A relay that has just joined may not be seen yet.
 func drained(all []runtime.FleetRelay, name string, undo bool) bool {
-	return !slices.ContainsFunc(all, func(r runtime.FleetRelay) bool { return r.Name == name && r.Alive && r.Drained == undo })
+	seen := false
+	for i := range all {
+		if r := &all[i]; r.Name == name && r.Alive {
+			if r.Drained == undo {
+				return false
+			}
+			seen = true
+		}
+	}
+	return seen
 }
 
 // fleetFiles are the small files of the data directory that follow the journal from relay to
