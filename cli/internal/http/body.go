@@ -44,21 +44,23 @@ type pacedReader struct {
 	grace   time.Duration
 	read    int64
 	set     time.Time // the current deadline
+	ended   bool      // nothing is left to read; a deadline would cut off the answer
 }
 
 func newPacedReader(w http.ResponseWriter, r *http.Request, grace time.Duration) *pacedReader {
-	return &pacedReader{r: r.Body, control: http.NewResponseController(w), start: time.Now(), grace: grace}
+	return &pacedReader{r: r.Body, control: http.NewResponseController(w), start: time.Now(), grace: grace, ended: r.ContentLength == 0}
 }
 
 func (p *pacedReader) Read(b []byte) (int, error) {
 	allowed := p.grace + time.Duration(p.read/bodyBytesPerSec)*time.Second
-	if deadline := p.start.Add(allowed); deadline.After(p.set) {
+	if deadline := p.start.Add(allowed); !p.ended && deadline.After(p.set) {
 		p.set = deadline
 		// If it cannot be set, the server's ReadTimeout applies.
 		_ = p.control.SetReadDeadline(deadline)
 	}
 	n, err := p.r.Read(b)
 	p.read += int64(n)
+	p.ended = p.ended || errors.Is(err, io.EOF)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errTooSlow
 	}
