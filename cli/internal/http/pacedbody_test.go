@@ -27,6 +27,11 @@ func TestALongAnswerIsNotCutOff(t *testing.T) {
 		}
 	})))
 	defer server.Close()
+	if resp, err := server.Client().Get(server.URL); err != nil {
+		t.Error(err)
+	} else {
+		resp.Body.Close()
+	}
 	for _, body := range []string{"", "x", strings.Repeat("x", 2*bodyBytesPerSec)} {
 		resp, err := server.Client().Post(server.URL, "text/plain", strings.NewReader(body))
 		if err != nil {
