@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -92,5 +94,29 @@ func TestInspectionOfABrokenManifest(t *testing.T) {
 	}
 	if out := b.String(); !strings.Contains(out, `REFUSED  manifest: duplicate key`) || strings.Contains(out, "none:") {
 		t.Error(out)
+	}
+}
+
+// TestInspectionCutsWhatAManifestMayNotHold: a refused manifest shows where it is wrong, not tens
+// of kilobytes of it. A valid one shows in full what it asks for.
+func TestInspectionCutsWhatAManifestMayNotHold(t *testing.T) {
+	inspected := func(manifest string) string {
+		content := append([]byte("\x0aauditrelay"), manifest...)
+		size := binary.AppendUvarint(nil, uint64(len(content)))
+		seen := inspect.Module("x", slices.Concat([]byte("\x00asm\x01\x00\x00\x00\x00"), size, content))
+		var b strings.Builder
+		if err := (&program{stdout: &b}).printInspection(&seen); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	long := strings.Repeat("n", 20_000)
+	broken := inspected(`{"abi":"1.0","name":"` + long + `","version":"` + long + `","writes":["` + long + `"]}`)
+	if !strings.Contains(broken, "REFUSED  manifest: name is longer") || len(broken) > 4_000 {
+		t.Errorf("%d bytes: %.300s", len(broken), broken)
+	}
+	path := strings.Repeat("p", 500)
+	if valid := inspected(`{"abi":"1.0","name":"x","writes":["` + path + `","q"]}`); !strings.Contains(valid, path+", q") {
+		t.Error(valid)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -181,7 +182,11 @@ func cutName(s string) string {
 // printInspection prints the properties of a module.
 func (a *program) printInspection(i *api.Inspection) error {
 	rows := [][]string{{"digest", i.SHA256}, {"size", auditrelay.ByteSize(i.Size).String()}}
+	broken := slices.ContainsFunc(i.Refusals, func(r string) bool { return strings.HasPrefix(r, "manifest") })
 	row := func(name, value string) {
+		if broken { // its texts have no limit
+			value = cutName(value)
+		}
 		if value != "" {
 			rows = append(rows, []string{name, value})
 		}
