@@ -61,6 +61,7 @@ type tank struct {
 	debt   int64 // the cost of host functions since it was last settled
 	turn   int64 // fuel left until the guest must yield
 	limit  time.Duration
+	start  bool          // the call is the start of an instance
 	began  time.Time     // when the first slice was used up; zero before
 	stood  time.Time     // when it last yielded
 	bound  bool          // bound to its thread, so that its processor time can be measured
@@ -74,13 +75,27 @@ func (s *State) Fill(budget int64, limit time.Duration) {
 	if t.turn <= 0 {
 		t.standBack()
 	}
-	t.budget, t.left, t.debt, t.limit, t.began = budget, budget, 0, limit, time.Time{}
+	t.budget, t.left, t.debt, t.limit, t.began, t.start = budget, budget, 0, limit, time.Time{}, false
 	if t.count != nil {
 		first := min(slice, budget)
 		t.count.Set(uint64(first))
 		t.left -= first
 		t.refused.Set(0)
 	}
+}
+
+// FillStart is Fill for the start of an instance, whose limits have other names.
+func (s *State) FillStart(budget int64, limit time.Duration) {
+	s.Fill(budget, limit)
+	s.tank.start = true
+}
+
+// settings returns the names of the limits of fuel and time that apply to the call.
+func (t *tank) settings() (fuel, time string) {
+	if t.start {
+		return "limits.init_fuel", "limits.init_time"
+	}
+	return "limits.fuel, limits.fuel_per_byte", "limits.time"
 }
 
 // Burnt returns the fuel that the call has used so far.
@@ -184,7 +199,8 @@ func (s *State) settle() {
 
 // outOfFuel ends the call.
 func (s *State) outOfFuel() {
-	panic(&filter.Error{Cause: auditrelay.CauseFuel, Err: fmt.Errorf("it used up its fuel of %d units (limits.fuel, limits.fuel_per_byte)", s.tank.budget)})
+	setting, _ := s.tank.settings()
+	panic(&filter.Error{Cause: auditrelay.CauseFuel, Err: fmt.Errorf("it used up its fuel of %d units (%s)", s.tank.budget, setting)})
 }
 
 // standBack yields the processor.
@@ -234,12 +250,13 @@ func (t *tank) checkTime(ran time.Duration) {
 	if ran <= t.limit {
 		return
 	}
+	_, setting := t.settings()
 	used, known := threadTime()
 	switch used -= t.cpu; {
 	case known && used >= t.limit/2:
-		panic(&filter.Error{Cause: auditrelay.CauseFuel, Err: fmt.Errorf("it ran longer than %v, on the processor (limits.time): what it does is slow for its fuel", t.limit)})
+		panic(&filter.Error{Cause: auditrelay.CauseFuel, Err: fmt.Errorf("it ran longer than %v, on the processor (%s): what it does is slow for its fuel", t.limit, setting)})
 	case !known || ran > patience*t.limit:
-		panic(&filter.Error{Cause: auditrelay.CauseWallTime, Err: fmt.Errorf("it ran longer than %v (limits.time) without getting the processor for half of that: the host is too busy", t.limit)})
+		panic(&filter.Error{Cause: auditrelay.CauseWallTime, Err: fmt.Errorf("it ran longer than %v (%s) without getting the processor for half of that: the host is too busy", t.limit, setting)})
 	}
 }
 

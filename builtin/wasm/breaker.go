@@ -59,7 +59,7 @@ func (b *breaker) admit() error {
 
 // resting returns why no event is processed. b must be locked and open.
 func (b *breaker) resting() error {
-	return &filter.Error{Cause: auditrelay.CauseBreaker, Err: fmt.Errorf("the breaker is open: it failed on %d events in a row, the last time by %s; one event is tried every %v (switch the module, or reset its breaker)", b.row.Load(), b.cause, b.pause)}
+	return &filter.Error{Cause: auditrelay.CauseBreaker, Err: fmt.Errorf("the breaker is open: it failed on %d events in a row, the last time by %s; one event is tried every %v (switch the module, or reset its breaker)", b.row.Load(), b.cause, b.pause.Round(100*time.Millisecond))}
 }
 
 // adopt copies the state of the breaker of another instance of the same module.

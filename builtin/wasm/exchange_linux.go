@@ -26,6 +26,7 @@ func (g *gone) error() *filter.Error {
 // exchange has the limits of the wait for an answer.
 type exchange struct {
 	limit  time.Duration // per event
+	name   string        // of the limit
 	events int
 	fuel   int64 // for pseudonyms
 }
@@ -84,7 +85,7 @@ func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([
 			g.ctx = ctx.Err()
 			return nil, g
 		}
-		if cause, why := i.late(p, time.Since(began), p.CPU()-cpu, x.limit); why != "" {
+		if cause, why := i.late(p, time.Since(began), p.CPU()-cpu, x); why != "" {
 			return nil, end(cause, why)
 		}
 		if p.Due(looks) {
@@ -97,13 +98,14 @@ func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([
 
 // late returns why a worker that took so much wall time and processor time must be killed; ""
 // if it need not be.
-func (i *remote) late(p *process.Process, ran, cpu, limit time.Duration) (auditrelay.Cause, string) {
+func (i *remote) late(p *process.Process, ran, cpu time.Duration, x exchange) (auditrelay.Cause, string) {
+	limit := x.limit
 	allowed := limit + batchTime + grace
 	switch {
 	case ran > allowed && cpu/time.Duration(max(1, p.Used())) >= limit/2:
-		return auditrelay.CauseKilled, fmt.Sprintf("it did not answer within %v (limits.time), although it had the processor", limit)
+		return auditrelay.CauseKilled, fmt.Sprintf("it did not answer within %v (%s), although it had the processor", limit, x.name)
 	case ran > patience*limit+allowed:
-		return auditrelay.CauseWallTime, fmt.Sprintf("it did not answer within %d times %v (limits.time), since it did not get the processor", patience, limit)
+		return auditrelay.CauseWallTime, fmt.Sprintf("it did not answer within %d times %v (%s), since it did not get the processor", patience, limit, x.name)
 	}
 	return "", ""
 }

@@ -90,6 +90,26 @@ func TestFailKeepsTheGuestsWordsAsTheReason(t *testing.T) {
 	}
 }
 
+// TestAnEarlyBreakerTellsItsFailures: expensive starts open the breaker before 50 failures. The
+// log has the true number, and the error a length of the pause that people can read.
+func TestAnEarlyBreakerTellsItsFailures(t *testing.T) {
+	var out bytes.Buffer
+	o := options(t, "reference-go/reference-go")
+	o.Logger = slog.New(slog.NewTextHandler(&out, nil))
+	o.Limits.Fuel, o.Limits.FuelPerByte = 1, 1
+	o.Breaker.Rest = 12345678901
+	m := load(t, o)
+	if _, err := open(t, m).Apply(t.Context(), newCall(t, event)); err == nil {
+		t.Fatal("it did its work with 400 units of fuel")
+	}
+	if !strings.Contains(out.String(), "failed repeatedly") || !strings.Contains(out.String(), "failures=1 ") {
+		t.Errorf("the log: %s", out.String())
+	}
+	if err := m.Resting(); err == nil || !strings.Contains(err.Error(), "on 1 events in a row") || !strings.Contains(err.Error(), "every 12.3s ") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNoStateOutlivesAFailure(t *testing.T) {
 	m := load(t, options(t, "hostile/state-after-trap"))
 	for range 2 {

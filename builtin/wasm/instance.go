@@ -49,7 +49,7 @@ func (m *Module) newInstance(ctx context.Context) (*instance, error) {
 		l.attach(i.state)
 	}
 	i.state.Reserve = i.memory.reserve
-	i.state.Fill(m.limits.InitFuel, m.limits.InitTime)
+	i.state.FillStart(m.limits.InitFuel, m.limits.InitTime)
 	err := ctx.Err()
 	if err == nil {
 		err = i.start()
@@ -174,8 +174,8 @@ func (m *Module) failed(f *filter.Error, start int64) {
 		return // the host's fault
 	}
 	if m.breaker.fail(f.Cause, start) {
-		m.log.Error("a guest failed on many events in a row, so its breaker is open: its callbacks' events stay pending",
-			"filter", m.name, "failures", m.breaker.failures, "cause", f.Cause, "error", f.Err)
+		m.log.Error("a guest failed repeatedly, so its breaker is open: its callbacks' events stay pending",
+			"filter", m.name, "failures", m.breaker.row.Load(), "cause", f.Cause, "error", f.Err)
 	}
 }
 

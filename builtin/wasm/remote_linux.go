@@ -70,7 +70,7 @@ func (i *remote) start(ctx context.Context, p *process.Process) error {
 		return err
 	}
 	i.lane = lane
-	answer, g := i.exchange(ctx, process.Message{Kind: sayOpen}, exchange{limit: i.module.limits.InitTime, events: 1})
+	answer, g := i.exchange(ctx, process.Message{Kind: sayOpen}, exchange{limit: i.module.limits.InitTime, name: "limits.init_time", events: 1})
 	if g != nil {
 		i.drop()
 		if g.ctx != nil {
@@ -264,7 +264,7 @@ func (i *remote) batch(ctx context.Context, calls []filter.Call, verdicts []audi
 	if sent == 0 {
 		return 0, nil, &filter.Error{Cause: auditrelay.CauseRejectedOutput, Err: errors.New("the filtered event is larger than its worker's memory for it")}
 	}
-	x := exchange{limit: i.module.limits.Time, events: sent, fuel: fuel}
+	x := exchange{limit: i.module.limits.Time, name: "limits.time", events: sent, fuel: fuel}
 	answer, g := i.exchange(ctx, process.Message{Kind: sayEvents, Length: uint32(request)}, x)
 	if g != nil {
 		i.drop()
