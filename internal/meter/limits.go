@@ -24,11 +24,11 @@ type Limits struct {
 	BranchTargets int // 65,536 for one br_table: the official test suite has one of 24,576
 
 	// Crossings and CrossingsPerByte roughly limit the cost of compilation: in each function,
-	// the number of blocks and branches times the number of locals, plus the number of values
-	// that calls, blocks and branches take and return. A br_table's label counts as 16
-	// branches. Go and C programs have at most 5 per byte. This stops the worst cases, and
-	// limits the time of the validation itself; only a process with its own limits really
-	// limits the cost of compilation.
+	// the number of blocks and branches, and one for the function, times the number of locals,
+	// plus the number of values that calls, blocks and branches take and return. A br_table's
+	// label counts as 16 branches. Go and C programs have at most 5 per byte. This stops the
+	// worst cases, and limits the time of the validation itself; only a process with its own
+	// limits really limits the cost of compilation.
 	Crossings        int // 2,000,000
 	CrossingsPerByte int // 10
 

@@ -127,6 +127,7 @@ func TestLimits(t *testing.T) {
 		{"locals times loops", body("(local " + strings.Repeat("i32 ", 4_000) + ")" + strings.Repeat("(loop (br_if 0 (i32.load (i32.const 0))))", 2_000) + gets(4_000)), "too dear to compile"},
 		{"branches times locals", body("(local " + strings.Repeat("i32 ", 1_000) + ")" + strings.Repeat("(if (local.get 0) (then (nop)))", 20_000)), "too dear to compile"},
 		{"labels", body(strings.Repeat("(block (br_table "+strings.Repeat("0 ", 65_536)+"(i32.const 0)))", 15)), "too dear to compile"},
+		{"locals of many functions", wat(t, "(module "+strings.Repeat("(func (local "+strings.Repeat("i64 ", 4_999)+"))", 500)+")"), "too dear to compile"},
 		{"values of calls", wide(strings.Repeat("call $wide ", 400_000)), "too dear to compile"},
 		{"values of blocks", wide(strings.Repeat("loop (type $wide) end ", 250_000)), "too dear to compile"},
 		{"values of branches", wide("block (type $wide) " + strings.Repeat("i32.const 0 br_if 0 ", 200_000) + "end"), "too dear to compile"},

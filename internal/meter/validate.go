@@ -145,7 +145,7 @@ func (v *validator) run(r *reader, b *body) {
 	if r.left() > 0 {
 		r.fail(r.at, "%d bytes behind the end of the function", r.left())
 	}
-	v.cross(b.start, places*(len(v.locals)+1))
+	v.cross(b.start, places*(len(v.locals)+1)+len(v.locals))
 	b.slots = v.slots(b)
 }
 
