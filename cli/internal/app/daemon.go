@@ -133,6 +133,7 @@ func runTerm(ctx context.Context, o Options, f *fleet) (err error) {
 	d.tellNotes(d.cfg)
 	d.data = dataDir(d.cfg.DataDir)
 	defer d.stores.close()
+	whole := ctx
 	if d.inFleet() {
 		if err := d.follow(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -140,7 +141,6 @@ func runTerm(ctx context.Context, o Options, f *fleet) (err error) {
 			}
 			return err
 		}
-		whole := ctx
 		var end context.CancelFunc
 		ctx, end = d.term(ctx)
 		defer end()
@@ -165,7 +165,11 @@ func runTerm(ctx context.Context, o Options, f *fleet) (err error) {
 	if _, other := errors.AsType[*runtime.NewCallbackError](err); other {
 		err = d.openRedacted(ctx)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled) && whole.Err() != nil:
+		d.log.Info("stopped before it served")
+		return nil
+	case err != nil:
 		return d.notOpened(ctx, err)
 	}
 	// Close does nothing after a drain.
