@@ -100,11 +100,11 @@ func (i *remote) exchange(ctx context.Context, m process.Message, x exchange) ([
 // if it need not be.
 func (i *remote) late(p *process.Process, ran, cpu time.Duration, x exchange) (auditrelay.Cause, string) {
 	limit := x.limit
-	allowed := limit + batchTime + grace
+	const spare = batchTime + grace
 	switch {
-	case ran > allowed && cpu/time.Duration(max(1, p.Used())) >= limit/2:
+	case ran > limit+spare && cpu/time.Duration(max(1, p.Used())) >= limit/2:
 		return auditrelay.CauseKilled, fmt.Sprintf("it did not answer within %v (%s), although it had the processor", limit, x.name)
-	case ran > patience*limit+allowed:
+	case ran > patience*limit+spare:
 		return auditrelay.CauseWallTime, fmt.Sprintf("it did not answer within %d times %v (%s), since it did not get the processor", patience, limit, x.name)
 	}
 	return "", ""
