@@ -2,6 +2,8 @@ package packaging
 
 import (
 	"bytes"
+	"encoding/pem"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -316,9 +318,12 @@ func TestChartWithAFleet(t *testing.T) {
 	// reads at once is not there.
 	file := filepath.Join(t.TempDir(), "auditrelay.yaml")
 	text := at(t, docs["ConfigMap"], "data", "auditrelay.yaml").(string)
-	for _, name := range []string{"proof.key", "relay.pem", "relay.key", "ca.pem"} {
+	server := httptest.NewTLSServer(nil)
+	server.Close()
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	for name, content := range map[string][]byte{"proof.key": []byte("no key\n"), "relay.pem": certificate, "relay.key": nil, "ca.pem": certificate} {
 		path := filepath.Join(filepath.Dir(file), name)
-		if err := os.WriteFile(path, []byte("PRIVATE+KEY+fleet.example+e1d41d5f+AYEZ1w==\n"), 0o600); err != nil {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		text = strings.ReplaceAll(text, "/etc/fleet/"+name, path)
