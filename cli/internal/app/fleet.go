@@ -206,9 +206,11 @@ func (d *daemon) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.readStores(d.cfg); err != nil {
+	readStores, err := d.storesToRead(d.cfg)
+	if err != nil {
 		return err
 	}
+	readStores()
 	follower, err := http.NewFollower(http.FollowerOptions{Config: d.cfg, Listener: listener, Socket: socket, Limits: limitsOf(d.cfg), Logger: d.log,
 		Fleet: d, Leader: d.leader, Lives: d.lives, Away: ui.Away, Stores: &d.stores})
 	if err != nil {
@@ -237,15 +239,17 @@ func (d *daemon) follow(ctx context.Context) error {
 			return err
 		case <-d.options.Reload:
 			cfg, err := d.load()
+			var readStores func()
 			if err == nil {
-				err = follower.Use(cfg) // a revoked token must not work here either
+				readStores, err = d.storesToRead(cfg)
 			}
 			if err == nil {
-				err = d.readStores(cfg)
+				err = follower.Use(cfg) // a revoked token must not work here either
 			}
 			if err != nil {
 				d.log.Error("the configuration was not reloaded; the old one stays in force", "error", err)
 			} else {
+				readStores()
 				d.fleet.member.SetDigest(fleetDigest(cfg, d.options.Version))
 				d.log.Info("the configuration was read; it applies when this relay leads", "relay", d.fleet.name)
 			}
@@ -253,13 +257,11 @@ func (d *daemon) follow(ctx context.Context) error {
 	}
 }
 
-// readStores makes the stores of a configuration those that this relay reads while it follows.
-func (d *daemon) readStores(cfg *config.Config) error {
+// storesToRead returns a function that makes the stores of a configuration those that this
+// relay reads while it follows.
+func (d *daemon) storesToRead(cfg *config.Config) (read func(), err error) {
 	all, serves, err := d.build.storesOf(cfg)
-	if err == nil {
-		d.stores.set(all, serves)
-	}
-	return err
+	return func() { d.stores.set(all, serves) }, err
 }
 
 // tellListening logs once that the relay listens.

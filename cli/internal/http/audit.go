@@ -81,7 +81,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request, slots chan struc
 		return
 	}
 	if out.begun() {
-		panic(http.ErrAbortHandler) // so that nobody takes the part for the whole
+		panic(http.ErrAbortHandler) // so that the client sees that the response is incomplete
 	}
 	respondAuditError(w, s.auditFailure(r, err))
 }

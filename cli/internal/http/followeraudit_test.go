@@ -140,8 +140,8 @@ func TestWhoAnswersASearch(t *testing.T) {
 	}
 }
 
-// TestTheLeaderIsLostDuringASearch: what is not on record is not shown, and an export whose end
-// cannot be recorded breaks off.
+// TestTheLeaderIsLostDuringASearch: a follower shows no record whose reading is not on record,
+// and an export breaks off if its end cannot be recorded.
 func TestTheLeaderIsLostDuringASearch(t *testing.T) {
 	t.Run("before the reading is on record", func(t *testing.T) {
 		leader, _, url := reading(t, 1, nil)
